@@ -1,0 +1,309 @@
+//! What an agent can be asked to do.
+
+use serde::{Deserialize, Serialize};
+
+/// Format of a disk file. It is always said, never guessed from the content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskFormat {
+    /// Raw bytes.
+    Raw,
+    /// QCOW2.
+    Qcow2,
+}
+
+impl DiskFormat {
+    /// The name that qemu-img and libvirt use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+/// How to reach a host by SSH.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SshTarget {
+    /// Host name or address.
+    pub host: String,
+    /// Further options for the system's ssh, each one argument (`-p`, `2222`, …).
+    pub options: Vec<String>,
+    /// Path of the program on that host, as pushed.
+    pub program: String,
+}
+
+/// One end of a transfer, seen from the agent that does it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Location {
+    /// A path here.
+    Here(String),
+    /// A path on another host.
+    There(SshTarget, String),
+}
+
+/// Where a new image comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSource {
+    /// A path on the front-end, which must lie beneath one of `safe_dirs` (and none of `restricted_dirs` unless below
+    /// a safe one); links are not followed out of them.
+    Path {
+        /// Absolute path.
+        path: String,
+        /// Allowed directories.
+        safe_dirs: Vec<String>,
+    },
+    /// An http(s) URL.
+    Url {
+        /// The URL.
+        url: String,
+        /// Whether private, loopback and link-local addresses are allowed.
+        private_allowed: bool,
+    },
+}
+
+/// A file for the root of the CONTEXT disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextFile {
+    /// Plain file name.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A Linux bridge that must exist before a domain starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bridge {
+    /// Interface name.
+    pub name: String,
+    /// Physical device to put into it when the bridge is made here.
+    pub phydev: Option<String>,
+}
+
+/// What to do. Each is idempotent: done twice it has the effect of once.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Makes `destination` a full copy of `source` (both here; a reflink where the file system can), then grows it to
+    /// `size_mib` if that is larger. Links are followed. Missing parent directories are made. The copy appears under
+    /// its name only when whole.
+    DiskCopy {
+        /// Existing file.
+        source: String,
+        /// File to make.
+        destination: String,
+        /// Format of both.
+        format: DiskFormat,
+        /// Size in MiB to grow to.
+        size_mib: Option<u64>,
+    },
+    /// Makes `destination` a QCOW2 overlay on `backing`, in the layout of the shared and qcow2 drivers
+    /// (`disk.N -> disk.N.snap/0`, `disk.N.snap/disk.N.snap -> .`).
+    DiskOverlay {
+        /// Existing file below the overlay.
+        backing: String,
+        /// Its format.
+        backing_format: DiskFormat,
+        /// `…/disk.N`.
+        destination: String,
+        /// Size in MiB to grow to.
+        size_mib: Option<u64>,
+    },
+    /// Makes `destination` a symbolic link to `source`. For QCOW2 images in the layout of the shared and qcow2
+    /// drivers: to `<source>.snap/<highest>`, made on first use.
+    DiskLink {
+        /// Existing file.
+        source: String,
+        /// Link to make.
+        destination: String,
+        /// Format of the file.
+        format: DiskFormat,
+    },
+    /// Makes an empty disk. `file_system` makes a file system on it (raw only), `swap` makes it swap space.
+    DiskMake {
+        /// File to make.
+        destination: String,
+        /// Its format.
+        format: DiskFormat,
+        /// Its size in MiB.
+        size_mib: u64,
+        /// `ext4`, `xfs`, … (mkfs.NAME must exist).
+        file_system: Option<String>,
+        /// Whether to make it swap space.
+        swap: bool,
+    },
+    /// Deletes a file, link or directory tree (with `<path>.snap`). A missing one is fine.
+    PathDelete {
+        /// What to delete.
+        path: String,
+    },
+    /// Moves a file back: replaces `destination` by the file at `source` (both here), whole or not at all.
+    FileReplace {
+        /// Existing file.
+        source: String,
+        /// File to replace.
+        destination: String,
+    },
+    /// Copies a file or directory tree between hosts, one SSH session of its own: sparse, checksummed, resumable.
+    /// Links within a tree are kept as links. Exactly one end is here.
+    Transfer {
+        /// From.
+        source: Location,
+        /// To. It appears under its name only when whole.
+        destination: Location,
+    },
+    /// Makes the CONTEXT disk: an ISO 9660 image with Joliet and Rock Ridge and the label CONTEXT.
+    ContextMake {
+        /// Image to make.
+        destination: String,
+        /// Its files.
+        files: Vec<ContextFile>,
+    },
+    /// Takes an image into a datastore: copies or downloads, decompresses (gz, xz, zst, bz2), checks, and refuses a
+    /// QCOW2 with a backing or data file.
+    ImageRegister {
+        /// From where.
+        source: ImageSource,
+        /// File to make.
+        destination: String,
+        /// The format it must have; found out from the header when absent (QCOW2 magic, otherwise raw).
+        format: Option<DiskFormat>,
+        /// Expected digest, `sha256:HEX` or `md5:HEX`, of what is fetched.
+        checksum: Option<String>,
+        /// Largest result allowed, in MiB.
+        size_limit_mib: u64,
+    },
+    /// Size and format of a possible image source, without taking it.
+    ImageStat {
+        /// From where.
+        source: ImageSource,
+    },
+    /// Space of the file system of a datastore directory; made when missing.
+    DatastoreStat {
+        /// The directory.
+        path: String,
+    },
+    /// Starts a domain: writes `files`, makes the bridges, then `virsh create`. A domain of that UUID that runs
+    /// already is a success; a domain of that name and another UUID is a failure.
+    DomainStart {
+        /// Name (`one-ID`).
+        name: String,
+        /// UUID in the XML.
+        uuid: String,
+        /// Directory of the VM.
+        directory: String,
+        /// Text of the domain XML.
+        xml: String,
+        /// File name within the directory for the XML (`deployment.N`).
+        deployment_file: String,
+        /// Further small files for the directory (vm.xml, ds.xml).
+        files: Vec<ContextFile>,
+        /// Bridges that must exist.
+        bridges: Vec<Bridge>,
+    },
+    /// Restores a saved domain from `checkpoint`, then deletes the checkpoint.
+    DomainRestore {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// Checkpoint file.
+        checkpoint: String,
+        /// The XML to restore with (paths may have changed).
+        xml: String,
+        /// Bridges that must exist.
+        bridges: Vec<Bridge>,
+    },
+    /// Asks the guest to shut down (ACPI) and waits until it has; no such domain is a success.
+    DomainShutdown {
+        /// Name.
+        name: String,
+    },
+    /// Destroys the domain; no such domain is a success.
+    DomainDestroy {
+        /// Name.
+        name: String,
+    },
+    /// Saves the domain's memory to `checkpoint` and ends it.
+    DomainSave {
+        /// Name.
+        name: String,
+        /// Checkpoint file.
+        checkpoint: String,
+    },
+    /// Asks the guest to restart.
+    DomainReboot {
+        /// Name.
+        name: String,
+    },
+    /// Resets the domain.
+    DomainReset {
+        /// Name.
+        name: String,
+    },
+}
+
+/// What an action that worked gives back.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct ActionOutput {
+    /// UUID of the started domain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// Virtual size of an image, in MiB, rounded up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_mib: Option<u64>,
+    /// Format of an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<DiskFormat>,
+    /// Space of a datastore.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub space: Option<crate::DatastoreSample>,
+    /// Microseconds spent in copying data.
+    #[serde(default)]
+    pub copy_us: u64,
+    /// Microseconds spent in virsh.
+    #[serde(default)]
+    pub virsh_us: u64,
+    /// Microseconds from receipt to the end.
+    #[serde(default)]
+    pub total_us: u64,
+}
+
+/// Why an action failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{text}")]
+pub struct ActionError {
+    /// The kind of failure.
+    pub kind: ErrorKind,
+    /// What happened, why, and what to do about it; for people.
+    pub text: String,
+}
+
+impl ActionError {
+    /// An error of a kind with a text.
+    #[must_use]
+    pub fn new(kind: ErrorKind, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
+}
+
+/// Kinds of failure that the front-end treats differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The request contradicts the rules (path outside the roots, bad name); asking again is of no use.
+    Refused,
+    /// The epoch is lower than one seen before.
+    Epoch,
+    /// The other end speaks another version of the protocol.
+    Version,
+    /// It was tried and failed.
+    Failed,
+    /// It did not end in time.
+    Deadline,
+    /// It was interrupted (the agent or the host was restarted) and looking at the host could not settle how it ended.
+    Interrupted,
+}
