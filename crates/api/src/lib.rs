@@ -1,1 +1,3 @@
 //! Placeholder head of plerion-api.
+
+pub mod xmlrpc;

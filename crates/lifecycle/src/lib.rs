@@ -1,1 +1,29 @@
-//! Placeholder head of plerion-lifecycle.
+//! The life cycle of VMs as a pure function: `vm_step(phase, …, event)` gives the next phases or a refusal.
+//!
+//! ```text
+//!  PENDING <-> HOLD        STOPPED, UNDEPLOYED --resume--> PENDING
+//!     | deploy
+//!  PROLOG > BOOT > RUNNING ---poweroff--> SHUTDOWN_POWEROFF > POWEROFF --resume--> BOOT_POWEROFF > RUNNING
+//!                     |-------suspend--> SAVE_SUSPEND > SUSPENDED --resume--> BOOT_SUSPENDED > RUNNING
+//!                     |-------stop--> SAVE_STOP > EPILOG_STOP > STOPPED
+//!                     |-------undeploy--> SHUTDOWN_UNDEPLOY > EPILOG_UNDEPLOY > UNDEPLOYED
+//!                     '-------terminate--> SHUTDOWN > EPILOG > DONE
+//! ```
+//!
+//! No wildcard arms over states or events: a new one does not compile before somebody has thought about it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod transient;
+mod vm;
+
+pub use transient::{Ask, Transient, failure_of, transient};
+pub use vm::{Event, Outcome, Recover, Refusal, vm_step};

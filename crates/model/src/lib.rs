@@ -1,1 +1,47 @@
-//! Placeholder head of plerion-model.
+//! The objects of a cloud: one file per kind with its typed fields, states and XML form.
+//!
+//! Pure: no I/O, no clock. What can be derived (members of a group, VMs of a host, used leases, names of owners) is
+//! not stored in an object; the XML form asks a [`View`] for it.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+pub mod acl;
+pub mod cluster;
+pub mod datastore;
+pub mod error;
+pub mod group;
+pub mod host;
+pub mod image;
+pub mod kind;
+pub mod permissions;
+pub mod quota;
+pub mod secgroup;
+pub mod user;
+pub mod view;
+pub mod vm;
+pub mod vm_history;
+pub mod vm_holds;
+pub mod vm_short;
+pub mod vm_state;
+pub mod vmtemplate;
+pub mod vnet;
+mod wire_enum;
+pub mod zone;
+
+pub use error::{ApiError, ErrorCode};
+pub use kind::Kind;
+pub use permissions::{Lock, LockLevel, Operation, Owned, Permissions};
+pub use view::View;
+
+/// Id of an object within its kind.
+pub type Id = i32;
+/// Seconds since 1970-01-01 UTC.
+pub type Seconds = i64;

@@ -1,5 +1,7 @@
 //! [`Template`]: an ordered multimap of attributes, as users write them.
 
+use crate::chars::name_normalize;
+
 /// The value of one attribute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
@@ -25,12 +27,15 @@ impl Vector {
     /// The value of `key` (upper case).
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
-        self.find(key).ok().and_then(|at| self.pairs.get(at)).map(|(_, value)| value.as_str())
+        self.find(key)
+            .ok()
+            .and_then(|at| self.pairs.get(at))
+            .map(|(_, value)| value.as_str())
     }
 
     /// Sets `key` (made upper case) to `value`, replacing what was there.
     pub fn set(&mut self, key: &str, value: impl Into<String>) {
-        let key = key.to_ascii_uppercase();
+        let key = name_normalize(key).into_owned();
         match self.find(&key) {
             Ok(at) => {
                 if let Some(pair) = self.pairs.get_mut(at) {
@@ -43,7 +48,7 @@ impl Vector {
 
     /// Sets `key` only if it is not there yet. Returns whether it was set.
     pub fn set_if_missing(&mut self, key: &str, value: impl Into<String>) -> bool {
-        let missing = self.get(&key.to_ascii_uppercase()).is_none();
+        let missing = self.get(&name_normalize(key)).is_none();
         if missing {
             self.set(key, value);
         }
@@ -58,7 +63,9 @@ impl Vector {
 
     /// The pairs in order of key.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.pairs.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+        self.pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
     /// Number of pairs.
@@ -80,11 +87,13 @@ impl Vector {
 
 impl<K: AsRef<str>, V: Into<String>> FromIterator<(K, V)> for Vector {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut vector = Self::new();
-        for (key, value) in pairs {
-            vector.set_if_missing(key.as_ref(), value);
-        }
-        vector
+        let mut pairs: Vec<(String, String)> = pairs
+            .into_iter()
+            .map(|(key, value)| (name_normalize(key.as_ref()).into_owned(), value.into()))
+            .collect();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0)); // stable: of equal keys the first given stays first, and is kept
+        pairs.dedup_by(|later, earlier| later.0 == earlier.0);
+        Self { pairs }
     }
 }
 
@@ -132,7 +141,11 @@ impl Template {
     /// All values of `name` (upper case), in order.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Value> + use<'a> {
         let range = self.range(name);
-        self.attributes.get(range).unwrap_or_default().iter().map(|attribute| &attribute.value)
+        self.attributes
+            .get(range)
+            .unwrap_or_default()
+            .iter()
+            .map(|attribute| &attribute.value)
     }
 
     /// Whether an attribute of that name exists, single or vector.
@@ -167,12 +180,14 @@ impl Template {
     /// All vectors of `name`, to change in place.
     pub fn vectors_mut<'a>(&'a mut self, name: &str) -> impl Iterator<Item = &'a mut Vector> + use<'a> {
         let range = self.range(name);
-        self.attributes.get_mut(range).unwrap_or_default().iter_mut().filter_map(|attribute| {
-            match &mut attribute.value {
+        self.attributes
+            .get_mut(range)
+            .unwrap_or_default()
+            .iter_mut()
+            .filter_map(|attribute| match &mut attribute.value {
                 Value::Vector(vector) => Some(vector),
                 Value::Single(_) => None,
-            }
-        })
+            })
     }
 
     /// `vector(name).get(key)` in one step.
@@ -190,31 +205,34 @@ impl Template {
     /// The first single value as a finite decimal number, if it is one.
     #[must_use]
     pub fn get_f64(&self, name: &str) -> Option<f64> {
-        self.get(name).and_then(|text| text.trim().parse().ok()).filter(|number: &f64| number.is_finite())
+        self.get(name)
+            .and_then(|text| text.trim().parse().ok())
+            .filter(|number: &f64| number.is_finite())
     }
 
     /// Whether the first single value is `YES` (any case). A missing one is `None`.
     #[must_use]
     pub fn get_bool(&self, name: &str) -> Option<bool> {
-        self.get(name).map(|text| text.trim().eq_ignore_ascii_case("yes") || text.trim().eq_ignore_ascii_case("true"))
+        self.get(name)
+            .map(|text| text.trim().eq_ignore_ascii_case("yes") || text.trim().eq_ignore_ascii_case("true"))
     }
 
     /// Adds an attribute behind those of the same name. The name is made upper case.
     pub fn add(&mut self, name: &str, value: Value) {
-        let name = name.to_ascii_uppercase();
+        let name = name_normalize(name).into_owned();
         let at = self.range(&name).end;
         self.attributes.insert(at, Attribute { name, value });
     }
 
     /// Replaces all attributes of that name by one single value.
     pub fn set(&mut self, name: &str, value: impl Into<String>) {
-        self.remove(&name.to_ascii_uppercase());
+        self.remove(&name_normalize(name));
         self.add(name, Value::Single(value.into()));
     }
 
     /// Sets a single value only where no attribute of that name exists. Returns whether it was set.
     pub fn set_if_missing(&mut self, name: &str, value: impl Into<String>) -> bool {
-        let missing = !self.contains(&name.to_ascii_uppercase());
+        let missing = !self.contains(&name_normalize(name));
         if missing {
             self.add(name, Value::Single(value.into()));
         }
@@ -223,7 +241,7 @@ impl Template {
 
     /// Replaces all attributes of that name by one vector.
     pub fn set_vector(&mut self, name: &str, vector: Vector) {
-        self.remove(&name.to_ascii_uppercase());
+        self.remove(&name_normalize(name));
         self.add(name, Value::Vector(vector));
     }
 
@@ -235,7 +253,10 @@ impl Template {
     /// Removes all attributes of that name (upper case); returns them.
     pub fn remove(&mut self, name: &str) -> Vec<Value> {
         let range = self.range(name);
-        self.attributes.drain(range).map(|attribute| attribute.value).collect()
+        self.attributes
+            .drain(range)
+            .map(|attribute| attribute.value)
+            .collect()
     }
 
     /// Keeps the attributes for which `keep` says so.
@@ -246,25 +267,52 @@ impl Template {
     /// Appends another template as the `append` mode of an update does: each name that `other` holds replaces
     /// all attributes of that name here.
     pub fn merge(&mut self, other: &Template) {
-        for attribute in &other.attributes {
-            self.remove(&attribute.name);
-        }
-        for attribute in &other.attributes {
-            self.add(&attribute.name, attribute.value.clone());
-        }
+        self.attributes
+            .retain(|attribute| !other.contains(&attribute.name));
+        self.attributes.extend(other.attributes.iter().cloned());
+        self.sort();
+    }
+
+    /// Of attributes with the same name keeps the last one, except of names for which `is_list` says so.
+    pub(crate) fn keep_last(&mut self, is_list: impl Fn(&str) -> bool) {
+        self.attributes.reverse();
+        self.attributes
+            .dedup_by(|later, earlier| later.name == earlier.name && !is_list(&later.name));
+        self.attributes.reverse();
+    }
+
+    /// Stable: equal names keep their order.
+    fn sort(&mut self) {
+        self.attributes.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
     fn range(&self, name: &str) -> std::ops::Range<usize> {
-        let start = self.attributes.partition_point(|attribute| attribute.name.as_str() < name);
-        let end = self.attributes.partition_point(|attribute| attribute.name.as_str() <= name);
+        let start = self
+            .attributes
+            .partition_point(|attribute| attribute.name.as_str() < name);
+        let end = self
+            .attributes
+            .partition_point(|attribute| attribute.name.as_str() <= name);
         start..end
     }
 }
 
 impl FromIterator<Attribute> for Template {
     fn from_iter<I: IntoIterator<Item = Attribute>>(attributes: I) -> Self {
-        let mut attributes: Vec<Attribute> = attributes.into_iter().collect();
-        attributes.sort_by(|a, b| a.name.cmp(&b.name)); // stable: equal names keep their order
-        Self { attributes }
+        let attributes = attributes.into_iter().map(|attribute| {
+            let Attribute { name, value } = attribute;
+            match name_normalize(&name) {
+                std::borrow::Cow::Owned(name) => Attribute { name, value },
+                std::borrow::Cow::Borrowed(_) => Attribute { name, value },
+            }
+        });
+        let mut template = Self {
+            attributes: attributes.collect(),
+        };
+        template.sort();
+        template
     }
 }
+
+#[cfg(test)]
+mod tests;

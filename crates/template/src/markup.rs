@@ -13,9 +13,10 @@ pub trait Markup {
     fn close(&mut self, name: &str);
     /// `<name/>`.
     fn empty(&mut self, name: &str);
-    /// Character data, escaped.
+    /// Character data, escaped. Characters that XML cannot carry (control characters) are dropped.
     fn text(&mut self, text: &str);
-    /// A CDATA section. A `]]>` in the text is split over two sections.
+    /// A CDATA section. A `]]>` in the text is split over two sections; characters that XML cannot carry (control
+    /// characters) are dropped.
     fn cdata(&mut self, text: &str);
 
     /// `<name>text</name>`.
@@ -75,11 +76,11 @@ pub trait Markup {
 
 fn format_i64(number: i64, buffer: &mut [u8; 20]) -> &str {
     let mut rest = number.unsigned_abs();
-    let mut used = 0;
+    let mut used = 0usize;
     for slot in buffer.iter_mut().rev() {
-        *slot = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+        *slot = b'0' | u8::try_from(rest % 10).unwrap_or_default();
         rest /= 10;
-        used += 1;
+        used = used.saturating_add(1);
         if rest == 0 {
             break;
         }
@@ -91,7 +92,10 @@ fn format_i64(number: i64, buffer: &mut [u8; 20]) -> &str {
             *slot = b'-';
         }
     }
-    buffer.get(start..).and_then(|digits| std::str::from_utf8(digits).ok()).unwrap_or_default()
+    buffer
+        .get(start..)
+        .and_then(|digits| std::str::from_utf8(digits).ok())
+        .unwrap_or_default()
 }
 
 /// Plain XML.
@@ -143,7 +147,7 @@ impl Markup for PlainXml {
             if index > 0 {
                 self.out.extend_from_slice(b"]]]]><![CDATA[>");
             }
-            self.out.extend_from_slice(part.as_bytes());
+            escape_into(&mut self.out, part, entity_never);
         }
         self.out.extend_from_slice(b"]]>");
     }
@@ -159,7 +163,9 @@ impl EscapedXml {
     /// An empty document with room for `capacity` bytes.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
-        Self { out: Vec::with_capacity(capacity) }
+        Self {
+            out: Vec::with_capacity(capacity),
+        }
     }
 
     /// What was written.
@@ -226,6 +232,10 @@ impl Markup for EscapedXml {
     }
 }
 
+fn entity_never(_: u8) -> Option<&'static [u8]> {
+    None
+}
+
 fn entity_once(byte: u8) -> Option<&'static [u8]> {
     match byte {
         b'<' => Some(b"&lt;"),
@@ -247,19 +257,35 @@ fn entity_twice(byte: u8) -> Option<&'static [u8]> {
     }
 }
 
-fn escape_into(out: &mut Vec<u8>, text: &str, entity: fn(u8) -> Option<&'static [u8]>) {
+/// Writes the text with every byte replaced for which there is an entity, less what XML cannot carry.
+fn escape_into(out: &mut Vec<u8>, text: &str, entity: impl Fn(u8) -> Option<&'static [u8]>) {
+    const NONCHARACTERS_LEAD: u8 = 0xef;
     let bytes = text.as_bytes();
     let mut from = 0;
     for (at, &byte) in bytes.iter().enumerate() {
-        // Almost every byte is above '>', so one comparison decides it.
-        if byte > b'>' {
+        // Almost every byte is above '>' and no lead, so one or two comparisons decide it.
+        if byte > b'>' && byte != NONCHARACTERS_LEAD {
             continue;
         }
-        if let Some(escaped) = entity(byte) {
-            out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
-            out.extend_from_slice(escaped);
-            from = at + 1;
-        }
+        let (replacement, length): (&[u8], usize) = match byte {
+            b'\t' | b'\n' => continue,
+            // U+FFFE and U+FFFF; others (the full-width forms) begin with the same byte.
+            NONCHARACTERS_LEAD => match bytes.get(at..at.saturating_add(3)) {
+                Some([_, 0xbf, 0xbe | 0xbf]) => (b"", 3),
+                _ => continue,
+            },
+            b'\r' | b' '.. => match entity(byte) {
+                Some(escaped) => (escaped, 1),
+                None => continue,
+            },
+            _ => (b"", 1),
+        };
+        out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
+        out.extend_from_slice(replacement);
+        from = at.saturating_add(length);
     }
     out.extend_from_slice(bytes.get(from..).unwrap_or_default());
 }
+
+#[cfg(test)]
+mod tests;

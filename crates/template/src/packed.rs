@@ -39,21 +39,22 @@ impl PackedTemplate {
     /// Packs a template.
     #[must_use]
     pub fn new(template: &Template) -> Self {
-        let mut out = Vec::with_capacity(template.len() * 16);
+        let mut packer = Packer::default();
         for attribute in template.iter() {
-            write_name(&mut out, &attribute.name);
+            packer.name(&attribute.name);
             match &attribute.value {
-                Value::Single(text) => {
-                    out.push(SINGLE);
-                    write_text(&mut out, text);
-                }
+                Value::Single(text) => packer.single(text),
                 Value::Vector(vector) => {
-                    out.push(VECTOR);
-                    write_vector(&mut out, vector);
+                    packer.vector_begin();
+                    for (key, value) in vector.iter() {
+                        packer.key(key);
+                        packer.pair_value(value);
+                    }
+                    packer.vector_end();
                 }
             }
         }
-        Self { bytes: out.into() }
+        packer.finish()
     }
 
     /// The template as a tree, to change it.
@@ -143,6 +144,74 @@ impl std::fmt::Debug for PackedTemplate {
     }
 }
 
+/// Builds the buffer of a [`PackedTemplate`] piece by piece: per attribute a name and a value, per pair of a vector a
+/// key and its value.
+#[derive(Default)]
+pub(crate) struct Packer {
+    out: Vec<u8>,
+    /// The pairs of the vector at hand: their number and length stand before them.
+    pairs: Vec<u8>,
+    pairs_count: usize,
+    last_name: String,
+    last_key: String,
+    /// A name or key came out of order, in lower case, or a key twice: the tree puts that right.
+    disordered: bool,
+}
+
+impl Packer {
+    pub(crate) fn name(&mut self, name: &str) {
+        self.disordered |= name < self.last_name.as_str() || has_lowercase(name);
+        self.last_name.clear();
+        self.last_name.push_str(name);
+        write_name(&mut self.out, name);
+    }
+
+    pub(crate) fn single(&mut self, text: &str) {
+        self.out.push(SINGLE);
+        write_text(&mut self.out, text);
+    }
+
+    pub(crate) fn vector_begin(&mut self) {
+        self.out.push(VECTOR);
+        self.pairs.clear();
+        self.pairs_count = 0;
+        self.last_key.clear();
+    }
+
+    pub(crate) fn key(&mut self, key: &str) {
+        self.disordered |= key <= self.last_key.as_str() || has_lowercase(key);
+        self.last_key.clear();
+        self.last_key.push_str(key);
+        self.pairs_count = self.pairs_count.saturating_add(1);
+        write_name(&mut self.pairs, key);
+    }
+
+    pub(crate) fn pair_value(&mut self, text: &str) {
+        write_text(&mut self.pairs, text);
+    }
+
+    pub(crate) fn vector_end(&mut self) {
+        write_length(&mut self.out, self.pairs_count);
+        write_length(&mut self.out, self.pairs.len());
+        self.out.extend_from_slice(&self.pairs);
+    }
+
+    pub(crate) fn finish(self) -> PackedTemplate {
+        let packed = PackedTemplate {
+            bytes: self.out.into(),
+        };
+        if self.disordered {
+            PackedTemplate::new(&packed.unpack())
+        } else {
+            packed
+        }
+    }
+}
+
+fn has_lowercase(name: &str) -> bool {
+    name.bytes().any(|byte| byte.is_ascii_lowercase())
+}
+
 impl<'a> PackedVector<'a> {
     /// The pairs in order of key.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
@@ -153,7 +222,9 @@ impl<'a> PackedVector<'a> {
     /// The value of `key` (upper case).
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a str> {
-        self.iter().find(|(found, _)| *found == key).map(|(_, value)| value)
+        self.iter()
+            .find(|(found, _)| *found == key)
+            .map(|(_, value)| value)
     }
 
     /// The vector as a tree.
@@ -161,17 +232,6 @@ impl<'a> PackedVector<'a> {
     pub fn to_vector(&self) -> Vector {
         self.iter().collect()
     }
-}
-
-fn write_vector(out: &mut Vec<u8>, vector: &Vector) {
-    let mut pairs = Vec::new();
-    for (key, value) in vector.iter() {
-        write_name(&mut pairs, key);
-        write_text(&mut pairs, value);
-    }
-    write_length(out, vector.len());
-    write_length(out, pairs.len());
-    out.extend_from_slice(&pairs);
 }
 
 fn write_name(out: &mut Vec<u8>, name: &str) {
@@ -235,12 +295,22 @@ impl<'a> Reader<'a> {
 
     fn name(&mut self) -> Option<&'a str> {
         let code = u16::from_le_bytes([self.byte()?, self.byte()?]);
-        if code == INLINE_NAME { self.text() } else { name_of_code(code) }
+        if code == INLINE_NAME {
+            self.text()
+        } else {
+            name_of_code(code)
+        }
     }
 
     fn vector(&mut self) -> Option<PackedVector<'a>> {
         let pairs = u32::try_from(self.length()?).ok()?;
         let length = self.length()?;
-        Some(PackedVector { pairs, bytes: self.take(length)? })
+        Some(PackedVector {
+            pairs,
+            bytes: self.take(length)?,
+        })
     }
 }
+
+#[cfg(test)]
+mod tests;

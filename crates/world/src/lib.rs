@@ -1,1 +1,62 @@
-//! Placeholder head of plerion-world.
+//! The state of a cloud and what commands do to it, as pure functions.
+//!
+//! [`World`] is an immutable snapshot; [`apply`] takes one, a [`Command`] and a [`Context`] (the time and identifiers
+//! that were drawn for it), and gives the next snapshot, the [`Change`] to be written, and the reply. There is no I/O,
+//! no clock and no randomness here, so a history can be run again and gives the same. Permissions, leases, capacity
+//! and quotas are decided here and nowhere else.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod apply;
+mod auth;
+mod bootstrap;
+mod change;
+mod cluster;
+mod command;
+mod config;
+mod datastore;
+mod generic;
+mod group;
+mod host;
+mod image;
+mod index;
+mod name;
+mod pairs;
+mod pool;
+mod secgroup;
+mod txn;
+mod user;
+mod view;
+mod vm;
+mod vm_allocate;
+mod vm_context;
+mod vm_deploy;
+mod vm_disk;
+mod vm_nic;
+mod vm_state;
+mod vmtemplate;
+mod vnet;
+mod world;
+
+pub use apply::apply;
+pub use auth::{Caller, Target};
+pub use bootstrap::bootstrap;
+pub use change::{
+    Applied, Change, ImageAsk, Intent, IntentKey, IntentResult, LogEntry, Object, Output, Site, Task,
+};
+pub use command::{Command, Context, HostReport, HostStatus, ImageSpec, Member, Order, Reply};
+pub use config::Config;
+pub use index::Usage;
+pub use pairs::{PairRefusal, datastores_fit};
+pub use pool::Pool;
+pub use view::{Measurements, Snapshot};
+pub use vm_deploy::host_refusal;
+pub use world::World;

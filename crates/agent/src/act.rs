@@ -1,0 +1,112 @@
+//! From an action to the module that does it.
+
+use std::path::Path;
+use std::sync::{PoisonError, RwLock};
+
+use plerion_protocol::{Action, ActionOutput, Location};
+
+use crate::fault::{Act, refused};
+use crate::hypervisor::Hypervisor;
+use crate::limits::Limits;
+use crate::roots::Roots;
+use crate::storage::{self, TransferContext};
+
+/// What actions need of the agent.
+pub(crate) struct Means {
+    /// Directories that may be touched; replaced by every hello.
+    pub(crate) roots: RwLock<Roots>,
+    /// The door to libvirt.
+    pub(crate) hypervisor: Hypervisor,
+    /// Who this agent works for, for the other end of a transfer.
+    pub(crate) transfer: TransferContext,
+}
+
+impl Means {
+    fn roots(&self) -> Roots {
+        self.roots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Does one action to its end.
+    pub(crate) fn act(&self, action: &Action, limits: &Limits) -> Act<ActionOutput> {
+        let roots = self.roots();
+        match action {
+            Action::DiskCopy { source, destination, format, size_mib } => {
+                storage::disk_copy(&roots, source, destination, *format, *size_mib, limits)
+            }
+            Action::DiskOverlay { backing, backing_format, destination, size_mib } => {
+                storage::disk_overlay(&roots, backing, *backing_format, destination, *size_mib, limits)
+            }
+            Action::DiskLink { source, destination, format } => {
+                storage::disk_link(&roots, source, destination, *format)
+            }
+            Action::DiskMake { destination, format, size_mib, file_system, swap } => {
+                let content = storage::DiskContent::of(file_system.as_deref(), *swap)?;
+                storage::disk_make(&roots, destination, *format, *size_mib, &content, limits)
+            }
+            Action::PathDelete { path } => storage::path_delete(&roots, path),
+            Action::FileReplace { source, destination } => {
+                storage::file_replace(&roots, source, destination, limits)
+            }
+            Action::Transfer { source, destination } => self.transfer(&roots, source, destination, limits),
+            Action::ContextMake { destination, files } => storage::context_make(&roots, destination, files),
+            Action::ImageRegister { source, destination, format, checksum, size_limit_mib } => {
+                let wanted = storage::Wanted {
+                    format: *format,
+                    checksum: checksum.as_deref(),
+                    size_limit_mib: *size_limit_mib,
+                };
+                storage::image_register(&roots, source, destination, &wanted, limits)
+            }
+            Action::ImageStat { source } => storage::image_stat(source, limits),
+            Action::DatastoreStat { path } => storage::datastore_stat(&roots, path),
+            Action::DomainStart { .. }
+            | Action::DomainRestore { .. }
+            | Action::DomainShutdown { .. }
+            | Action::DomainDestroy { .. }
+            | Action::DomainSave { .. }
+            | Action::DomainReboot { .. }
+            | Action::DomainReset { .. } => self.domain(&roots, action, limits),
+        }
+    }
+
+    fn transfer(&self, roots: &Roots, from: &Location, to: &Location, limits: &Limits) -> Act<ActionOutput> {
+        match (from, to) {
+            (Location::Here(path), Location::There(target, other)) => {
+                storage::transfer_push(roots, &self.transfer, path, target, other, limits)
+            }
+            (Location::There(target, other), Location::Here(path)) => {
+                storage::transfer_pull(roots, &self.transfer, target, other, path, limits)
+            }
+            _ => Err(refused("exactly one end of a transfer must be on the host that does it")),
+        }
+    }
+
+    fn domain(&self, roots: &Roots, action: &Action, limits: &Limits) -> Act<ActionOutput> {
+        let domains = &self.hypervisor;
+        match action {
+            Action::DomainStart { name, uuid, directory, xml, deployment_file, files, bridges } => {
+                let directory = roots.target(directory)?;
+                let start = crate::hypervisor::Start { name, uuid, directory: &directory, xml, deployment_file, files };
+                domains.domain_start(&start, bridges, limits)
+            }
+            Action::DomainRestore { name, uuid, checkpoint, xml, bridges } => {
+                let checkpoint = roots.target(checkpoint)?;
+                domains.domain_restore(name, uuid, &checkpoint, xml, bridges, limits)
+            }
+            Action::DomainShutdown { name } => domains.domain_shutdown(name, limits),
+            Action::DomainDestroy { name } => domains.domain_destroy(name, limits),
+            Action::DomainSave { name, checkpoint } => {
+                let checkpoint = roots.target(checkpoint)?;
+                domains.domain_save(name, &checkpoint, limits)
+            }
+            Action::DomainReboot { name } => domains.domain_reboot(name, limits),
+            Action::DomainReset { name } => domains.domain_reset(name, limits),
+            _ => Err(refused("this action is not about a domain")),
+        }
+    }
+}
+
+/// Turns a path into the text that programs and XML carry.
+pub(crate) fn path_text(path: &Path) -> Act<&str> {
+    path.to_str().ok_or_else(|| refused(format!("{} is not valid UTF-8", path.display())))
+}

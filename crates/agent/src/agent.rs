@@ -1,0 +1,188 @@
+//! The agent of one cloud: its parts, and the one channel to the front-end that is valid now.
+
+use std::path::Path;
+use std::sync::mpsc::{SyncSender, TrySendError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+
+use plerion_protocol::{
+    ActionError, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, Report, Request, ServerHello, Watch,
+};
+
+use crate::act::Means;
+use crate::epoch::EpochStore;
+use crate::fault::{Act, refused};
+use crate::hypervisor::Hypervisor;
+use crate::journal::Journal;
+use crate::monitor::{Sampler, facts};
+use crate::roots::Roots;
+use crate::runner::Runner;
+use crate::state::{self, Role};
+use crate::storage::TransferContext;
+
+/// Ends a channel from another thread.
+pub(crate) type Closer = Box<dyn Fn() + Send>;
+
+/// The agent of one cloud.
+pub(crate) struct Agent {
+    cloud: String,
+    role: Role,
+    boot_id: String,
+    epoch: Mutex<EpochStore>,
+    link: Arc<Mutex<Option<Link>>>,
+    means: Arc<Means>,
+    pub(crate) runner: Arc<Runner>,
+    sampler: Sampler,
+    facts: Mutex<Option<HostFacts>>,
+    state_directory: std::path::PathBuf,
+}
+
+/// The channel to the front-end that leads.
+struct Link {
+    id: u64,
+    sender: SyncSender<FromNode>,
+    closer: Closer,
+}
+
+impl Agent {
+    /// Opens the state in `directory` (which the caller has locked) and settles what was left open.
+    pub(crate) fn open(cloud: &str, role: Role, directory: &Path) -> Act<Arc<Self>> {
+        let epoch = EpochStore::open(directory)?;
+        let journal = Journal::open(directory)?;
+        let boot_id = state::boot_id();
+        let link: Arc<Mutex<Option<Link>>> = Arc::default();
+        let hypervisor = Hypervisor::new(outlet(&link));
+        let means = Arc::new(Means {
+            roots: RwLock::default(),
+            hypervisor: hypervisor.clone(),
+            transfer: TransferContext::new(cloud, epoch.highest()),
+        });
+        let doer = {
+            let means = Arc::clone(&means);
+            Box::new(move |action: &_, limits: &_| means.act(action, limits))
+        };
+        let sink = {
+            let outlet = outlet(&link);
+            Box::new(move |report: Report| outlet(FromNode::Done(Box::new(report))))
+        };
+        let runner = Runner::new(journal, boot_id.clone(), doer, sink);
+        runner.settle(hypervisor.clone());
+        let sampler = Sampler::start(hypervisor, sample_outlet(&link));
+        Ok(Arc::new(Self {
+            cloud: cloud.to_owned(),
+            role,
+            boot_id,
+            epoch: Mutex::new(epoch),
+            link,
+            means,
+            runner,
+            sampler,
+            facts: Mutex::default(),
+            state_directory: directory.to_owned(),
+        }))
+    }
+
+    /// Judges a hello; on success the agent obeys it from now on, and `sender` is the channel of everything it says.
+    pub(crate) fn hello(&self, hello: &ServerHello, id: u64, sender: SyncSender<FromNode>, closer: Closer) -> Act<NodeHello> {
+        if hello.protocol != PROTOCOL_VERSION {
+            return Err(ActionError::new(
+                ErrorKind::Version,
+                format!(
+                    "the front-end speaks version {} of the protocol, this agent version {PROTOCOL_VERSION}: let the \
+                     front-end push its own program to the host",
+                    hello.protocol
+                ),
+            ));
+        }
+        if hello.cloud != self.cloud {
+            return Err(refused(format!("this agent works for cloud {}, not for {}", self.cloud, hello.cloud)));
+        }
+        let roots = Roots::new(&hello.roots)?;
+        let facts = self.facts();
+        {
+            // Under one lock: of two hellos at once the higher epoch must end up with the channel.
+            let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+            epoch.accept(hello.epoch)?;
+            self.means.transfer.epoch_set(hello.epoch);
+            *self.means.roots.write().unwrap_or_else(PoisonError::into_inner) = roots;
+            let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(old) = link.replace(Link { id, sender, closer }) {
+                tracing::info!("a newer channel replaces the old one");
+                (old.closer)();
+            }
+        }
+        Ok(NodeHello { protocol: PROTOCOL_VERSION, epoch: hello.epoch, boot_id: self.boot_id.clone(), facts })
+    }
+
+    fn facts(&self) -> HostFacts {
+        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        facts.get_or_insert_with(|| facts::host_facts(&self.state_directory, self.role == Role::Host)).clone()
+    }
+
+    /// Takes a request of the channel `id`.
+    pub(crate) fn request(&self, request: Request) {
+        let highest = {
+            let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Err(error) = epoch.accept(request.epoch)
+                && error.kind != ErrorKind::Epoch
+            {
+                tracing::error!(%error, "cannot keep the epoch");
+                let report = Report { key: request.key, attempt: request.attempt, result: Err(error) };
+                drop(epoch);
+                return outlet(&self.link)(FromNode::Done(Box::new(report)));
+            }
+            epoch.highest()
+        };
+        self.runner.submit(request, highest);
+    }
+
+    /// Sets what is watched.
+    pub(crate) fn watch(&self, watch: Watch) {
+        let roots = self.means.roots.read().unwrap_or_else(PoisonError::into_inner).clone();
+        self.sampler.watch(watch, roots);
+    }
+
+    /// Whether `id` is the channel that is obeyed.
+    pub(crate) fn is_current(&self, id: u64) -> bool {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|link| link.id == id)
+    }
+
+    /// Forgets the channel `id` when it has ended.
+    pub(crate) fn goodbye(&self, id: u64) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.as_ref().is_some_and(|link| link.id == id) {
+            *link = None;
+        }
+    }
+
+    /// Whether nobody is connected and nothing runs.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).is_none() && self.runner.busy() == 0
+    }
+}
+
+/// Sends to the channel that is valid at that moment; without one the message is dropped: the front-end asks again by
+/// key, and reads all states anew, when it connects.
+fn outlet(link: &Arc<Mutex<Option<Link>>>) -> Box<dyn Fn(FromNode) + Send + Sync> {
+    let link: Weak<Mutex<Option<Link>>> = Arc::downgrade(link);
+    Box::new(move |message| {
+        let sender = sender_now(&link);
+        // An error means that the channel has just ended.
+        drop(sender.map(|sender| sender.send(message)));
+    })
+}
+
+/// As [`outlet`], but a channel that is behind misses the message: samples that queue up are of no use.
+fn sample_outlet(link: &Arc<Mutex<Option<Link>>>) -> Box<dyn Fn(FromNode) + Send + Sync> {
+    let link: Weak<Mutex<Option<Link>>> = Arc::downgrade(link);
+    Box::new(move |message| {
+        if let Some(Err(TrySendError::Full(_))) = sender_now(&link).map(|sender| sender.try_send(message)) {
+            tracing::warn!("the front-end does not keep up: a sample is dropped");
+        }
+    })
+}
+
+fn sender_now(link: &Weak<Mutex<Option<Link>>>) -> Option<SyncSender<FromNode>> {
+    let link = link.upgrade()?;
+    let link = link.lock().unwrap_or_else(PoisonError::into_inner);
+    link.as_ref().map(|link| link.sender.clone())
+}

@@ -1,0 +1,38 @@
+//! Files of datastores: disks, images, context disks, transfers between hosts.
+//!
+//! Everything made here is written under another name beside its place and renamed when it is whole and on disk, so
+//! a file under its own name can be trusted after a crash.
+
+mod context;
+mod copy;
+mod datastore;
+mod digest;
+mod disk;
+mod fetch;
+mod file;
+mod header;
+mod image;
+mod iso;
+mod part;
+mod qemu_img;
+mod transfer;
+mod unpack;
+
+pub(crate) use context::context_make;
+pub(crate) use datastore::{datastore_space, datastore_stat};
+pub(crate) use disk::{DiskContent, disk_copy, disk_link, disk_make, disk_overlay};
+pub(crate) use file::{file_replace, path_delete};
+pub(crate) use image::{Wanted, image_output, image_register, image_stat};
+pub(crate) use part::{directory_make, link_replace};
+pub(crate) use transfer::{TransferContext, receive_main, send_main, transfer_pull, transfer_push};
+
+/// Bytes in a MiB.
+pub(crate) const MIB: u64 = 1024 * 1024;
+
+/// A size in MiB as bytes.
+pub(crate) fn mib_bytes(size_mib: u64) -> crate::fault::Act<u64> {
+    size_mib
+        .checked_mul(MIB)
+        .filter(|bytes| *bytes <= i64::MAX as u64)
+        .ok_or_else(|| crate::fault::refused(format!("{size_mib} MiB is more than a file can hold")))
+}

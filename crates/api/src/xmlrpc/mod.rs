@@ -1,0 +1,24 @@
+//! XML-RPC over HTTP: requests in, answers out. This room knows the wire and nothing of the methods: whoever
+//! implements [`Service`] gets a decoded [`Call`] and returns an [`Answer`].
+//!
+//! * `codec`, `base64`, `params`, `fault`: from the body of a request to typed parameters, or to a fault.
+//! * `answer`, `escape`, `stream`: from an answer to the body of a response, as a whole or rendered lazily.
+//! * `server`, `connection`, `request`: the listener, one connection's clocks, one HTTP request.
+
+pub mod answer;
+mod base64;
+pub mod codec;
+mod connection;
+pub mod escape;
+pub mod fault;
+pub mod params;
+mod request;
+pub mod server;
+mod stream;
+
+pub use answer::{Answer, Chunks, Payload};
+pub use codec::{Call, Value};
+pub use escape::escape_into;
+pub use fault::Fault;
+pub use params::Params;
+pub use server::{Limits, Service, serve};

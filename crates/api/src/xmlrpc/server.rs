@@ -1,0 +1,209 @@
+//! The listener: accepts connections within a bound, serves each on a task of its own, and stops in bounded time.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::answer::Answer;
+use super::codec::Call;
+use super::connection::{Activity, Control, NotedIo, drive};
+use super::request::{LARGE_BODIES_MAX, Shared, respond};
+
+/// While no connection is free, idle ones are asked this often to make room.
+const ROOM_INTERVAL: Duration = Duration::from_millis(250);
+/// First wait after `accept` failed for want of descriptors or memory; doubled up to [`ACCEPT_WAIT_MAX`].
+const ACCEPT_WAIT: Duration = Duration::from_millis(20);
+/// Longest wait between two attempts to accept.
+const ACCEPT_WAIT_MAX: Duration = Duration::from_secs(1);
+/// Bytes that hyper keeps of a request's head or gathers of a response before it writes.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Bounds of a server.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest body of a request, in bytes.
+    pub body_bytes: usize,
+    /// Most connections at once. Further ones wait in the listener's queue; idle ones make room for them.
+    pub connections: usize,
+    /// Most answers rendered at the same moment (not: sent), for [`super::Payload::Stream`].
+    pub renderers: usize,
+    /// A connection without a request is closed after this time.
+    pub idle: Duration,
+    /// Time for the head of a request, from its first byte.
+    pub head: Duration,
+    /// Time for the whole body of a request.
+    pub body: Duration,
+    /// A connection whose peer takes nothing of its answer for this time is closed.
+    pub write_stall: Duration,
+    /// Time that calls in hand have to finish at shutdown.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes: 32 * 1024 * 1024,
+            connections: 1024,
+            renderers: std::thread::available_parallelism().map_or(1, usize::from),
+            idle: Duration::from_secs(120),
+            head: Duration::from_secs(20),
+            body: Duration::from_secs(120),
+            write_stall: Duration::from_secs(30),
+            drain: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Who answers the calls.
+pub trait Service: Send + Sync + 'static {
+    /// Answers one call.
+    ///
+    /// A peer that goes away does not end the future; a server that has stopped waiting for it at shutdown does. A
+    /// panic is answered with the internal error code and harms no other call. Long computation belongs on
+    /// a blocking thread, or into [`super::Payload::Stream`].
+    fn call(&self, call: Call, peer: SocketAddr) -> impl Future<Output = Answer> + Send;
+}
+
+/// Serves calls until `shutdown` is ready, then lets the calls in hand finish for at most [`Limits::drain`].
+pub async fn serve<S: Service>(
+    listener: TcpListener,
+    service: Arc<S>,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
+    let shared = Arc::new(Shared {
+        service,
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+        renderers: Arc::new(Semaphore::new(limits.renderers.max(1))),
+        limits,
+    });
+    let (control, _) = watch::channel(Control::Run(0));
+    let mut connections = JoinSet::new();
+    tokio::select! {
+        biased;
+        () = shutdown => {}
+        () = accept_all(listener, &shared, &control, &mut connections) => {}
+    }
+    control.send_replace(Control::Drain);
+    let finished = timeout(shared.limits.drain, async {
+        while let Some(ended) = connections.join_next().await {
+            log_ended(ended);
+        }
+    });
+    if finished.await.is_err() {
+        let open = connections.len();
+        tracing::warn!(open, limit = ?shared.limits.drain, "calls did not finish in time, connections are cut");
+        connections.shutdown().await;
+    }
+}
+
+/// Accepts for ever: no error ends the listener.
+async fn accept_all<S: Service>(
+    listener: TcpListener,
+    shared: &Arc<Shared<S>>,
+    control: &watch::Sender<Control>,
+    connections: &mut JoinSet<()>,
+) {
+    let slots = Arc::new(Semaphore::new(shared.limits.connections.max(1)));
+    let mut wait = ACCEPT_WAIT;
+    loop {
+        let Some(slot) = slot_take(&slots, control).await else {
+            return;
+        };
+        while let Some(ended) = connections.try_join_next() {
+            log_ended(ended);
+        }
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                wait = ACCEPT_WAIT;
+                connections.spawn(connection_serve(
+                    stream,
+                    peer,
+                    shared.clone(),
+                    control.subscribe(),
+                    slot,
+                ));
+            }
+            Err(error) if peer_gone(&error) => tracing::debug!(%error, "a connection ended before it began"),
+            Err(error) => {
+                tracing::error!(%error, retry_in = ?wait, "cannot accept connections; if descriptors have \
+                    run out, raise the limit of open files");
+                sleep(wait).await;
+                wait = (wait * 2).min(ACCEPT_WAIT_MAX);
+            }
+        }
+    }
+}
+
+/// A place for one more connection; `None` never happens while the server runs.
+async fn slot_take(slots: &Arc<Semaphore>, control: &watch::Sender<Control>) -> Option<OwnedSemaphorePermit> {
+    if let Ok(slot) = slots.clone().try_acquire_owned() {
+        return Some(slot);
+    }
+    tracing::warn!("all connections are in use, further ones wait until an idle one makes room");
+    let mut slot = pin!(slots.clone().acquire_owned());
+    loop {
+        control.send_modify(|asked| {
+            if let Control::Run(round) = asked {
+                *round = round.wrapping_add(1);
+            }
+        });
+        if let Ok(taken) = timeout(ROOM_INTERVAL, slot.as_mut()).await {
+            return taken.ok();
+        }
+    }
+}
+
+fn peer_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}
+
+fn log_ended(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection's task failed");
+    }
+}
+
+fn connection_serve<S: Service>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared<S>>,
+    control: watch::Receiver<Control>,
+    slot: OwnedSemaphorePermit,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        let _slot = slot;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, %peer, "no TCP_NODELAY: the peer is gone");
+            return;
+        }
+        let activity = Arc::new(Activity::new());
+        let io = TokioIo::new(NotedIo {
+            stream,
+            activity: activity.clone(),
+        });
+        let requests = service_fn(|request| respond(shared.clone(), activity.clone(), peer, request));
+        let connection = http1::Builder::new()
+            .half_close(true)
+            .title_case_headers(true)
+            .header_read_timeout(None)
+            .max_buf_size(BUFFER_BYTES)
+            .serve_connection(io, requests);
+        drive(connection, &activity, &shared.limits, control).await;
+    })
+}

@@ -1,0 +1,141 @@
+//! `onegroup`.
+
+use roxmltree::{Document, Node};
+
+use super::{common, user};
+use crate::error::CliError;
+use crate::input::Input;
+use crate::kind::Kind;
+use crate::layout::{self, Fields};
+use crate::list::{self, Context, ListSpec};
+use crate::quota;
+use crate::session::Session;
+use crate::sources;
+use crate::table::{Column, Table};
+use crate::template_text;
+use crate::xml;
+
+/// The id of the group that has no quotas.
+const GROUP_ADMIN: &str = "0";
+
+/// The table of groups.
+pub static LIST: ListSpec = ListSpec {
+    element: "GROUP",
+    columns: &[
+        Column::right("ID", 4).adjusted().about("Id of the group", "组编号"),
+        Column::left("NAME", 15).expanded().about("Name of the group", "组名"),
+        Column::right("USERS", 5).about("Users in it", "用户数"),
+        Column::right("VMS", 9).about("VMs, used and allowed", "虚拟机数与配额"),
+        Column::right("MEMORY", 15).about("Memory, used and allowed", "内存与配额"),
+        Column::right("CPU", 11).about("CPUs, used and allowed", "CPU 与配额"),
+        Column::right("PCI", 9).about("PCI devices, used and allowed", "PCI 设备与配额"),
+    ],
+    shown: &["ID", "NAME", "USERS", "VMS", "MEMORY", "CPU", "PCI"],
+    cell,
+    fetch: list::fetch_all,
+    prepare: list::prepare_nothing,
+};
+
+fn cell(_context: &Context, group: Node<'_, '_>, column: &str) -> String {
+    match column {
+        "ID" | "NAME" => xml::text(group, column),
+        "USERS" => xml::ids(group, "USERS").len().to_string(),
+        _ if xml::text(group, "ID") == GROUP_ADMIN => "-".to_owned(),
+        _ => {
+            let defaults = user::pool_defaults(group, "DEFAULT_GROUP_QUOTAS");
+            quota::usage_text(user::pool_quotas(group), defaults, column, 4)
+        }
+    }
+}
+
+/// Renders the group.
+pub fn show(_session: &mut Session, _input: &Input, document: &Document<'_>) -> Result<String, CliError> {
+    Ok(render(document.root_element()))
+}
+
+/// The group.
+pub fn render(group: Node<'_, '_>) -> String {
+    let mut fields = Fields::new(15);
+    let id = xml::text(group, "ID");
+    fields
+        .add_line(layout::head(&format!("GROUP {id} INFORMATION")).trim_end_matches('\n'))
+        .add("ID", &id)
+        .add_text("NAME", group, "NAME");
+    let template = xml::child(group, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let mut members = Table::new(&[Column::right("USER ID", 7), Column::left("ADMIN", 5)]);
+    let admins = xml::ids(group, "ADMINS");
+    for user in xml::ids(group, "USERS") {
+        let mark = if admins.contains(&user) { "*" } else { "" };
+        members.rows.push(vec![user, mark.to_owned()]);
+    }
+    let mut text = [
+        fields.into_text(),
+        "\n".to_owned(),
+        layout::head("GROUP TEMPLATE"),
+        template.unwrap_or_default(),
+        "\n".to_owned(),
+        members.render(),
+        "\n".to_owned(),
+    ]
+    .concat();
+    if id != GROUP_ADMIN {
+        text.push_str(&quota::sections(group, xml::child(group, "DEFAULT_GROUP_QUOTAS")));
+        text.push_str(&vlan_rules(group));
+    }
+    text
+}
+
+fn vlan_rules(group: Node<'_, '_>) -> String {
+    let mut table = Table::new(&[
+        Column::left("VLAN_ID", 15),
+        Column::left("SCOPE", 15),
+        Column::left("VNTEMPLATE", 15),
+    ]);
+    let rules = xml::child(group, "VLAN_RULES");
+    for rule in rules.into_iter().flat_map(|list| xml::elements(list).collect::<Vec<_>>()) {
+        if xml::is_branch(rule) {
+            table.rows.push(vec![
+                xml::text(rule, "VLAN_ID"),
+                xml::text(rule, "SCOPE"),
+                xml::text(rule, "VNTEMPLATE"),
+            ]);
+        }
+    }
+    format!("{}{}\n", layout::head("VLAN RULES"), table.render())
+}
+
+/// `create`, with an administrator if one is named.
+pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let name = match (input.text(0), input.value("name")) {
+        ("", None) => return Err(CliError::text("The group needs a name: onegroup create NAME")),
+        ("", Some(name)) | (name, _) => name,
+    };
+    let id = session.call_id("one.group.allocate", &[name.into()])?;
+    common::id_print(session, id)?;
+    let Some(admin) = input.value("admin_user") else { return Ok(()) };
+    let group = i32::try_from(id).map_err(|_| CliError::text(format!("The id {id} is out of range.")))?;
+    let Some(password) = input.value("admin_password") else {
+        return Err(CliError::text("The administrator needs a password: --admin_password PASSWORD"));
+    };
+    let driver = input.value("admin_driver").unwrap_or("core");
+    let groups = plerion_client::Param::List(vec![group.into()]);
+    let user = session.call_id("one.user.allocate", &[admin.into(), password.into(), driver.into(), groups])?;
+    let user = i32::try_from(user).map_err(|_| CliError::text(format!("The id {user} is out of range.")))?;
+    session.call("one.group.addadmin", &[group.into(), user.into()]).map(drop)
+}
+
+/// `addadmin`.
+pub fn admin_add(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    common::relate(session, input, "addadmin", "admin added")
+}
+
+/// `deladmin`.
+pub fn admin_remove(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    common::relate(session, input, "deladmin", "admin removed")
+}
+
+/// `vlan`: sets which VLANs the group may use.
+pub fn vlan(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else { return Ok(()) };
+    session.call(&Kind::Group.method("vlan"), &[input.id(0).into(), template.into()]).map(drop)
+}

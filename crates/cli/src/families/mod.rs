@@ -1,0 +1,19 @@
+//! What subcommands do, one file per command family.
+
+pub mod acl;
+pub mod cluster;
+pub mod common;
+pub mod datastore;
+pub mod group;
+pub mod host;
+pub mod image;
+pub mod secgroup;
+pub mod template;
+pub mod user;
+pub mod vm;
+pub mod vm_devices;
+pub mod vm_show;
+pub mod vm_tables;
+pub mod vnet;
+pub mod vnet_show;
+pub mod zone;

@@ -1,0 +1,321 @@
+//! `oneuser`.
+
+use std::fmt::Write;
+use std::io::IsTerminal;
+
+use plerion_client::Param;
+use roxmltree::{Document, Node};
+use sha2::{Digest, Sha256};
+
+use super::common;
+use crate::error::CliError;
+use crate::format::moment_text;
+use crate::input::Input;
+use crate::kind::Kind;
+use crate::layout::{self, Fields};
+use crate::list::{self, Context, ListSpec};
+use crate::quota;
+use crate::session::{Session, password_ask};
+use crate::sources;
+use crate::table::{Column, Table};
+use crate::template_text;
+use crate::xml;
+
+/// How long a login token is good unless `--time` says otherwise, in seconds.
+const TOKEN_SECONDS: i32 = 36_000;
+/// The id of the user who has no quotas.
+const USER_ADMIN: &str = "0";
+
+/// The table of users.
+pub static LIST: ListSpec = ListSpec {
+    element: "USER",
+    columns: &[
+        Column::right("ID", 4).adjusted().about("Id of the user", "用户编号"),
+        Column::left("NAME", 10).expanded().about("Name of the user", "用户名"),
+        Column::left("ENABLED", 4).about("Whether the user may log in", "是否启用"),
+        Column::left("GROUP", 8).about("The primary group", "主要组"),
+        Column::left("AUTH", 8).about("How the user proves identity", "认证方式"),
+        Column::right("VMS", 9).about("VMs, used and allowed", "虚拟机数与配额"),
+        Column::right("MEMORY", 15).about("Memory, used and allowed", "内存与配额"),
+        Column::right("CPU", 10).about("CPUs, used and allowed", "CPU 与配额"),
+        Column::right("PCI", 9).about("PCI devices, used and allowed", "PCI 设备与配额"),
+        Column::right("PASSWORD", 50).about("The stored password", "保存的密码"),
+    ],
+    shown: &["ID", "NAME", "ENABLED", "GROUP", "AUTH", "VMS", "MEMORY", "CPU", "PCI"],
+    cell,
+    fetch: list::fetch_all,
+    prepare: list::prepare_nothing,
+};
+
+fn cell(context: &Context, user: Node<'_, '_>, column: &str) -> String {
+    match column {
+        "ID" | "NAME" | "PASSWORD" => xml::text(user, column),
+        "ENABLED" => if xml::text(user, "ENABLED") == "1" { "yes" } else { "no" }.to_owned(),
+        "GROUP" => xml::text(user, if context.numeric { "GID" } else { "GNAME" }),
+        "AUTH" => xml::text(user, "AUTH_DRIVER"),
+        _ if xml::text(user, "ID") == USER_ADMIN => "-".to_owned(),
+        _ => quota::usage_text(pool_quotas(user), pool_defaults(user, "DEFAULT_USER_QUOTAS"), column, 3),
+    }
+}
+
+/// The quotas of an object in its pool: the element behind it, else the one with its id.
+pub fn pool_quotas<'a, 'i>(object: Node<'a, 'i>) -> Option<Node<'a, 'i>> {
+    let id = xml::text(object, "ID");
+    let is_own = |node: &Node<'a, 'i>| node.has_tag_name("QUOTAS") && xml::text(*node, "ID") == id;
+    object
+        .next_sibling_element()
+        .filter(is_own)
+        .or_else(|| object.parent().and_then(|pool| pool.children().find(is_own)))
+}
+
+/// The default quotas at the end of a pool.
+pub fn pool_defaults<'a, 'i>(object: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
+    object.parent()?.last_element_child().filter(|node| node.has_tag_name(name))
+}
+
+/// Renders the user.
+pub fn show(_session: &mut Session, _input: &Input, document: &Document<'_>) -> Result<String, CliError> {
+    Ok(render(document.root_element()))
+}
+
+/// The user.
+pub fn render(user: Node<'_, '_>) -> String {
+    let mut fields = Fields::new(16);
+    let id = xml::text(user, "ID");
+    fields
+        .add_line(layout::head(&format!("USER {id} INFORMATION")).trim_end_matches('\n'))
+        .add("ID", &id)
+        .add_text("NAME", user, "NAME")
+        .add_text("GROUP", user, "GNAME");
+    let groups = xml::ids(user, "GROUPS");
+    if groups.len() > 1 {
+        fields.add("SECONDARY GROUPS", groups.join(","));
+    }
+    fields
+        .add_text("PASSWORD", user, "PASSWORD")
+        .add_text("AUTH_DRIVER", user, "AUTH_DRIVER")
+        .add("ENABLED", layout::yes_no(&xml::text(user, "ENABLED")));
+    let template = xml::child(user, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let mut text = [
+        fields.into_text(),
+        "\n".to_owned(),
+        layout::head("TOKENS"),
+        tokens(user),
+        "\n".to_owned(),
+        layout::head("USER TEMPLATE"),
+        template.unwrap_or_default(),
+        "\n".to_owned(),
+    ]
+    .concat();
+    if id != USER_ADMIN {
+        text.push_str(&quota::sections(user, xml::child(user, "DEFAULT_USER_QUOTAS")));
+    }
+    text
+}
+
+fn tokens(user: Node<'_, '_>) -> String {
+    let mut table = Table::new(&[
+        Column::right("ID", 7).adjusted(),
+        Column::left("EGID", 5),
+        Column::left("EGROUP", 10),
+        Column::left("EXPIRATION", 20),
+    ]);
+    for token in xml::elements(user).filter(|node| node.has_tag_name("LOGIN_TOKEN")) {
+        let expires = xml::number(token, "EXPIRATION_TIME");
+        let group = xml::text(token, "EGID");
+        table.rows.push(vec![
+            xml::text(token, "TOKEN"),
+            if group == "-1" { "*".to_owned() } else { group },
+            String::new(),
+            if expires < 0 { "never".to_owned() } else { moment_text(expires) },
+        ]);
+    }
+    if table.rows.is_empty() { String::new() } else { table.render() }
+}
+
+/// The driver the options name: one for passwords unless a key or certificate is used.
+fn driver_of(input: &Input) -> &str {
+    match input.value("driver") {
+        Some(driver) => driver,
+        None if input.has("ssh") => "ssh",
+        None if input.has("x509") => "x509",
+        None => "core",
+    }
+}
+
+/// The password of argument `index`, of the file it names, or typed.
+fn password_of(input: &Input, index: usize) -> Result<String, CliError> {
+    let given = input.text(index);
+    let password = if input.has("read-file") {
+        sources::file_read(given)?.lines().next().unwrap_or_default().to_owned()
+    } else if given.is_empty() && std::io::stdin().is_terminal() {
+        password_ask("Password: ")?
+    } else {
+        given.to_owned()
+    };
+    Ok(if input.has("sha256") { sha256_text(&password) } else { password })
+}
+
+fn sha256_text(password: &str) -> String {
+    Sha256::digest(password.as_bytes()).iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// `create`.
+pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let password = password_of(input, 1)?;
+    let mut params: Vec<Param> = vec![input.text(0).into(), password.into(), driver_of(input).into()];
+    if let Some(group) = input.number("group") {
+        params.push(Param::List(vec![group.into()]));
+    }
+    let id = session.call_id("one.user.allocate", &params)?;
+    common::id_print(session, id)
+}
+
+/// `passwd`.
+pub fn passwd(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let password = password_of(input, 1)?;
+    session.call("one.user.passwd", &[input.id(0).into(), password.into()]).map(drop)
+}
+
+/// `chauth`.
+pub fn chauth(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let driver = match input.text(1) {
+        "" if ["driver", "ssh", "x509"].iter().any(|name| input.has(name)) => driver_of(input),
+        "" => return session.print("An Auth driver should be specified\n"),
+        driver => driver,
+    };
+    let params = [input.id(0).into(), driver.into(), input.text(2).into()];
+    session.call("one.user.chauth", &params).map(drop)
+}
+
+/// `chgrp`.
+pub fn chgrp(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    common::relate(session, input, "chgrp", "group changed")
+}
+
+/// `addgroup`.
+pub fn group_add(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    common::relate(session, input, "addgroup", "group added")
+}
+
+/// `delgroup`.
+pub fn group_remove(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    common::relate(session, input, "delgroup", "group deleted")
+}
+
+/// `enable`.
+pub fn enable(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    common::switch(session, input, "enable", true, "enabled")
+}
+
+/// `disable`.
+pub fn disable(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    common::switch(session, input, "enable", false, "disabled")
+}
+
+/// `quota`: sets the quotas of one user.
+pub fn quota(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    quota_set(session, input)
+}
+
+/// Sets the quotas of the objects; without a file the editor starts empty.
+pub fn quota_set(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let kind = input.command.kind;
+    let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else { return Ok(()) };
+    session.each(kind, &input.ids(0), "quotas set", |session, id| {
+        session.call(&kind.method("quota"), &[id.into(), template.as_str().into()]).map(drop)
+    })
+}
+
+/// `defaultquota`: shows the default quotas, or sets them from a file.
+pub fn quota_default(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let prefix = if input.command.kind == Kind::Group { "groupquota" } else { "userquota" };
+    let template = sources::edited(input.text(0), || {
+        let text = session.call_text(&format!("one.{prefix}.info"), &[])?;
+        quota_template(&text)
+    })?;
+    let Some(template) = template else { return Ok(()) };
+    session.call(&format!("one.{prefix}.update"), &[template.into()]).map(drop)
+}
+
+/// Quotas as a template, the figures in use left out.
+fn quota_template(text: &str) -> Result<String, CliError> {
+    let document = xml::document_parse(text)?;
+    let mut builder = crate::template_build::Builder::default();
+    for section in xml::elements(document.root_element()) {
+        for entry in xml::elements(section) {
+            let pairs: Vec<String> = xml::elements(entry)
+                .filter(|node| !node.tag_name().name().ends_with("_USED"))
+                .map(|node| crate::template_build::pair(node.tag_name().name(), &xml::text_of(node)))
+                .collect();
+            builder.vector(entry.tag_name().name(), &pairs);
+        }
+    }
+    Ok(builder.into_text())
+}
+
+/// `umask`.
+pub fn umask(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let mask = if input.text(1).is_empty() { String::new() } else { format!("UMASK=\"{}\"", input.text(1)) };
+    session.each(Kind::User, &input.ids(0), "umask changed", |session, id| {
+        session.call("one.user.update", &[id.into(), mask.as_str().into(), 1.into()]).map(drop)
+    })
+}
+
+/// `login` and `token-create`: a token that stands for the password for a while.
+pub fn login(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let name = match input.text(0) {
+        "" => session.client()?.user_name().to_owned(),
+        name => name.to_owned(),
+    };
+    let seconds = input.number("time").unwrap_or(TOKEN_SECONDS);
+    let group = input.number("group").unwrap_or(-1);
+    let params = [name.as_str().into(), "".into(), seconds.into(), group.into()];
+    let token = session.call_text("one.user.login", &params)?;
+    session.print(&format!("{name}:{token}\n"))
+}
+
+/// `token-delete`.
+pub fn token_delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let (name, token) = match (input.text(0), input.text(1)) {
+        (token, "") => (session.client()?.user_name().to_owned(), token),
+        (name, token) => (name.to_owned(), token),
+    };
+    let id = if name == session.client()?.user_name() { -1 } else { session.id_resolve(Kind::User, &name)? };
+    let text = session.info(Kind::User, id)?;
+    let document = xml::document_parse(&text)?;
+    let mut known = xml::elements(document.root_element())
+        .filter(|node| node.has_tag_name("LOGIN_TOKEN"))
+        .map(|node| xml::text(node, "TOKEN"))
+        .filter(|known| known.starts_with(token));
+    match (known.next(), known.next()) {
+        (Some(full), None) => {
+            let params = [name.into(), full.into(), 0.into(), (-1).into()];
+            session.call("one.user.login", &params).map(drop)
+        }
+        (None, _) => Err(CliError::text(format!("{name} has no token that begins with {token}."))),
+        _ => Err(CliError::text(format!("{name} has several tokens that begin with {token}. Give more of it."))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_hashed_on_request() {
+        assert_eq!(
+            sha256_text("abc"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn default_quotas_as_template() {
+        let text = "<Q><VM_QUOTA><VM><CPU>-1</CPU><CPU_USED>0</CPU_USED></VM></VM_QUOTA><IMAGE_QUOTA/></Q>";
+        assert_eq!(quota_template(text).expect("good"), "VM=[ CPU=\"-1\" ]\n");
+    }
+}

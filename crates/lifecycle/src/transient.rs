@@ -1,0 +1,162 @@
+//! The transient phases: what hosts are asked for in each, and where it leads.
+
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+
+/// What the hosts are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ask {
+    /// Prepare the disks on the host, one part a disk.
+    Prolog,
+    /// Bring the VM's files from the front-end to the host.
+    ToHost,
+    /// Make the context disk and start the domain.
+    Boot,
+    /// Start the domain from its checkpoint.
+    Restore,
+    /// End the domain: by asking the guest, or at once, as the history action says.
+    Shutdown,
+    /// Save the domain to a checkpoint.
+    Save,
+    /// Bring persistent disks home and delete the VM's files.
+    Epilog,
+    /// Bring the VM's files from the host to the front-end.
+    ToFrontEnd,
+    /// Destroy the domain and delete the VM's files.
+    Cleanup,
+    /// Ask the guest to restart; the phase does not change.
+    Reboot,
+    /// Reset the machine; the phase does not change.
+    Reset,
+}
+
+/// A transient phase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transient {
+    /// What hosts are asked for.
+    pub ask: Ask,
+    /// Where success leads.
+    pub done: Phase,
+    /// Where failure leads.
+    pub failed: Phase,
+}
+
+const fn row(ask: Ask, done: Phase, failed: Phase) -> Option<Transient> {
+    Some(Transient { ask, done, failed })
+}
+
+const RUNNING: Phase = Phase::active(LcmState::Running);
+
+/// The row of a transient phase; `None` where a VM stays until somebody acts.
+///
+/// The phases of migration, hot plugging, disk snapshots, resizing and backups have no row: no action leads there yet.
+#[must_use]
+pub const fn transient(lcm: LcmState) -> Option<Transient> {
+    use LcmState as L;
+    let active = Phase::active;
+    match lcm {
+        L::Prolog => row(Ask::Prolog, active(L::Boot), active(L::PrologFailure)),
+        L::PrologResume => row(
+            Ask::ToHost,
+            active(L::BootStopped),
+            active(L::PrologResumeFailure),
+        ),
+        L::PrologUndeploy => row(
+            Ask::ToHost,
+            active(L::BootUndeploy),
+            active(L::PrologUndeployFailure),
+        ),
+        L::Boot => row(Ask::Boot, RUNNING, active(L::BootFailure)),
+        L::BootUndeploy => row(Ask::Boot, RUNNING, active(L::BootUndeployFailure)),
+        L::BootPoweroff => row(Ask::Boot, RUNNING, Phase::rest(VmState::Poweroff)),
+        L::BootUnknown => row(Ask::Boot, RUNNING, active(L::Unknown)),
+        L::BootStopped => row(Ask::Restore, RUNNING, active(L::BootStoppedFailure)),
+        L::BootSuspended => row(Ask::Restore, RUNNING, Phase::rest(VmState::Suspended)),
+        L::Shutdown => row(Ask::Shutdown, active(L::Epilog), RUNNING),
+        L::ShutdownPoweroff => row(Ask::Shutdown, Phase::rest(VmState::Poweroff), RUNNING),
+        L::ShutdownUndeploy => row(Ask::Shutdown, active(L::EpilogUndeploy), RUNNING),
+        L::SaveSuspend => row(Ask::Save, Phase::rest(VmState::Suspended), RUNNING),
+        L::SaveStop => row(Ask::Save, active(L::EpilogStop), RUNNING),
+        L::Epilog => row(Ask::Epilog, Phase::rest(VmState::Done), active(L::EpilogFailure)),
+        L::EpilogStop => row(
+            Ask::ToFrontEnd,
+            Phase::rest(VmState::Stopped),
+            active(L::EpilogStopFailure),
+        ),
+        L::EpilogUndeploy => row(
+            Ask::ToFrontEnd,
+            Phase::rest(VmState::Undeployed),
+            active(L::EpilogUndeployFailure),
+        ),
+        L::CleanupDelete => row(
+            Ask::Cleanup,
+            Phase::rest(VmState::Done),
+            Phase::rest(VmState::Done),
+        ),
+        L::CleanupResubmit => row(
+            Ask::Cleanup,
+            Phase::rest(VmState::Pending),
+            Phase::rest(VmState::Pending),
+        ),
+        L::LcmInit
+        | L::Running
+        | L::Unknown
+        | L::BootFailure
+        | L::BootMigrateFailure
+        | L::PrologMigrateFailure
+        | L::PrologFailure
+        | L::EpilogFailure
+        | L::EpilogStopFailure
+        | L::EpilogUndeployFailure
+        | L::PrologMigratePoweroffFailure
+        | L::PrologMigrateSuspendFailure
+        | L::BootUndeployFailure
+        | L::BootStoppedFailure
+        | L::PrologResumeFailure
+        | L::PrologUndeployFailure
+        | L::PrologMigrateUnknownFailure
+        | L::Migrate
+        | L::SaveMigrate
+        | L::PrologMigrate
+        | L::Hotplug
+        | L::HotplugSnapshot
+        | L::HotplugNic
+        | L::HotplugSaveas
+        | L::HotplugSaveasPoweroff
+        | L::HotplugSaveasSuspended
+        | L::HotplugPrologPoweroff
+        | L::HotplugEpilogPoweroff
+        | L::BootMigrate
+        | L::PrologMigratePoweroff
+        | L::PrologMigrateSuspend
+        | L::DiskSnapshotPoweroff
+        | L::DiskSnapshotRevertPoweroff
+        | L::DiskSnapshotDeletePoweroff
+        | L::DiskSnapshotSuspended
+        | L::DiskSnapshotDeleteSuspended
+        | L::DiskSnapshot
+        | L::DiskSnapshotDelete
+        | L::PrologMigrateUnknown
+        | L::DiskResize
+        | L::DiskResizePoweroff
+        | L::DiskResizeUndeployed
+        | L::HotplugNicPoweroff
+        | L::HotplugResize
+        | L::HotplugSaveasUndeployed
+        | L::HotplugSaveasStopped
+        | L::Backup
+        | L::BackupPoweroff
+        | L::Restore => None,
+    }
+}
+
+/// The transient phase that a failure phase is the failure of, and that `recover retry` goes back to.
+#[must_use]
+pub fn failure_of(failure: LcmState) -> Option<LcmState> {
+    if !failure.as_str().ends_with("_FAILURE") {
+        return None;
+    }
+    LcmState::ALL
+        .iter()
+        .copied()
+        .find(|lcm| transient(*lcm).is_some_and(|row| row.failed == Phase::active(failure)))
+}

@@ -1,0 +1,575 @@
+//! `vm_step`: events on VMs.
+
+use plerion_model::vm_history::HistoryAction;
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+
+use crate::transient::{Ask, failure_of, transient};
+
+/// What can happen to a VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// Placed on a host.
+    Deploy,
+    /// Keep it from being placed.
+    Hold,
+    /// Let it be placed.
+    Release,
+    /// End it.
+    Terminate {
+        /// Without asking the guest.
+        hard: bool,
+    },
+    /// End the guest and take the files off the host.
+    Undeploy {
+        /// Without asking the guest.
+        hard: bool,
+    },
+    /// Switch it off; files stay on the host.
+    Poweroff {
+        /// Without asking the guest.
+        hard: bool,
+    },
+    /// Save its memory and take the files off the host.
+    Stop,
+    /// Save its memory; files stay on the host.
+    Suspend,
+    /// Let it run again.
+    Resume,
+    /// Restart the guest.
+    Reboot {
+        /// By a reset.
+        hard: bool,
+    },
+    /// Let the scheduler move it.
+    Resched,
+    /// Do not.
+    Unresched,
+    /// What the hosts were asked for is done.
+    Done,
+    /// It failed.
+    Failed,
+    /// Its domain was seen running.
+    SeenRunning,
+    /// Its domain was seen to be gone.
+    SeenOff,
+    /// Its host does not answer.
+    HostLost,
+    /// An administrator settles it.
+    Recover(Recover),
+}
+
+/// Ways to settle a VM, with the numbers of the wire format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Recover {
+    /// As if the running action had failed.
+    Failure = 0,
+    /// As if it had succeeded.
+    Success = 1,
+    /// Ask again.
+    Retry = 2,
+    /// Delete the VM.
+    Delete = 3,
+    /// Delete it and let it start anew.
+    DeleteRecreate = 4,
+    /// Forget the VM; hosts are not touched.
+    DeleteDb = 5,
+}
+
+impl Recover {
+    /// The way of a number.
+    #[must_use]
+    pub const fn from_number(number: i32) -> Option<Self> {
+        match number {
+            0 => Some(Self::Failure),
+            1 => Some(Self::Success),
+            2 => Some(Self::Retry),
+            3 => Some(Self::Delete),
+            4 => Some(Self::DeleteRecreate),
+            5 => Some(Self::DeleteDb),
+            _ => None,
+        }
+    }
+}
+
+/// What an event leads to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The phases it goes through, the last one being the one it stays in; empty when it stays.
+    pub path: Vec<Phase>,
+    /// What hosts are asked for.
+    pub ask: Option<Ask>,
+    /// What the history record is told to have ended with.
+    pub action: Option<HistoryAction>,
+}
+
+/// Why an event is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Not in this phase.
+    State(Phase),
+}
+
+impl Outcome {
+    fn stay() -> Self {
+        Self::default()
+    }
+
+    /// Goes to a phase, asking hosts for what it needs.
+    fn to(phase: Phase) -> Self {
+        Self::through(vec![phase])
+    }
+
+    fn through(path: Vec<Phase>) -> Self {
+        let ask = path.last().and_then(|phase| match phase.state {
+            VmState::Active => transient(phase.lcm).map(|row| row.ask),
+            _ => None,
+        });
+        Self {
+            path,
+            ask,
+            action: None,
+        }
+    }
+
+    fn because(mut self, action: HistoryAction) -> Self {
+        self.action = Some(action);
+        self
+    }
+}
+
+const fn active(lcm: LcmState) -> Phase {
+    Phase::active(lcm)
+}
+
+const fn rest(state: VmState) -> Phase {
+    Phase::rest(state)
+}
+
+/// The next phases of a VM. `last` is the action of its last history record (`None` without one).
+///
+/// # Errors
+/// When the event is not possible in the phase.
+pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcome, Refusal> {
+    match event {
+        Event::Deploy => deploy(phase, last),
+        Event::Hold => only(phase, VmState::Pending, VmState::Hold),
+        Event::Release => only(phase, VmState::Hold, VmState::Pending),
+        Event::Terminate { hard } => terminate(phase, hard),
+        Event::Undeploy { hard } => undeploy(phase, hard),
+        Event::Poweroff { hard } => poweroff(phase, hard),
+        Event::Stop => stop(phase),
+        Event::Suspend => running(phase, LcmState::SaveSuspend, HistoryAction::Suspend),
+        Event::Resume => resume(phase),
+        Event::Reboot { hard } => reboot(phase, hard),
+        Event::Resched | Event::Unresched => resched(phase),
+        Event::Done => ended(phase, |row| row.done),
+        Event::Failed => ended(phase, |row| row.failed),
+        Event::SeenRunning => seen_running(phase),
+        Event::SeenOff => seen_off(phase),
+        Event::HostLost => host_lost(phase),
+        Event::Recover(recover) => settle(phase, recover),
+    }
+}
+
+fn only(phase: Phase, from: VmState, to: VmState) -> Result<Outcome, Refusal> {
+    if phase == rest(from) {
+        Ok(Outcome::to(rest(to)))
+    } else {
+        Err(Refusal::State(phase))
+    }
+}
+
+/// From RUNNING only.
+fn running(phase: Phase, to: LcmState, action: HistoryAction) -> Result<Outcome, Refusal> {
+    if phase == active(LcmState::Running) {
+        Ok(Outcome::to(active(to)).because(action))
+    } else {
+        Err(Refusal::State(phase))
+    }
+}
+
+/// The previous stay's end decides whether there are files on the front-end to bring.
+fn deploy(phase: Phase, last: HistoryAction) -> Result<Outcome, Refusal> {
+    match phase.state {
+        VmState::Pending | VmState::Hold | VmState::Stopped | VmState::Undeployed => {
+            let prolog = match last {
+                HistoryAction::Stop => LcmState::PrologResume,
+                HistoryAction::Undeploy | HistoryAction::UndeployHard => LcmState::PrologUndeploy,
+                _ => LcmState::Prolog,
+            };
+            Ok(Outcome::to(active(prolog)))
+        }
+        VmState::Init
+        | VmState::Active
+        | VmState::Suspended
+        | VmState::Done
+        | VmState::Poweroff
+        | VmState::Cloning
+        | VmState::CloningFailure => Err(Refusal::State(phase)),
+    }
+}
+
+fn is_up(lcm: LcmState) -> bool {
+    matches!(lcm, LcmState::Running | LcmState::Unknown)
+}
+
+fn terminate(phase: Phase, hard: bool) -> Result<Outcome, Refusal> {
+    let action = if hard {
+        HistoryAction::TerminateHard
+    } else {
+        HistoryAction::Terminate
+    };
+    match phase.state {
+        VmState::Active if is_up(phase.lcm) => Ok(Outcome::to(active(LcmState::Shutdown)).because(action)),
+        // Asking again without mercy: the same phase, a new step.
+        VmState::Active if hard && phase.lcm == LcmState::Shutdown => {
+            Ok(Outcome::to(active(LcmState::Shutdown)).because(action))
+        }
+        VmState::Active if failure_of(phase.lcm).is_some() => {
+            Ok(Outcome::to(active(LcmState::CleanupDelete)).because(action))
+        }
+        VmState::Active => Err(Refusal::State(phase)),
+        // Recorded: terminate-hard from POWEROFF is noted as TERMINATE.
+        VmState::Suspended | VmState::Poweroff | VmState::Stopped | VmState::Undeployed => {
+            Ok(Outcome::to(active(LcmState::Epilog)).because(HistoryAction::Terminate))
+        }
+        VmState::Init | VmState::Pending | VmState::Hold | VmState::Cloning | VmState::CloningFailure => {
+            Ok(Outcome::to(rest(VmState::Done)))
+        }
+        VmState::Done => Ok(Outcome::stay()),
+    }
+}
+
+fn undeploy(phase: Phase, hard: bool) -> Result<Outcome, Refusal> {
+    let action = if hard {
+        HistoryAction::UndeployHard
+    } else {
+        HistoryAction::Undeploy
+    };
+    match phase.state {
+        VmState::Active if is_up(phase.lcm) || (hard && phase.lcm == LcmState::ShutdownUndeploy) => {
+            Ok(Outcome::to(active(LcmState::ShutdownUndeploy)).because(action))
+        }
+        VmState::Poweroff => Ok(Outcome::to(active(LcmState::EpilogUndeploy)).because(action)),
+        VmState::Active
+        | VmState::Init
+        | VmState::Pending
+        | VmState::Hold
+        | VmState::Stopped
+        | VmState::Suspended
+        | VmState::Done
+        | VmState::Undeployed
+        | VmState::Cloning
+        | VmState::CloningFailure => Err(Refusal::State(phase)),
+    }
+}
+
+fn poweroff(phase: Phase, hard: bool) -> Result<Outcome, Refusal> {
+    let action = if hard {
+        HistoryAction::PoweroffHard
+    } else {
+        HistoryAction::Poweroff
+    };
+    let up = phase.state == VmState::Active
+        && (is_up(phase.lcm) || (hard && phase.lcm == LcmState::ShutdownPoweroff));
+    if up {
+        Ok(Outcome::to(active(LcmState::ShutdownPoweroff)).because(action))
+    } else {
+        Err(Refusal::State(phase))
+    }
+}
+
+fn stop(phase: Phase) -> Result<Outcome, Refusal> {
+    if phase == rest(VmState::Suspended) {
+        return Ok(Outcome::to(active(LcmState::EpilogStop)).because(HistoryAction::Stop));
+    }
+    running(phase, LcmState::SaveStop, HistoryAction::Stop)
+}
+
+fn resume(phase: Phase) -> Result<Outcome, Refusal> {
+    match phase.state {
+        VmState::Stopped | VmState::Undeployed => Ok(Outcome::to(rest(VmState::Pending))),
+        VmState::Suspended => Ok(Outcome::to(active(LcmState::BootSuspended))),
+        VmState::Poweroff => Ok(Outcome::to(active(LcmState::BootPoweroff))),
+        VmState::Active if phase.lcm == LcmState::Unknown => Ok(Outcome::to(active(LcmState::BootUnknown))),
+        VmState::Active
+        | VmState::Init
+        | VmState::Pending
+        | VmState::Hold
+        | VmState::Done
+        | VmState::Cloning
+        | VmState::CloningFailure => Err(Refusal::State(phase)),
+    }
+}
+
+fn reboot(phase: Phase, hard: bool) -> Result<Outcome, Refusal> {
+    if phase != active(LcmState::Running) {
+        return Err(Refusal::State(phase));
+    }
+    let ask = if hard { Ask::Reset } else { Ask::Reboot };
+    Ok(Outcome {
+        ask: Some(ask),
+        ..Outcome::stay()
+    })
+}
+
+fn resched(phase: Phase) -> Result<Outcome, Refusal> {
+    let movable = phase == rest(VmState::Poweroff) || (phase.state == VmState::Active && is_up(phase.lcm));
+    if movable {
+        Ok(Outcome::stay())
+    } else {
+        Err(Refusal::State(phase))
+    }
+}
+
+/// A result that comes when nothing was asked for is refused: it belongs to a step that is over.
+fn ended(phase: Phase, next: fn(&crate::Transient) -> Phase) -> Result<Outcome, Refusal> {
+    match (phase.state, transient(phase.lcm)) {
+        (VmState::Active, Some(row)) => Ok(Outcome::to(next(&row))),
+        _ => Err(Refusal::State(phase)),
+    }
+}
+
+fn seen_running(phase: Phase) -> Result<Outcome, Refusal> {
+    match phase.state {
+        VmState::Poweroff | VmState::Suspended => Ok(Outcome::to(active(LcmState::Running))),
+        VmState::Active if phase.lcm == LcmState::Unknown => Ok(Outcome::to(active(LcmState::Running))),
+        VmState::Active
+        | VmState::Init
+        | VmState::Pending
+        | VmState::Hold
+        | VmState::Stopped
+        | VmState::Done
+        | VmState::Undeployed
+        | VmState::Cloning
+        | VmState::CloningFailure => Err(Refusal::State(phase)),
+    }
+}
+
+/// The guest switched itself off, or its QEMU died: no host needs to be asked.
+fn seen_off(phase: Phase) -> Result<Outcome, Refusal> {
+    if phase.state != VmState::Active || !is_up(phase.lcm) {
+        return Err(Refusal::State(phase));
+    }
+    let path = vec![active(LcmState::ShutdownPoweroff), rest(VmState::Poweroff)];
+    Ok(Outcome::through(path).because(HistoryAction::Monitor))
+}
+
+fn host_lost(phase: Phase) -> Result<Outcome, Refusal> {
+    if phase == active(LcmState::Running) {
+        Ok(Outcome::to(active(LcmState::Unknown)))
+    } else {
+        Err(Refusal::State(phase))
+    }
+}
+
+fn settle(phase: Phase, recover: Recover) -> Result<Outcome, Refusal> {
+    match recover {
+        Recover::Success | Recover::Failure => settle_result(phase, recover == Recover::Success),
+        Recover::Retry => settle_retry(phase),
+        Recover::Delete => settle_delete(phase),
+        Recover::DeleteRecreate => settle_recreate(phase),
+        Recover::DeleteDb => match phase.state {
+            VmState::Done => Err(Refusal::State(phase)),
+            _ => Ok(Outcome::to(rest(VmState::Done)).because(HistoryAction::Recover)),
+        },
+    }
+}
+
+fn settle_result(phase: Phase, success: bool) -> Result<Outcome, Refusal> {
+    match phase.state {
+        VmState::Active => {}
+        _ => return Err(Refusal::State(phase)),
+    }
+    if let Some(row) = transient(phase.lcm) {
+        return Ok(Outcome::to(if success { row.done } else { row.failed }));
+    }
+    // In a failure phase, success means that somebody did by hand what had failed; failure leaves it (recorded).
+    match failure_of(phase.lcm).and_then(transient) {
+        Some(row) if success => Ok(Outcome::to(row.done)),
+        Some(_) | None => Ok(match phase.lcm {
+            // Recorded: UNKNOWN becomes RUNNING, RUNNING stays, both without a word.
+            LcmState::Unknown => Outcome::to(active(LcmState::Running)),
+            _ => Outcome::stay(),
+        }),
+    }
+}
+
+fn settle_retry(phase: Phase) -> Result<Outcome, Refusal> {
+    if phase.state != VmState::Active {
+        return Err(Refusal::State(phase));
+    }
+    let again = failure_of(phase.lcm).or_else(|| transient(phase.lcm).map(|_| phase.lcm));
+    Ok(again.map_or_else(Outcome::stay, |lcm| Outcome::to(active(lcm))))
+}
+
+fn settle_delete(phase: Phase) -> Result<Outcome, Refusal> {
+    match phase.state {
+        VmState::Done => Ok(Outcome::stay()),
+        VmState::Init | VmState::Pending | VmState::Hold | VmState::Cloning | VmState::CloningFailure => {
+            Ok(Outcome::to(rest(VmState::Done)))
+        }
+        VmState::Active | VmState::Stopped | VmState::Suspended | VmState::Poweroff | VmState::Undeployed => {
+            Ok(Outcome::to(active(LcmState::CleanupDelete)).because(HistoryAction::Delete))
+        }
+    }
+}
+
+fn settle_recreate(phase: Phase) -> Result<Outcome, Refusal> {
+    match phase.state {
+        VmState::Done => Err(Refusal::State(phase)),
+        VmState::Active if phase.lcm == LcmState::CleanupDelete => Err(Refusal::State(phase)),
+        VmState::Init | VmState::Pending | VmState::Cloning | VmState::CloningFailure => Ok(Outcome::stay()),
+        VmState::Hold => Ok(Outcome::to(rest(VmState::Pending))),
+        VmState::Active | VmState::Suspended | VmState::Poweroff | VmState::Stopped | VmState::Undeployed => {
+            Ok(Outcome::to(active(LcmState::CleanupResubmit)).because(HistoryAction::DeleteRecreate))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all_events() -> Vec<Event> {
+        let mut events = vec![
+            Event::Deploy,
+            Event::Hold,
+            Event::Release,
+            Event::Stop,
+            Event::Suspend,
+            Event::Resume,
+            Event::Resched,
+            Event::Unresched,
+            Event::Done,
+            Event::Failed,
+            Event::SeenRunning,
+            Event::SeenOff,
+            Event::HostLost,
+        ];
+        for hard in [false, true] {
+            events.extend([
+                Event::Terminate { hard },
+                Event::Undeploy { hard },
+                Event::Poweroff { hard },
+                Event::Reboot { hard },
+            ]);
+        }
+        events.extend((0..6).filter_map(Recover::from_number).map(Event::Recover));
+        events
+    }
+
+    #[test]
+    fn every_phase_takes_every_event_and_paths_end_where_something_happens() {
+        for phase in Phase::all() {
+            for event in all_events() {
+                let Ok(outcome) = vm_step(phase, HistoryAction::None, event) else {
+                    continue;
+                };
+                let Some(end) = outcome.path.last() else { continue };
+                let waits = end.state == VmState::Active && transient(end.lcm).is_some();
+                assert_eq!(waits, outcome.ask.is_some(), "{phase:?} {event:?} -> {end:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_transient_phase_has_a_way_out_by_result_and_by_an_administrator() {
+        for lcm in LcmState::ALL {
+            let phase = active(*lcm);
+            if transient(*lcm).is_some() {
+                for event in [Event::Done, Event::Failed, Event::Recover(Recover::Delete)] {
+                    assert!(
+                        vm_step(phase, HistoryAction::None, event).is_ok(),
+                        "{lcm} {event:?}"
+                    );
+                }
+            }
+            if let Some(base) = failure_of(*lcm) {
+                let retry =
+                    vm_step(phase, HistoryAction::None, Event::Recover(Recover::Retry)).expect("retry");
+                assert_eq!(retry.path, [active(base)]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_vm_that_is_done_stays_done() {
+        for event in all_events() {
+            if let Ok(outcome) = vm_step(rest(VmState::Done), HistoryAction::None, event) {
+                assert_eq!(outcome, Outcome::stay(), "{event:?}");
+            }
+        }
+    }
+
+    /// Walks an action to its end with every request answered well.
+    fn walk(from: Phase, last: HistoryAction, event: Event) -> String {
+        let Ok(mut outcome) = vm_step(from, last, event) else {
+            return "refused".into();
+        };
+        let mut names = Vec::new();
+        loop {
+            names.extend(outcome.path.iter().map(|phase| phase.as_str()));
+            let Some(end) = outcome.path.last().copied().filter(|_| outcome.ask.is_some()) else {
+                break;
+            };
+            outcome = vm_step(end, last, Event::Done).expect("a transient phase takes a result");
+        }
+        names.join(" > ")
+    }
+
+    #[test]
+    fn actions_pass_the_recorded_phases() {
+        use Event::{Deploy, Poweroff, Resume, Stop, Suspend, Terminate, Undeploy};
+        let up = active(LcmState::Running);
+        let none = HistoryAction::None;
+        let table: &[(Phase, HistoryAction, Event, &str)] = &[
+            (rest(VmState::Pending), none, Deploy, "PROLOG > BOOT > RUNNING"),
+            (rest(VmState::Hold), none, Deploy, "PROLOG > BOOT > RUNNING"),
+            (
+                rest(VmState::Pending),
+                HistoryAction::Stop,
+                Deploy,
+                "PROLOG_RESUME > BOOT_STOPPED > RUNNING",
+            ),
+            (
+                rest(VmState::Undeployed),
+                HistoryAction::UndeployHard,
+                Deploy,
+                "PROLOG_UNDEPLOY > BOOT_UNDEPLOY > RUNNING",
+            ),
+            (up, none, Poweroff { hard: false }, "SHUTDOWN_POWEROFF > POWEROFF"),
+            (up, none, Suspend, "SAVE_SUSPEND > SUSPENDED"),
+            (up, none, Stop, "SAVE_STOP > EPILOG_STOP > STOPPED"),
+            (
+                up,
+                none,
+                Undeploy { hard: true },
+                "SHUTDOWN_UNDEPLOY > EPILOG_UNDEPLOY > UNDEPLOYED",
+            ),
+            (up, none, Terminate { hard: false }, "SHUTDOWN > EPILOG > DONE"),
+            (rest(VmState::Poweroff), none, Resume, "BOOT_POWEROFF > RUNNING"),
+            (rest(VmState::Poweroff), none, Stop, "refused"),
+            (rest(VmState::Suspended), none, Stop, "EPILOG_STOP > STOPPED"),
+            (
+                rest(VmState::Suspended),
+                none,
+                Undeploy { hard: false },
+                "refused",
+            ),
+            (rest(VmState::Suspended), none, Resume, "BOOT_SUSPENDED > RUNNING"),
+            (rest(VmState::Stopped), none, Resume, "PENDING"),
+            (
+                rest(VmState::Poweroff),
+                none,
+                Terminate { hard: true },
+                "EPILOG > DONE",
+            ),
+            (rest(VmState::Hold), none, Terminate { hard: false }, "DONE"),
+            (up, none, Resume, "refused"),
+        ];
+        for (from, last, event, expect) in table {
+            assert_eq!(walk(*from, *last, *event), *expect, "{from:?} {event:?}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Access control rules.
+
+use plerion_template::Markup;
+use serde::{Deserialize, Serialize};
+
+use crate::{Id, Kind};
+
+/// The id bit: one object.
+pub const INDIVIDUAL: u64 = 0x1_0000_0000;
+/// The id bit: a group (of users, or the objects of a group).
+pub const GROUP: u64 = 0x2_0000_0000;
+/// The id bit: all.
+pub const ALL: u64 = 0x4_0000_0000;
+/// The id bit: objects of a cluster.
+pub const CLUSTER: u64 = 0x8_0000_0000;
+
+/// Resource bits that have no kind here yet, with their names, in the order in which rules print them.
+const RESOURCE_NAMES: &[(u64, &str)] = &[
+    (0x10_0000_0000, "VM"),
+    (0x20_0000_0000, "HOST"),
+    (0x40_0000_0000, "NET"),
+    (0x80_0000_0000, "IMAGE"),
+    (0x100_0000_0000, "USER"),
+    (0x200_0000_0000, "TEMPLATE"),
+    (0x400_0000_0000, "GROUP"),
+    (0x1000_0000_0000, "DATASTORE"),
+    (0x2000_0000_0000, "CLUSTER"),
+    (0x4000_0000_0000, "DOCUMENT"),
+    (0x8000_0000_0000, "ZONE"),
+    (0x1_0000_0000_0000, "SECGROUP"),
+    (0x2_0000_0000_0000, "VDC"),
+    (0x4_0000_0000_0000, "VROUTER"),
+    (0x8_0000_0000_0000, "MARKETPLACE"),
+    (0x10_0000_0000_0000, "MARKETPLACEAPP"),
+    (0x20_0000_0000_0000, "VMGROUP"),
+    (0x40_0000_0000_0000, "VNTEMPLATE"),
+    (0x100_0000_0000_0000, "BACKUPJOB"),
+];
+
+/// A rule: who may do what with which objects in which zone. The numbers are those of the wire format.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AclRule {
+    /// Id.
+    pub id: Id,
+    /// Who.
+    pub user: u64,
+    /// Which objects.
+    pub resource: u64,
+    /// What.
+    pub rights: u64,
+    /// In which zone.
+    pub zone: u64,
+}
+
+/// What a request asks of the rules: who wants what of which object.
+#[derive(Clone, Copy, Debug)]
+pub struct AclQuestion<'a> {
+    /// The user.
+    pub uid: Id,
+    /// Its groups.
+    pub groups: &'a [Id],
+    /// Kind of the object.
+    pub kind: Kind,
+    /// The object; -1 for "any of the kind".
+    pub oid: Id,
+    /// Its group; -1 when it has none.
+    pub gid: Id,
+    /// Its clusters.
+    pub clusters: &'a [Id],
+    /// Bit of the right.
+    pub right: u64,
+}
+
+impl AclRule {
+    /// Whether the rule grants what is asked, in the zone `zone`.
+    #[must_use]
+    pub fn grants(&self, question: &AclQuestion<'_>, zone: Id) -> bool {
+        self.rights & question.right == question.right
+            && self.matches_zone(zone)
+            && self.matches_user(question)
+            && self.matches_resource(question)
+    }
+
+    fn matches_zone(&self, zone: Id) -> bool {
+        self.zone & ALL != 0 || self.zone == INDIVIDUAL | id_bits(zone)
+    }
+
+    fn matches_user(&self, question: &AclQuestion<'_>) -> bool {
+        self.user & ALL != 0
+            || self.user == INDIVIDUAL | id_bits(question.uid)
+            || question
+                .groups
+                .iter()
+                .any(|gid| self.user == GROUP | id_bits(*gid))
+    }
+
+    fn matches_resource(&self, question: &AclQuestion<'_>) -> bool {
+        if self.resource & question.kind.acl_bit() == 0 {
+            return false;
+        }
+        let id = self.resource & 0xffff_ffff;
+        self.resource & ALL != 0
+            || (self.resource & INDIVIDUAL != 0 && question.oid >= 0 && id == id_bits(question.oid))
+            || (self.resource & GROUP != 0 && question.gid >= 0 && id == id_bits(question.gid))
+            || (self.resource & CLUSTER != 0
+                && question.clusters.iter().any(|cluster| id == id_bits(*cluster)))
+    }
+
+    /// The rule as text, as clients print it.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let resources = joined(
+            RESOURCE_NAMES
+                .iter()
+                .filter(|(bit, _)| self.resource & bit != 0)
+                .map(|(_, name)| *name),
+        );
+        let rights = joined(
+            [(1, "USE"), (2, "MANAGE"), (4, "ADMIN"), (8, "CREATE")]
+                .iter()
+                .filter(|(bit, _)| self.rights & bit != 0)
+                .map(|(_, name)| *name),
+        );
+        format!(
+            "{} {resources}/{} {rights} {}",
+            id_text(self.user),
+            id_text(self.resource),
+            id_text(self.zone)
+        )
+    }
+
+    /// `<ACL>`.
+    pub fn render(&self, out: &mut impl Markup) {
+        out.open("ACL");
+        out.number("ID", i64::from(self.id));
+        out.element("USER", &format!("{:x}", self.user));
+        out.element("RESOURCE", &format!("{:x}", self.resource));
+        out.element("RIGHTS", &format!("{:x}", self.rights));
+        out.element("ZONE", &format!("{:x}", self.zone));
+        out.element("STRING", &self.text());
+        out.close("ACL");
+    }
+}
+
+/// An id as the low bits of a rule's number.
+#[must_use]
+pub fn id_bits(id: Id) -> u64 {
+    u64::from(u32::try_from(id).unwrap_or(u32::MAX))
+}
+
+fn id_text(number: u64) -> String {
+    let id = number & 0xffff_ffff;
+    if number & ALL != 0 {
+        "*".to_owned()
+    } else if number & INDIVIDUAL != 0 {
+        format!("#{id}")
+    } else if number & GROUP != 0 {
+        format!("@{id}")
+    } else if number & CLUSTER != 0 {
+        format!("%{id}")
+    } else {
+        "?".to_owned()
+    }
+}
+
+fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.collect::<Vec<_>>().join("+")
+}
+
+/// The rules of a new installation (recorded: ordinary users may create, everybody may use zones and marketplaces).
+#[must_use]
+pub fn default_rules() -> Vec<AclRule> {
+    let everything = |bits: u64| bits | ALL;
+    vec![
+        AclRule {
+            id: 0,
+            user: GROUP | 1,
+            resource: everything(0x121_4290_0000_0000),
+            rights: 8,
+            zone: ALL,
+        },
+        AclRule {
+            id: 1,
+            user: ALL,
+            resource: everything(0x8000_0000_0000),
+            rights: 1,
+            zone: ALL,
+        },
+        AclRule {
+            id: 2,
+            user: ALL,
+            resource: everything(0x18_0000_0000_0000),
+            rights: 1,
+            zone: ALL,
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_rules_read_as_recorded() {
+        let texts: Vec<String> = default_rules().iter().map(AclRule::text).collect();
+        assert_eq!(
+            texts,
+            [
+                "@1 VM+IMAGE+TEMPLATE+DOCUMENT+SECGROUP+VMGROUP+BACKUPJOB/* CREATE *",
+                "* ZONE/* USE *",
+                "* MARKETPLACE+MARKETPLACEAPP/* USE *",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rule_grants_to_its_group_only_what_it_names() {
+        let rules = default_rules();
+        let ask = |uid, groups: &'static [Id], kind, right| {
+            let question = AclQuestion {
+                uid,
+                groups,
+                kind,
+                oid: -1,
+                gid: -1,
+                clusters: &[],
+                right,
+            };
+            rules.iter().any(|rule| rule.grants(&question, 0))
+        };
+        assert!(ask(5, &[1], Kind::Vm, 8));
+        assert!(!ask(5, &[1], Kind::Host, 8));
+        assert!(!ask(5, &[100], Kind::Vm, 8));
+        assert!(!ask(5, &[1], Kind::Vm, 1));
+        assert!(ask(5, &[100], Kind::Zone, 1));
+    }
+
+    #[test]
+    fn individual_rules_do_not_spill_to_other_ids() {
+        let rule = AclRule {
+            id: 9,
+            user: INDIVIDUAL | 5,
+            resource: Kind::Vm.acl_bit() | INDIVIDUAL | 7,
+            rights: 1,
+            zone: INDIVIDUAL,
+        };
+        let ask = |uid, oid, zone| {
+            let question = AclQuestion {
+                uid,
+                groups: &[5],
+                kind: Kind::Vm,
+                oid,
+                gid: 7,
+                clusters: &[7],
+                right: 1,
+            };
+            rule.grants(&question, zone)
+        };
+        assert!(ask(5, 7, 0));
+        assert!(!ask(5, 7, 1));
+        assert!(!ask(5, 8, 0));
+        assert!(!ask(6, 7, 0));
+        assert!(!ask(5, -1, 0));
+    }
+}

@@ -1,0 +1,160 @@
+//! Images.
+
+use plerion_template::{Markup, PackedTemplate};
+use serde::{Deserialize, Serialize};
+
+use crate::datastore::DiskType;
+use crate::user::render_ids;
+use crate::wire_enum::wire_enum;
+use crate::{Id, Owned, Seconds, View};
+
+wire_enum! {
+    /// State of an image.
+    ImageState {
+        Init = 0 "INIT",
+        Ready = 1 "READY",
+        Used = 2 "USED",
+        Disabled = 3 "DISABLED",
+        Locked = 4 "LOCKED",
+        Error = 5 "ERROR",
+        Clone = 6 "CLONE",
+        Delete = 7 "DELETE",
+        UsedPers = 8 "USED_PERS",
+        LockedUsed = 9 "LOCKED_USED",
+        LockedUsedPers = 10 "LOCKED_USED_PERS",
+    }
+}
+
+wire_enum! {
+    /// What an image is.
+    ImageType {
+        Os = 0 "OS",
+        CdRom = 1 "CDROM",
+        Datablock = 2 "DATABLOCK",
+        Kernel = 3 "KERNEL",
+        Ramdisk = 4 "RAMDISK",
+        Context = 5 "CONTEXT",
+        Backup = 6 "BACKUP",
+        FileSystem = 7 "FILESYSTEM",
+    }
+}
+
+impl ImageType {
+    /// Whether it lives in a files datastore.
+    #[must_use]
+    pub const fn is_file(self) -> bool {
+        matches!(self, Self::Kernel | Self::Ramdisk | Self::Context)
+    }
+}
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Image {
+    /// Id.
+    pub id: Id,
+    /// Name.
+    pub name: String,
+    /// Owner and permissions.
+    pub owned: Owned,
+    /// What it is.
+    pub kind: ImageType,
+    /// How it is stored.
+    pub disk_type: DiskType,
+    /// Whether VMs write to the image itself.
+    pub persistent: bool,
+    /// When it was registered.
+    pub regtime: Seconds,
+    /// When it was last changed.
+    pub modtime: Seconds,
+    /// Where it is stored.
+    pub source: String,
+    /// Where it came from.
+    pub path: String,
+    /// Format of the file.
+    pub format: String,
+    /// File system, for data blocks.
+    pub fs: String,
+    /// Size in MiB.
+    pub size_mib: u64,
+    /// State; whether it is in use is derived, see [`Image::state_shown`].
+    pub state: ImageState,
+    /// State before.
+    pub prev_state: ImageState,
+    /// Image that this one is being cloned from; -1 none.
+    pub cloning_id: Id,
+    /// Datastore.
+    pub datastore_id: Id,
+    /// Step of the running action of the image, see the outbox.
+    #[serde(default)]
+    pub step: u64,
+    /// Attributes.
+    #[serde(skip)]
+    pub template: PackedTemplate,
+}
+
+impl Image {
+    /// The state on the wire: READY becomes USED or USED_PERS while VMs hold the image, CLONE while it is copied.
+    #[must_use]
+    pub fn state_shown(&self, vms: usize, clones: usize) -> ImageState {
+        match self.state {
+            ImageState::Ready if clones > 0 && vms == 0 => ImageState::Clone,
+            ImageState::Ready if vms > 0 && self.persistent => ImageState::UsedPers,
+            ImageState::Ready if vms > 0 => ImageState::Used,
+            state => state,
+        }
+    }
+
+    /// `<IMAGE>`.
+    pub fn render(&self, out: &mut impl Markup, view: &impl View) {
+        let vms = view.image_vms(self.id);
+        let clones = view.image_clones(self.id);
+        let state = self.state_shown(vms.len(), clones.len());
+        let count = |ids: &[Id]| i64::try_from(ids.len()).unwrap_or(i64::MAX);
+        out.open("IMAGE");
+        out.number("ID", i64::from(self.id));
+        self.owned.render_owner(out, view);
+        out.element("NAME", &self.name);
+        self.owned.render_lock(out);
+        self.owned.permissions.render(out);
+        out.number("TYPE", i64::from(self.kind.number()));
+        out.number("DISK_TYPE", i64::from(self.disk_type.number()));
+        out.number("PERSISTENT", i64::from(self.persistent));
+        out.number("REGTIME", self.regtime);
+        out.number("MODTIME", self.modtime);
+        out.cdata_element("SOURCE", &self.source);
+        out.cdata_element("PATH", &self.path);
+        out.cdata_element("FORMAT", &self.format);
+        out.cdata_element("FS", &self.fs);
+        out.number("SIZE", i64::try_from(self.size_mib).unwrap_or(i64::MAX));
+        out.number("STATE", i64::from(state.number()));
+        // The previous state is only of use while an operation runs; at rest it equals the state (recorded).
+        let previous = if state == self.state {
+            self.prev_state
+        } else {
+            state
+        };
+        out.number("PREV_STATE", i64::from(previous.number()));
+        out.number("RUNNING_VMS", count(&vms));
+        out.number("CLONING_OPS", count(&clones));
+        out.number("CLONING_ID", i64::from(self.cloning_id));
+        out.number("TARGET_SNAPSHOT", -1);
+        out.number("DATASTORE_ID", i64::from(self.datastore_id));
+        out.element("DATASTORE", view.datastore_name(self.datastore_id));
+        render_ids(out, "VMS", &vms);
+        render_ids(out, "CLONES", &clones);
+        render_ids(out, "APP_CLONES", &[]);
+        out.open("TEMPLATE");
+        out.packed(&self.template);
+        out.close("TEMPLATE");
+        out.open("SNAPSHOTS");
+        out.cdata_element("ALLOW_ORPHANS", "NO");
+        out.cdata_element("CURRENT_BASE", "-1");
+        out.cdata_element("NEXT_SNAPSHOT", "0");
+        out.close("SNAPSHOTS");
+        for empty in ["BACKUP_INCREMENTS", "BACKUP_DISK_IDS"] {
+            out.open(empty);
+            out.close(empty);
+        }
+        out.close("IMAGE");
+    }
+}

@@ -1,0 +1,93 @@
+//! What the XML form of an object needs to know beyond the object.
+
+use std::sync::Arc;
+
+use crate::host::HostUsage;
+use crate::vnet::LeaseUse;
+use crate::{Id, Seconds};
+
+/// Answers the questions of the XML forms: names, derived lists, measurements.
+pub trait View {
+    /// Name of a user, empty when it is gone.
+    fn user_name(&self, id: Id) -> &str;
+    /// Name of a group.
+    fn group_name(&self, id: Id) -> &str;
+    /// Name of a cluster.
+    fn cluster_name(&self, id: Id) -> &str;
+    /// Name of a datastore.
+    fn datastore_name(&self, id: Id) -> &str;
+    /// Users whose groups include this one.
+    fn group_users(&self, id: Id) -> Vec<Id>;
+    /// Hosts of a cluster.
+    fn cluster_hosts(&self, id: Id) -> Vec<Id>;
+    /// Datastores of a cluster.
+    fn cluster_datastores(&self, id: Id) -> Vec<Id>;
+    /// Virtual networks of a cluster.
+    fn cluster_vnets(&self, id: Id) -> Vec<Id>;
+    /// Images of a datastore.
+    fn datastore_images(&self, id: Id) -> Vec<Id>;
+    /// VMs that hold capacity of a host.
+    fn host_vms(&self, id: Id) -> Vec<Id>;
+    /// Capacity in use of a host.
+    fn host_usage(&self, id: Id) -> HostUsage;
+    /// VMs that hold an image.
+    fn image_vms(&self, id: Id) -> Vec<Id>;
+    /// Images that are clones of an image in the making.
+    fn image_clones(&self, id: Id) -> Vec<Id>;
+    /// Leases in use of a virtual network.
+    fn vnet_leases(&self, id: Id) -> Vec<LeaseUse>;
+    /// VMs that use a virtual network.
+    fn vnet_vms(&self, id: Id) -> Vec<Id>;
+    /// VMs with a NIC in a security group.
+    fn secgroup_vms(&self, id: Id) -> Vec<Id>;
+    /// Space of a datastore in MiB: total, free, used; zeros when unknown.
+    fn datastore_space(&self, id: Id) -> (u64, u64, u64);
+    /// Last measurement of a host.
+    fn host_sample(&self, id: Id) -> Option<Arc<HostSampleView>>;
+    /// Last measurement of a VM.
+    fn vm_sample(&self, id: Id) -> Option<Arc<VmSampleView>>;
+}
+
+/// A measurement of a host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostSampleView {
+    /// When.
+    pub time: Seconds,
+    /// Used CPU in hundredths of a CPU.
+    pub cpu_used: i64,
+    /// Free CPU in hundredths of a CPU.
+    pub cpu_free: i64,
+    /// Used memory in KiB.
+    pub memory_used_kib: i64,
+    /// Free memory in KiB.
+    pub memory_free_kib: i64,
+    /// Bytes received.
+    pub net_rx_bytes: u64,
+    /// Bytes sent.
+    pub net_tx_bytes: u64,
+    /// Datastores as the host sees them: id, MiB in all, used, free.
+    pub datastores: Vec<(Id, u64, u64, u64)>,
+}
+
+/// A measurement of a VM.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VmSampleView {
+    /// When.
+    pub time: Seconds,
+    /// Used CPU in hundredths of a CPU.
+    pub cpu: f32,
+    /// Memory in KiB.
+    pub memory_kib: u64,
+    /// Bytes received.
+    pub net_rx_bytes: u64,
+    /// Bytes sent.
+    pub net_tx_bytes: u64,
+    /// Bytes read from disks.
+    pub disk_read_bytes: u64,
+    /// Bytes written to disks.
+    pub disk_write_bytes: u64,
+    /// Read operations.
+    pub disk_read_ops: u64,
+    /// Write operations.
+    pub disk_write_ops: u64,
+}

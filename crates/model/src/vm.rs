@@ -1,0 +1,279 @@
+//! Virtual machines.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use plerion_template::{Markup, PackedTemplate, PackedVector};
+use serde::{Deserialize, Serialize};
+
+use crate::view::VmSampleView;
+use crate::vm_history::History;
+use crate::vm_holds::Holds;
+use crate::vm_state::Phase;
+use crate::vnet::Mac;
+use crate::{Id, Owned, Seconds, View};
+
+/// A virtual machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Vm {
+    /// Id.
+    pub id: Id,
+    /// Name.
+    pub name: String,
+    /// Owner and permissions.
+    pub owned: Owned,
+    /// State.
+    pub phase: Phase,
+    /// State before.
+    pub prev_phase: Phase,
+    /// Whether the scheduler shall move it.
+    pub resched: bool,
+    /// When it was made.
+    pub stime: Seconds,
+    /// When it ended; 0 while it lives.
+    pub etime: Seconds,
+    /// Name that the hypervisor knows it by; empty before the first boot.
+    pub deploy_id: String,
+    /// Number of the step it is in: grows with every change of phase that asks hosts for something.
+    pub step: u64,
+    /// Parts of the step that have not ended yet.
+    #[serde(default)]
+    pub parts: Vec<u32>,
+    /// Whether its files are on the front-end (after stop and undeploy) and not on a host.
+    #[serde(default)]
+    pub files_at_front_end: bool,
+    /// Stays on hosts, the last one last.
+    pub history: Arc<Vec<History>>,
+    /// Attributes that the system uses.
+    #[serde(skip)]
+    pub template: PackedTemplate,
+    /// Attributes of the user.
+    #[serde(skip)]
+    pub user_template: PackedTemplate,
+    /// What the template asks for, read once.
+    #[serde(skip)]
+    pub demand: Arc<Demand>,
+}
+
+/// A lease in a NIC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NicLease {
+    /// NIC.
+    pub nic: Id,
+    /// Virtual network.
+    pub vnet: Id,
+    /// Address range.
+    pub range: Id,
+    /// MAC address.
+    pub mac: Mac,
+    /// IPv4 address.
+    pub ip: Option<Ipv4Addr>,
+}
+
+/// A disk, as far as placing and counting need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskDemand {
+    /// Disk.
+    pub disk: Id,
+    /// Image; -1 for a volatile disk.
+    pub image: Id,
+    /// Image datastore; -1 for a volatile disk.
+    pub datastore: Id,
+    /// Size in MiB.
+    pub size_mib: u64,
+    /// Whether it is a copy of its image.
+    pub clone: bool,
+}
+
+/// What a VM asks for, read from its template.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// CPU in hundredths of a CPU.
+    pub cpu: i64,
+    /// Memory in MiB.
+    pub memory_mib: i64,
+    /// Its disks.
+    pub disks: Vec<DiskDemand>,
+    /// Its leases.
+    pub leases: Vec<NicLease>,
+    /// Its security groups.
+    pub security_groups: Vec<Id>,
+    /// Its console port; 0 none.
+    pub port: u16,
+}
+
+impl Demand {
+    /// Reads a VM's template.
+    #[must_use]
+    pub fn read(template: &PackedTemplate) -> Self {
+        let mut demand = Self::default();
+        for (name, value) in template.iter() {
+            match (name, value) {
+                ("CPU", plerion_template::PackedValue::Single(text)) => demand.cpu = hundredths(text),
+                ("MEMORY", plerion_template::PackedValue::Single(text)) => {
+                    demand.memory_mib = text.parse().unwrap_or(0);
+                }
+                ("DISK", plerion_template::PackedValue::Vector(disk)) => demand.disks.push(disk_demand(disk)),
+                ("NIC" | "NIC_ALIAS", plerion_template::PackedValue::Vector(nic)) => {
+                    demand.leases.extend(nic_lease(nic));
+                    demand
+                        .security_groups
+                        .extend(id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()));
+                }
+                ("GRAPHICS", plerion_template::PackedValue::Vector(graphics)) => {
+                    demand.port = number(graphics, "PORT").unwrap_or(0);
+                }
+                _ => {}
+            }
+        }
+        demand.security_groups.sort_unstable();
+        demand.security_groups.dedup();
+        demand
+    }
+
+    /// MiB that the disks take in a system datastore: copies and volatile disks.
+    #[must_use]
+    pub fn system_mib(&self) -> u64 {
+        self.disks
+            .iter()
+            .filter(|disk| disk.clone || disk.image < 0)
+            .map(|disk| disk.size_mib)
+            .sum()
+    }
+}
+
+fn number<T: std::str::FromStr>(vector: PackedVector<'_>, key: &str) -> Option<T> {
+    vector.get(key).and_then(|text| text.parse().ok())
+}
+
+fn disk_demand(disk: PackedVector<'_>) -> DiskDemand {
+    DiskDemand {
+        disk: number(disk, "DISK_ID").unwrap_or(-1),
+        image: number(disk, "IMAGE_ID").unwrap_or(-1),
+        datastore: number(disk, "DATASTORE_ID").unwrap_or(-1),
+        size_mib: number(disk, "SIZE").unwrap_or(0),
+        clone: disk
+            .get("CLONE")
+            .is_none_or(|text| text.eq_ignore_ascii_case("yes")),
+    }
+}
+
+fn nic_lease(nic: PackedVector<'_>) -> Option<NicLease> {
+    Some(NicLease {
+        nic: number(nic, "NIC_ID").unwrap_or(-1),
+        vnet: number(nic, "NETWORK_ID")?,
+        range: number(nic, "AR_ID")?,
+        mac: Mac::parse(nic.get("MAC")?)?,
+        ip: number(nic, "IP"),
+    })
+}
+
+/// Ids of a list such as `0,100`; what is no number is left out.
+pub fn id_list(text: &str) -> impl Iterator<Item = Id> {
+    text.split(',').filter_map(|part| part.trim().parse().ok())
+}
+
+/// A decimal number as hundredths, rounded; 0 when it is none.
+#[must_use]
+pub fn hundredths(text: &str) -> i64 {
+    text.trim()
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite())
+        .map_or(0, |number| {
+            let scaled = (number * 100.0).round();
+            if scaled.abs() < 9.0e15 { scaled as i64 } else { 0 }
+        })
+}
+
+impl Vm {
+    /// What it holds now.
+    #[must_use]
+    pub fn holds(&self) -> Holds {
+        Holds::of(self.phase)
+    }
+
+    /// The stay on a host that lasts or was the last.
+    #[must_use]
+    pub fn last_history(&self) -> Option<&History> {
+        self.history.last()
+    }
+
+    /// The host whose capacity it holds.
+    #[must_use]
+    pub fn held_host(&self) -> Option<Id> {
+        self.holds()
+            .host
+            .then(|| self.last_history().map(|record| record.host))
+            .flatten()
+    }
+
+    /// Name of its domain.
+    #[must_use]
+    pub fn domain_name(&self) -> String {
+        format!("one-{}", self.id)
+    }
+
+    /// UUID of its domain.
+    #[must_use]
+    pub fn uuid(&self) -> &str {
+        self.template.pair("OS", "UUID").unwrap_or_default()
+    }
+
+    /// `<VM>` with everything.
+    pub fn render(&self, out: &mut impl Markup, view: &impl View) {
+        let sample = view.vm_sample(self.id);
+        out.open("VM");
+        out.number("ID", i64::from(self.id));
+        self.owned.render_owner(out, view);
+        out.element("NAME", &self.name);
+        self.owned.permissions.render(out);
+        out.number("LAST_POLL", sample.as_ref().map_or(0, |sample| sample.time));
+        out.number("STATE", i64::from(self.phase.state.number()));
+        out.number("LCM_STATE", i64::from(self.phase.lcm.number()));
+        out.number("PREV_STATE", i64::from(self.prev_phase.state.number()));
+        out.number("PREV_LCM_STATE", i64::from(self.prev_phase.lcm.number()));
+        out.number("RESCHED", i64::from(self.resched));
+        out.number("STIME", self.stime);
+        out.number("ETIME", self.etime);
+        out.element("DEPLOY_ID", &self.deploy_id);
+        self.owned.render_lock(out);
+        self.render_monitoring(out, sample.as_deref());
+        out.open("SCHED_ACTIONS");
+        out.close("SCHED_ACTIONS");
+        out.open("TEMPLATE");
+        out.packed(&self.template);
+        out.close("TEMPLATE");
+        out.open("USER_TEMPLATE");
+        out.packed(&self.user_template);
+        out.close("USER_TEMPLATE");
+        out.open("HISTORY_RECORDS");
+        for record in self.history.iter() {
+            record.render(out, self.id);
+        }
+        out.close("HISTORY_RECORDS");
+        out.open("BACKUPS");
+        out.empty("BACKUP_CONFIG");
+        out.open("BACKUP_IDS");
+        out.close("BACKUP_IDS");
+        out.close("BACKUPS");
+        out.close("VM");
+    }
+
+    fn render_monitoring(&self, out: &mut impl Markup, sample: Option<&VmSampleView>) {
+        out.open("MONITORING");
+        if let Some(sample) = sample {
+            out.cdata_element("CPU", &format!("{:.1}", sample.cpu));
+            out.cdata_element("DISKRDBYTES", &sample.disk_read_bytes.to_string());
+            out.cdata_element("DISKRDIOPS", &sample.disk_read_ops.to_string());
+            out.cdata_element("DISKWRBYTES", &sample.disk_write_bytes.to_string());
+            out.cdata_element("DISKWRIOPS", &sample.disk_write_ops.to_string());
+            out.cdata_element("ID", &self.id.to_string());
+            out.cdata_element("MEMORY", &sample.memory_kib.to_string());
+            out.cdata_element("NETRX", &sample.net_rx_bytes.to_string());
+            out.cdata_element("NETTX", &sample.net_tx_bytes.to_string());
+            out.cdata_element("TIMESTAMP", &sample.time.to_string());
+        }
+        out.close("MONITORING");
+    }
+}

@@ -1,0 +1,126 @@
+//! History records of a VM: one for each stay on a host.
+
+use plerion_template::Markup;
+use serde::{Deserialize, Serialize};
+
+use crate::wire_enum::wire_enum;
+use crate::{Id, Seconds};
+
+wire_enum! {
+    /// The action that ended a history record (or is about to).
+    HistoryAction {
+        None = 0 "none",
+        Migrate = 1 "migrate",
+        LiveMigrate = 2 "live-migrate",
+        Undeploy = 5 "undeploy",
+        UndeployHard = 6 "undeploy-hard",
+        Hold = 7 "hold",
+        Release = 8 "release",
+        Stop = 9 "stop",
+        Suspend = 10 "suspend",
+        Resume = 11 "resume",
+        Delete = 13 "delete",
+        DeleteRecreate = 14 "delete-recreate",
+        Reboot = 15 "reboot",
+        RebootHard = 16 "reboot-hard",
+        Resched = 17 "resched",
+        Unresched = 18 "unresched",
+        Poweroff = 19 "poweroff",
+        PoweroffHard = 20 "poweroff-hard",
+        Terminate = 27 "terminate",
+        TerminateHard = 28 "terminate-hard",
+        Deploy = 30 "deploy",
+        Recover = 42 "recover",
+        Retry = 43 "retry",
+        Monitor = 44 "monitor",
+    }
+}
+
+/// A stay on a host.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct History {
+    /// Number, from 0.
+    pub seq: i32,
+    /// Name of the host.
+    pub hostname: String,
+    /// Host.
+    pub host: Id,
+    /// Cluster of the host.
+    pub cluster: Id,
+    /// System datastore.
+    pub datastore: Id,
+    /// Hypervisor driver.
+    pub vm_mad: String,
+    /// Transfer driver of the system datastore.
+    pub tm_mad: String,
+    /// Start.
+    pub stime: Seconds,
+    /// End; 0 while it lasts.
+    pub etime: Seconds,
+    /// Start of the prolog.
+    pub pstime: Seconds,
+    /// End of the prolog.
+    pub petime: Seconds,
+    /// Start of running.
+    pub rstime: Seconds,
+    /// End of running.
+    pub retime: Seconds,
+    /// Start of the epilog.
+    pub estime: Seconds,
+    /// End of the epilog.
+    pub eetime: Seconds,
+    /// Action that ended it.
+    pub action: HistoryAction,
+    /// Who asked for the action; -1 nobody.
+    pub uid: Id,
+    /// That user's group.
+    pub gid: Id,
+    /// The call that asked for it; -1 none.
+    pub request_id: i64,
+}
+
+impl History {
+    /// `<HISTORY>` within a VM's body.
+    pub fn render(&self, out: &mut impl Markup, vm: Id) {
+        out.open("HISTORY");
+        out.number("OID", i64::from(vm));
+        out.number("SEQ", i64::from(self.seq));
+        out.element("HOSTNAME", &self.hostname);
+        out.number("HID", i64::from(self.host));
+        out.number("CID", i64::from(self.cluster));
+        out.number("STIME", self.stime);
+        out.number("ETIME", self.etime);
+        out.cdata_element("VM_MAD", &self.vm_mad);
+        out.cdata_element("TM_MAD", &self.tm_mad);
+        out.number("DS_ID", i64::from(self.datastore));
+        // Plans of a cluster are not served yet: -2 is "no plan".
+        out.number("PLAN_ID", -2);
+        out.number("ACTION_ID", -1);
+        out.number("PSTIME", self.pstime);
+        out.number("PETIME", self.petime);
+        out.number("RSTIME", self.rstime);
+        out.number("RETIME", self.retime);
+        out.number("ESTIME", self.estime);
+        out.number("EETIME", self.eetime);
+        out.number("ACTION", i64::from(self.action.number()));
+        out.number("UID", i64::from(self.uid));
+        out.number("GID", i64::from(self.gid));
+        out.number("REQUEST_ID", self.request_id);
+        out.close("HISTORY");
+    }
+
+    /// `<HISTORY>` within the short body of pools.
+    pub fn render_short(&self, out: &mut impl Markup, vm: Id) {
+        out.open("HISTORY");
+        out.number("OID", i64::from(vm));
+        out.number("SEQ", i64::from(self.seq));
+        out.cdata_element("HOSTNAME", &self.hostname);
+        out.number("HID", i64::from(self.host));
+        out.number("CID", i64::from(self.cluster));
+        out.number("DS_ID", i64::from(self.datastore));
+        out.cdata_element("VM_MAD", &self.vm_mad);
+        out.cdata_element("TM_MAD", &self.tm_mad);
+        out.cdata_element("ACTION", &self.action.number().to_string());
+        out.close("HISTORY");
+    }
+}

@@ -1,0 +1,39 @@
+//! VM templates.
+
+use plerion_template::{Markup, PackedTemplate};
+use serde::{Deserialize, Serialize};
+
+use crate::{Id, Owned, Seconds, View};
+
+/// A VM template.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VmTemplate {
+    /// Id.
+    pub id: Id,
+    /// Name.
+    pub name: String,
+    /// Owner and permissions.
+    pub owned: Owned,
+    /// When it was made.
+    pub regtime: Seconds,
+    /// Attributes.
+    #[serde(skip)]
+    pub template: PackedTemplate,
+}
+
+impl VmTemplate {
+    /// `<VMTEMPLATE>`.
+    pub fn render(&self, out: &mut impl Markup, view: &impl View) {
+        out.open("VMTEMPLATE");
+        out.number("ID", i64::from(self.id));
+        self.owned.render_owner(out, view);
+        out.element("NAME", &self.name);
+        self.owned.render_lock(out);
+        self.owned.permissions.render(out);
+        out.number("REGTIME", self.regtime);
+        out.open("TEMPLATE");
+        out.packed(&self.template);
+        out.close("TEMPLATE");
+        out.close("VMTEMPLATE");
+    }
+}

@@ -1,0 +1,35 @@
+//! [`StoreError`].
+
+/// Why the database did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another front-end leads.
+    #[error("another front-end has taken over (its epoch is {found}, ours {own}): this one stops writing")]
+    Fenced {
+        /// Epoch in the database.
+        found: u64,
+        /// Our epoch.
+        own: u64,
+    },
+    /// The database was made by a later version.
+    #[error("the database is of version {found}, and this program knows versions up to {known}: install a newer one")]
+    Version {
+        /// Version in the database.
+        found: i64,
+        /// Highest version known.
+        known: i64,
+    },
+    /// A row cannot be understood.
+    #[error("{table} row {key}: {reason}")]
+    Row {
+        /// Table.
+        table: &'static str,
+        /// Key of the row.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The database failed.
+    #[error("database: {0}")]
+    Database(String),
+}

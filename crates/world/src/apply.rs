@@ -1,0 +1,148 @@
+//! [`apply`]: from a world and a command to the next world.
+
+use plerion_model::{ApiError, Id};
+
+use crate::auth::Caller;
+use crate::change::Applied;
+use crate::command::{Command, Context, Order, Reply};
+use crate::txn::Txn;
+use crate::world::World;
+use crate::{
+    cluster, datastore, generic, group, host, image, secgroup, user, vm, vm_allocate, vm_deploy, vmtemplate,
+    vnet,
+};
+
+/// Applies a command.
+///
+/// # Errors
+/// A refusal; the world stays as it was.
+pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied, ApiError> {
+    let mut txn = Txn::new(world, context);
+    let reply = match run(&mut txn, &order.caller, &order.command)? {
+        Some(id) => Reply::Id(id),
+        None => Reply::Nothing,
+    };
+    Ok(Applied {
+        world: txn.world,
+        change: txn.change,
+        reply,
+    })
+}
+
+fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<Id>, ApiError> {
+    let id = match command {
+        Command::Update {
+            kind,
+            id,
+            template,
+            append,
+        } => generic::update(txn, caller, *kind, *id, template, *append)?,
+        Command::Rename { kind, id, name } => generic::rename(txn, caller, *kind, *id, name)?,
+        Command::Chmod { kind, id, bits } => generic::chmod(txn, caller, *kind, *id, bits)?,
+        Command::Chown { kind, id, uid, gid } => generic::chown(txn, caller, *kind, *id, *uid, *gid)?,
+        Command::Delete { kind, id } => generic::delete(txn, caller, *kind, *id)?,
+        Command::Lock {
+            kind,
+            id,
+            level,
+            test,
+        } => generic::lock(txn, caller, *kind, *id, *level, *test)?,
+        Command::UserAllocate {
+            name,
+            password,
+            driver,
+            groups,
+        } => user::user_allocate(txn, caller, name, password, driver, groups)?,
+        Command::UserPasswd { id, password } => user::user_passwd(txn, caller, *id, password)?,
+        Command::UserChgrp { id, gid } => user::user_chgrp(txn, caller, *id, *gid)?,
+        Command::UserGroup { id, gid, add } => user::user_group(txn, caller, *id, *gid, *add)?,
+        Command::UserEnable { id, enable } => user::user_enable(txn, caller, *id, *enable)?,
+        Command::UserLogin {
+            name,
+            hash,
+            valid,
+            egid,
+            named,
+        } => user::user_login(
+            txn,
+            caller,
+            &user::Login {
+                name,
+                hash,
+                valid: *valid,
+                egid: *egid,
+                named: *named,
+            },
+        )?,
+        Command::GroupAllocate { name } => group::group_allocate(txn, caller, name)?,
+        Command::ClusterAllocate { name } => cluster::cluster_allocate(txn, caller, name)?,
+        Command::ClusterMember { id, member, add } => {
+            cluster::cluster_member(txn, caller, *id, *member, *add)?
+        }
+        Command::HostAllocate {
+            name,
+            im_mad,
+            vm_mad,
+            cluster,
+        } => host::host_allocate(txn, caller, name, im_mad, vm_mad, *cluster)?,
+        Command::HostSetStatus { id, status } => host::host_status(txn, caller, *id, *status)?,
+        Command::HostReported { id, report } => {
+            host::host_reported(txn, *id, report)?;
+            return Ok(None);
+        }
+        Command::DatastoreAllocate { template, cluster } => {
+            datastore::datastore_allocate(txn, caller, template, *cluster)?
+        }
+        Command::DatastoreEnable { id, enable } => datastore::datastore_enable(txn, caller, *id, *enable)?,
+        Command::ImageAllocate {
+            template,
+            datastore,
+            spec,
+        } => image::image_allocate(txn, caller, template, *datastore, spec)?,
+        Command::ImageEnable { id, enable } => image::image_enable(txn, caller, *id, *enable)?,
+        Command::ImagePersistent { id, persistent } => {
+            image::image_persistent(txn, caller, *id, *persistent)?
+        }
+        Command::ImageChtype { id, kind } => image::image_chtype(txn, caller, *id, kind)?,
+        Command::ImageClone { id, name, datastore } => {
+            image::image_clone(txn, caller, *id, name, *datastore)?
+        }
+        Command::VnetAllocate { template, cluster } => vnet::vnet_allocate(txn, caller, template, *cluster)?,
+        Command::VnetAddRange { id, template } => vnet::vnet_range_add(txn, caller, *id, template)?,
+        Command::VnetRemoveRange { id, range, force } => {
+            vnet::vnet_range_remove(txn, caller, *id, *range, *force)?
+        }
+        Command::VnetHold { id, template, hold } => vnet::vnet_hold(txn, caller, *id, template, *hold)?,
+        Command::SecgroupAllocate { template } => secgroup::secgroup_allocate(txn, caller, template)?,
+        Command::TemplateAllocate { template } => vmtemplate::template_allocate(txn, caller, template)?,
+        Command::TemplateClone { id, name } => vmtemplate::template_clone(txn, caller, *id, name)?,
+        Command::TemplateInstantiate {
+            id,
+            name,
+            hold,
+            extra,
+        } => vmtemplate::template_instantiate(txn, caller, *id, name, *hold, extra)?,
+        Command::VmAllocate { template, hold } => vm_allocate::vm_allocate(txn, caller, template, *hold)?,
+        Command::VmDeploy {
+            id,
+            host,
+            enforce,
+            datastore,
+        } => vm_deploy::vm_deploy(txn, caller, *id, *host, *enforce, *datastore)?,
+        Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
+        Command::VmRecover { id, recover } => vm::vm_recover(txn, caller, *id, *recover)?,
+        Command::VmPlacementRefused { id, message } => {
+            vm::vm_placement_refused(txn, *id, message)?;
+            return Ok(None);
+        }
+        Command::IntentEnded { key, result } => {
+            generic::intent_ended(txn, *key, result);
+            return Ok(None);
+        }
+        Command::DomainSeen { host, vm, running } => {
+            vm::vm_domain_seen(txn, *host, *vm, *running);
+            return Ok(None);
+        }
+    };
+    Ok(Some(id))
+}

@@ -1,0 +1,228 @@
+//! Who may do what with which object. Nothing is allowed by default.
+
+use plerion_model::acl::AclQuestion;
+use plerion_model::permissions::Audience;
+use plerion_model::{ApiError, Id, Kind, Operation, Owned, group};
+
+use crate::world::World;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The user.
+    pub uid: Id,
+    /// Its primary group, or the one its token is limited to.
+    pub gid: Id,
+    /// All its groups.
+    pub groups: Vec<Id>,
+}
+
+impl Caller {
+    /// The system itself: user 0.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            uid: 0,
+            gid: 0,
+            groups: vec![0],
+        }
+    }
+
+    /// Whether nothing is refused to it: user 0 and members of the administrators' group.
+    #[must_use]
+    pub fn is_admin(&self) -> bool {
+        self.uid == 0 || self.groups.contains(&group::ONEADMIN)
+    }
+}
+
+/// An object as far as rights are concerned.
+#[derive(Clone, Debug)]
+pub struct Target {
+    kind: Kind,
+    id: Id,
+    owned: Option<Owned>,
+    gid: Id,
+    clusters: Vec<Id>,
+}
+
+impl Target {
+    /// The making of a new object of a kind.
+    #[must_use]
+    pub fn new_of(kind: Kind) -> Self {
+        Self {
+            kind,
+            id: -1,
+            owned: None,
+            gid: -1,
+            uid: -1,
+            clusters: Vec::new(),
+        }
+    }
+
+    /// An object with an owner.
+    #[must_use]
+    pub fn owned(kind: Kind, id: Id, owned: &Owned) -> Self {
+        let (gid, uid) = (owned.gid, owned.uid);
+        Self {
+            kind,
+            id,
+            owned: Some(owned.clone()),
+            gid,
+            uid,
+            clusters: Vec::new(),
+        }
+    }
+
+    /// An object without an owner.
+    #[must_use]
+    pub fn plain(kind: Kind, id: Id) -> Self {
+        Self {
+            kind,
+            id,
+            owned: None,
+            gid: -1,
+            uid: -1,
+            clusters: Vec::new(),
+        }
+    }
+
+    /// With the clusters it belongs to.
+    #[must_use]
+    pub fn in_clusters(mut self, clusters: &[Id]) -> Self {
+        self.clusters = clusters.to_vec();
+        self
+    }
+
+    /// Any object by kind and id.
+    ///
+    /// # Errors
+    /// When it does not exist.
+    pub fn of(world: &World, kind: Kind, id: Id) -> Result<Self, ApiError> {
+        Ok(match kind {
+            Kind::Vm => {
+                let vm = world.vm(id)?;
+                let cluster = vm.last_history().map(|record| record.cluster);
+                Self::owned(kind, id, &vm.owned).in_clusters(cluster.as_slice())
+            }
+            Kind::Host => Self::plain(kind, id).in_clusters(&[world.host(id)?.cluster_id]),
+            Kind::Vnet => {
+                let vnet = world.vnet(id)?;
+                Self::owned(kind, id, &vnet.owned).in_clusters(&vnet.clusters)
+            }
+            Kind::Image => Self::owned(kind, id, &world.image(id)?.owned),
+            Kind::User => {
+                let user = world.user(id)?;
+                Self {
+                    uid: id,
+                    gid: user.gid,
+                    ..Self::plain(kind, id)
+                }
+            }
+            Kind::Template => Self::owned(kind, id, &world.template(id)?.owned),
+            Kind::Group => {
+                world.group(id)?;
+                Self {
+                    gid: id,
+                    ..Self::plain(kind, id)
+                }
+            }
+            Kind::Acl => {
+                world.acl(id)?;
+                Self::plain(kind, id)
+            }
+            Kind::Datastore => {
+                let datastore = world.datastore(id)?;
+                Self::owned(kind, id, &datastore.owned).in_clusters(&datastore.clusters)
+            }
+            Kind::Cluster => {
+                world.cluster(id)?;
+                Self::plain(kind, id).in_clusters(&[id])
+            }
+            Kind::Zone => {
+                world.zone(id)?;
+                Self::plain(kind, id)
+            }
+            Kind::SecurityGroup => Self::owned(kind, id, &world.secgroup(id)?.owned),
+        })
+    }
+}
+
+/// Refuses unless the caller has every right asked for; the text names all that lack, as recorded.
+pub(crate) fn require(
+    world: &World,
+    caller: &Caller,
+    rights: &[(Operation, Target)],
+) -> Result<(), ApiError> {
+    let missing: Vec<String> = rights
+        .iter()
+        .filter(|(operation, target)| !allows(world, caller, *operation, target))
+        .map(|(operation, target)| missing_text(*operation, target))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(ApiError::authorization(caller.uid, &missing.join("; ")))
+}
+
+fn missing_text(operation: Operation, target: &Target) -> String {
+    let what = format!(
+        "Not authorized to perform {} {}",
+        operation.as_str(),
+        target.kind.acl_name()
+    );
+    if target.id < 0 {
+        what
+    } else {
+        format!("{what} [{}]", target.id)
+    }
+}
+
+/// Whether the caller has a right, and no lock blocks it. (Recorded: locks bind administrators, too.)
+pub(crate) fn allows(world: &World, caller: &Caller, operation: Operation, target: &Target) -> bool {
+    let locked = target.owned.as_ref().and_then(|owned| owned.lock.as_ref());
+    if locked.is_some_and(|lock| lock.level.blocks(operation)) {
+        return false;
+    }
+    allows_unlocked(world, caller, operation, target)
+}
+
+/// The same, locks aside: for the calls that may look at locked objects, and for unlocking.
+pub(crate) fn allows_unlocked(world: &World, caller: &Caller, operation: Operation, target: &Target) -> bool {
+    caller.is_admin()
+        || by_itself(caller, operation, target)
+        || by_permissions(caller, operation, target)
+        || by_rules(world, caller, operation, target)
+}
+
+/// Users may see and change themselves, and see their groups.
+fn by_itself(caller: &Caller, operation: Operation, target: &Target) -> bool {
+    match target.kind {
+        Kind::User => target.id == caller.uid && matches!(operation, Operation::Use | Operation::Manage),
+        Kind::Group => operation == Operation::Use && caller.groups.contains(&target.id),
+        _ => false,
+    }
+}
+
+fn by_permissions(caller: &Caller, operation: Operation, target: &Target) -> bool {
+    let Some(owned) = &target.owned else { return false };
+    let permissions = owned.permissions;
+    (owned.uid == caller.uid && permissions.allows(Audience::Owner, operation))
+        || (caller.groups.contains(&owned.gid) && permissions.allows(Audience::Group, operation))
+        || permissions.allows(Audience::Other, operation)
+}
+
+fn by_rules(world: &World, caller: &Caller, operation: Operation, target: &Target) -> bool {
+    let question = AclQuestion {
+        uid: caller.uid,
+        groups: &caller.groups,
+        kind: target.kind,
+        oid: target.id,
+        gid: target.gid,
+        clusters: &target.clusters,
+        right: operation.bit(),
+    };
+    world
+        .acls
+        .values()
+        .any(|rule| rule.grants(&question, plerion_model::zone::LOCAL))
+}

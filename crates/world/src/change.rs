@@ -1,0 +1,262 @@
+//! What a command changes: objects, intents for hosts, log entries.
+
+use std::sync::Arc;
+
+use plerion_lifecycle::Ask;
+use plerion_model::acl::AclRule;
+use plerion_model::cluster::Cluster;
+use plerion_model::datastore::Datastore;
+use plerion_model::group::Group;
+use plerion_model::host::Host;
+use plerion_model::image::Image;
+use plerion_model::secgroup::SecurityGroup;
+use plerion_model::user::User;
+use plerion_model::vm::Vm;
+use plerion_model::vmtemplate::VmTemplate;
+use plerion_model::vnet::Vnet;
+use plerion_model::zone::Zone;
+use plerion_model::{Id, Kind, Seconds};
+use serde::{Deserialize, Serialize};
+
+use crate::command::Reply;
+use crate::world::World;
+
+/// An object of any kind.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Object {
+    /// A VM.
+    Vm(Arc<Vm>),
+    /// A host.
+    Host(Arc<Host>),
+    /// A virtual network.
+    Vnet(Arc<Vnet>),
+    /// An image.
+    Image(Arc<Image>),
+    /// A user.
+    User(Arc<User>),
+    /// A VM template.
+    Template(Arc<VmTemplate>),
+    /// A group.
+    Group(Arc<Group>),
+    /// An access control rule.
+    Acl(Arc<AclRule>),
+    /// A datastore.
+    Datastore(Arc<Datastore>),
+    /// A cluster.
+    Cluster(Arc<Cluster>),
+    /// A zone.
+    Zone(Arc<Zone>),
+    /// A security group.
+    SecurityGroup(Arc<SecurityGroup>),
+}
+
+impl Object {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Vm(_) => Kind::Vm,
+            Self::Host(_) => Kind::Host,
+            Self::Vnet(_) => Kind::Vnet,
+            Self::Image(_) => Kind::Image,
+            Self::User(_) => Kind::User,
+            Self::Template(_) => Kind::Template,
+            Self::Group(_) => Kind::Group,
+            Self::Acl(_) => Kind::Acl,
+            Self::Datastore(_) => Kind::Datastore,
+            Self::Cluster(_) => Kind::Cluster,
+            Self::Zone(_) => Kind::Zone,
+            Self::SecurityGroup(_) => Kind::SecurityGroup,
+        }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        match self {
+            Self::Vm(object) => object.id,
+            Self::Host(object) => object.id,
+            Self::Vnet(object) => object.id,
+            Self::Image(object) => object.id,
+            Self::User(object) => object.id,
+            Self::Template(object) => object.id,
+            Self::Group(object) => object.id,
+            Self::Acl(object) => object.id,
+            Self::Datastore(object) => object.id,
+            Self::Cluster(object) => object.id,
+            Self::Zone(object) => object.id,
+            Self::SecurityGroup(object) => object.id,
+        }
+    }
+}
+
+/// Where an intent is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Site {
+    /// By the front-end's own agent.
+    FrontEnd,
+    /// For a host (some of its actions may be done by the front-end's agent).
+    Host(Id),
+}
+
+/// What an image needs done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageAsk {
+    /// Take it from its PATH.
+    Register,
+    /// Make it empty.
+    Make,
+    /// Copy it from another image.
+    Clone,
+    /// Delete its file.
+    Delete,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Task {
+    /// For a VM.
+    Vm(#[serde(with = "ask_name")] Ask),
+    /// For an image.
+    Image(ImageAsk),
+}
+
+/// Identifies an intent: the object, its step, the part of the step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct IntentKey {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// The object.
+    pub id: Id,
+    /// Its step.
+    pub step: u64,
+    /// Part of the step: the disk in a prolog, otherwise 0.
+    pub part: u32,
+}
+
+/// An action to be done by hosts; a row of the outbox. It stays until its result has been committed, or until the
+/// object has gone on without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Which.
+    pub key: IntentKey,
+    /// Where.
+    pub site: Site,
+    /// What.
+    pub task: Task,
+    /// When it was asked for.
+    pub time: Seconds,
+}
+
+/// What an intent that worked gives back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// Name that the hypervisor knows a started VM by.
+    pub deploy_id: Option<String>,
+    /// Size of an image in MiB.
+    pub size_mib: Option<u64>,
+    /// Format of an image.
+    pub format: Option<String>,
+    /// Where an image was stored.
+    pub source: Option<String>,
+}
+
+/// How an intent ended; the error is for people.
+pub type IntentResult = Result<Output, String>;
+
+/// An entry of the change log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// The object.
+    pub id: Id,
+    /// `create`, `update`, `delete`, `state`.
+    pub operation: String,
+    /// State before, for state changes.
+    pub old_state: String,
+    /// State after.
+    pub new_state: String,
+    /// What happened, for people; empty when there is nothing to say.
+    pub message: String,
+}
+
+/// What a command changes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Change {
+    /// Objects made or changed, in order; later ones of the same id win.
+    pub puts: Vec<Object>,
+    /// Objects deleted.
+    pub deletes: Vec<(Kind, Id)>,
+    /// Intents added to the outbox.
+    pub intents: Vec<Intent>,
+    /// Intents that are over.
+    pub intents_over: Vec<IntentKey>,
+    /// Highest ids handed out, of kinds that got new objects.
+    pub last_ids: Vec<(Kind, Id)>,
+    /// Entries for the change log.
+    pub log: Vec<LogEntry>,
+}
+
+impl Change {
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.puts.is_empty()
+            && self.deletes.is_empty()
+            && self.intents.is_empty()
+            && self.intents_over.is_empty()
+            && self.log.is_empty()
+    }
+}
+
+/// A command that was accepted.
+#[derive(Debug)]
+pub struct Applied {
+    /// The next snapshot.
+    pub world: World,
+    /// What to write.
+    pub change: Change,
+    /// What to answer.
+    pub reply: Reply,
+}
+
+/// Names of [`Ask`] in stored intents.
+mod ask_name {
+    use plerion_lifecycle::Ask;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    const NAMES: &[(Ask, &str)] = &[
+        (Ask::Prolog, "prolog"),
+        (Ask::ToHost, "to_host"),
+        (Ask::Boot, "boot"),
+        (Ask::Restore, "restore"),
+        (Ask::Shutdown, "shutdown"),
+        (Ask::Save, "save"),
+        (Ask::Epilog, "epilog"),
+        (Ask::ToFrontEnd, "to_front_end"),
+        (Ask::Cleanup, "cleanup"),
+        (Ask::Reboot, "reboot"),
+        (Ask::Reset, "reset"),
+    ];
+
+    pub(super) fn serialize<S: Serializer>(ask: &Ask, serializer: S) -> Result<S::Ok, S::Error> {
+        let name = NAMES
+            .iter()
+            .find(|(value, _)| value == ask)
+            .map_or("", |(_, name)| *name);
+        serializer.serialize_str(name)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Ask, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        NAMES
+            .iter()
+            .find(|(_, name)| *name == text)
+            .map(|(ask, _)| *ask)
+            .ok_or_else(|| serde::de::Error::custom(format!("no such action: {text}")))
+    }
+}

@@ -1,0 +1,415 @@
+//! What can be asked of the world.
+
+use std::collections::BTreeMap;
+
+use plerion_lifecycle::{Event, Recover};
+use plerion_model::{Id, Kind, Seconds};
+use plerion_template::Template;
+
+use crate::auth::Caller;
+use crate::change::{IntentKey, IntentResult};
+
+/// What was drawn for a command before it is applied, so that applying it is a function.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// Now.
+    pub now: Seconds,
+    /// A number unlike any other's, for UUIDs, file names and secrets: 128 random bits.
+    pub random: u128,
+}
+
+/// What a new image is made of, as far as it had to be found out before (size and format of its source).
+#[derive(Clone, Debug, Default)]
+pub struct ImageSpec {
+    /// Size of the source in MiB, when known.
+    pub size_mib: Option<u64>,
+}
+
+/// Which member of a cluster is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// A host.
+    Host(Id),
+    /// A datastore.
+    Datastore(Id),
+    /// A virtual network.
+    Vnet(Id),
+}
+
+/// What an administrator wants of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostStatus {
+    /// Monitored, takes VMs.
+    Enabled = 0,
+    /// Monitored, takes no VMs.
+    Disabled = 1,
+    /// Left alone.
+    Offline = 2,
+}
+
+/// What the link to a host has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostReport {
+    /// The host answered.
+    Up {
+        /// CPU in hundredths of a CPU.
+        total_cpu: i64,
+        /// Memory in KiB.
+        total_memory_kib: i64,
+        /// Kernel boot id.
+        boot_id: String,
+        /// Attributes to show in its template.
+        facts: BTreeMap<String, String>,
+    },
+    /// The host does not answer; why.
+    Down(String),
+}
+
+/// A command.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// `one.*.update`.
+    Update {
+        /// Kind.
+        kind: Kind,
+        /// Object.
+        id: Id,
+        /// New attributes.
+        template: Template,
+        /// Whether they are added to the old ones.
+        append: bool,
+    },
+    /// `one.*.rename`.
+    Rename {
+        /// Kind.
+        kind: Kind,
+        /// Object.
+        id: Id,
+        /// New name.
+        name: String,
+    },
+    /// `one.*.chmod`.
+    Chmod {
+        /// Kind.
+        kind: Kind,
+        /// Object.
+        id: Id,
+        /// 1 sets, 0 clears, -1 keeps.
+        bits: [i32; 9],
+    },
+    /// `one.*.chown`; -1 keeps.
+    Chown {
+        /// Kind.
+        kind: Kind,
+        /// Object.
+        id: Id,
+        /// New owner.
+        uid: Id,
+        /// New group.
+        gid: Id,
+    },
+    /// `one.*.delete`.
+    Delete {
+        /// Kind.
+        kind: Kind,
+        /// Object.
+        id: Id,
+    },
+    /// `one.*.lock` (level 1 to 3) and `one.*.unlock` (0).
+    Lock {
+        /// Kind.
+        kind: Kind,
+        /// Object.
+        id: Id,
+        /// Level.
+        level: i32,
+        /// Refuse if it is locked already.
+        test: bool,
+    },
+    /// `one.user.allocate`.
+    UserAllocate {
+        /// Name.
+        name: String,
+        /// Password in the form in which it is stored.
+        password: String,
+        /// Authentication driver.
+        driver: String,
+        /// Groups, the primary one first.
+        groups: Vec<Id>,
+    },
+    /// `one.user.passwd`.
+    UserPasswd {
+        /// User.
+        id: Id,
+        /// Password in the form in which it is stored.
+        password: String,
+    },
+    /// `one.user.chgrp`.
+    UserChgrp {
+        /// User.
+        id: Id,
+        /// New primary group.
+        gid: Id,
+    },
+    /// `one.user.addgroup` and `one.user.delgroup`.
+    UserGroup {
+        /// User.
+        id: Id,
+        /// Group.
+        gid: Id,
+        /// Add or remove.
+        add: bool,
+    },
+    /// `one.user.enable`.
+    UserEnable {
+        /// User.
+        id: Id,
+        /// Whether it may log in.
+        enable: bool,
+    },
+    /// `one.user.login`.
+    UserLogin {
+        /// User name.
+        name: String,
+        /// Hash of the token.
+        hash: String,
+        /// Seconds it holds; 0 deletes, -1 for ever.
+        valid: i64,
+        /// Group it is limited to; -1 none.
+        egid: Id,
+        /// Whether the call named a token.
+        named: bool,
+    },
+    /// `one.group.allocate`.
+    GroupAllocate {
+        /// Name.
+        name: String,
+    },
+    /// `one.cluster.allocate`.
+    ClusterAllocate {
+        /// Name.
+        name: String,
+    },
+    /// `one.cluster.add*` and `del*`.
+    ClusterMember {
+        /// Cluster.
+        id: Id,
+        /// Member.
+        member: Member,
+        /// Add or remove.
+        add: bool,
+    },
+    /// `one.host.allocate`.
+    HostAllocate {
+        /// Name.
+        name: String,
+        /// Monitoring driver.
+        im_mad: String,
+        /// Hypervisor driver.
+        vm_mad: String,
+        /// Cluster; -1 the default one.
+        cluster: Id,
+    },
+    /// `one.host.status`.
+    HostSetStatus {
+        /// Host.
+        id: Id,
+        /// What is wanted.
+        status: HostStatus,
+    },
+    /// The link to a host reports.
+    HostReported {
+        /// Host.
+        id: Id,
+        /// What.
+        report: HostReport,
+    },
+    /// `one.datastore.allocate`.
+    DatastoreAllocate {
+        /// Attributes.
+        template: Template,
+        /// Cluster; -1 the default one.
+        cluster: Id,
+    },
+    /// `one.datastore.enable`.
+    DatastoreEnable {
+        /// Datastore.
+        id: Id,
+        /// Whether VMs may be placed on it.
+        enable: bool,
+    },
+    /// `one.image.allocate`.
+    ImageAllocate {
+        /// Attributes.
+        template: Template,
+        /// Datastore.
+        datastore: Id,
+        /// What was found out about its source.
+        spec: ImageSpec,
+    },
+    /// `one.image.enable`.
+    ImageEnable {
+        /// Image.
+        id: Id,
+        /// Whether it may be used.
+        enable: bool,
+    },
+    /// `one.image.persistent`.
+    ImagePersistent {
+        /// Image.
+        id: Id,
+        /// Whether VMs write to it.
+        persistent: bool,
+    },
+    /// `one.image.chtype`.
+    ImageChtype {
+        /// Image.
+        id: Id,
+        /// New type.
+        kind: String,
+    },
+    /// `one.image.clone`.
+    ImageClone {
+        /// Image.
+        id: Id,
+        /// Name of the copy.
+        name: String,
+        /// Datastore; -1 the same.
+        datastore: Id,
+    },
+    /// `one.vn.allocate`.
+    VnetAllocate {
+        /// Attributes.
+        template: Template,
+        /// Cluster; -1 the default one.
+        cluster: Id,
+    },
+    /// `one.vn.add_ar`.
+    VnetAddRange {
+        /// Network.
+        id: Id,
+        /// `AR=[…]`.
+        template: Template,
+    },
+    /// `one.vn.rm_ar`.
+    VnetRemoveRange {
+        /// Network.
+        id: Id,
+        /// Range.
+        range: Id,
+        /// Even with leases in use.
+        force: bool,
+    },
+    /// `one.vn.hold` and `one.vn.release`.
+    VnetHold {
+        /// Network.
+        id: Id,
+        /// `LEASES=[…]`.
+        template: Template,
+        /// Hold or release.
+        hold: bool,
+    },
+    /// `one.secgroup.allocate`.
+    SecgroupAllocate {
+        /// Attributes.
+        template: Template,
+    },
+    /// `one.template.allocate`.
+    TemplateAllocate {
+        /// Attributes.
+        template: Template,
+    },
+    /// `one.template.clone`.
+    TemplateClone {
+        /// Template.
+        id: Id,
+        /// Name of the copy.
+        name: String,
+    },
+    /// `one.template.instantiate`.
+    TemplateInstantiate {
+        /// Template.
+        id: Id,
+        /// Name of the VM; empty for one made of the template's.
+        name: String,
+        /// On hold.
+        hold: bool,
+        /// Attributes to merge.
+        extra: Template,
+    },
+    /// `one.vm.allocate`.
+    VmAllocate {
+        /// Attributes.
+        template: Template,
+        /// On hold.
+        hold: bool,
+    },
+    /// `one.vm.deploy`, also what the scheduler does.
+    VmDeploy {
+        /// VM.
+        id: Id,
+        /// Host.
+        host: Id,
+        /// Whether the host must have room.
+        enforce: bool,
+        /// System datastore; -1 the one used last, or the first that fits.
+        datastore: Id,
+    },
+    /// `one.vm.action`.
+    VmAction {
+        /// VM.
+        id: Id,
+        /// Name of the action, as called.
+        name: String,
+        /// The action.
+        event: Event,
+    },
+    /// `one.vm.recover`.
+    VmRecover {
+        /// VM.
+        id: Id,
+        /// How.
+        recover: Recover,
+    },
+    /// The scheduler says why a VM waits. Written to the VM only when it differs.
+    VmPlacementRefused {
+        /// VM.
+        id: Id,
+        /// Reason.
+        message: String,
+    },
+    /// An intent ended.
+    IntentEnded {
+        /// Which.
+        key: IntentKey,
+        /// How.
+        result: IntentResult,
+    },
+    /// A domain was seen.
+    DomainSeen {
+        /// Host it was seen on.
+        host: Id,
+        /// VM.
+        vm: Id,
+        /// Whether it runs (or is gone).
+        running: bool,
+    },
+}
+
+/// What a command answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// Id of the object it was about.
+    Id(Id),
+    /// Nothing to say (commands from within).
+    Nothing,
+}
+
+/// Who gives a command: a user through the API, or the system itself.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Who.
+    pub caller: Caller,
+    /// What.
+    pub command: Command,
+}

@@ -1,0 +1,361 @@
+//! The settings that decisions depend on, read from oned.conf over built-in defaults.
+
+use plerion_template::{Template, Vector};
+
+/// Settings of the core. An empty oned.conf gives [`Config::default`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The attributes of oned.conf as given, over the defaults: what `one.system.config` shows.
+    pub attributes: Template,
+    /// Directory of the datastores.
+    pub datastore_location: String,
+    /// DEV_PREFIX of images that name none.
+    pub device_prefix: String,
+    /// DEV_PREFIX of CD-ROM images that name none.
+    pub cdrom_device_prefix: String,
+    /// TYPE of images that name none.
+    pub image_type: String,
+    /// First two bytes of generated MAC addresses.
+    pub mac_prefix: u16,
+    /// Size of address ranges that name none.
+    pub network_size: u32,
+    /// First console port.
+    pub port_start: u16,
+    /// Bits that new objects lack.
+    pub umask: u16,
+}
+
+/// Settings of the built-in transfer drivers: name, and the pairs of TM_MAD_CONF.
+const TRANSFER_DRIVERS: &[(&str, &[(&str, &str)])] = &[
+    (
+        "dummy",
+        &[
+            ("LN_TARGET", "NONE"),
+            ("CLONE_TARGET", "SYSTEM"),
+            ("SHARED", "YES"),
+            ("DS_MIGRATE", "YES"),
+            ("DS_LIVE_MIGRATE", "YES"),
+            ("DS_MIGRATE_SNAP", "YES"),
+        ],
+    ),
+    (
+        "shared",
+        &[
+            ("LN_TARGET", "NONE"),
+            ("CLONE_TARGET", "SYSTEM"),
+            ("SHARED", "YES"),
+            ("TM_MAD_SYSTEM", "ssh"),
+            ("LN_TARGET_SSH", "SYSTEM"),
+            ("CLONE_TARGET_SSH", "SYSTEM"),
+            ("DISK_TYPE_SSH", "FILE"),
+            ("ALLOW_ORPHANS", "FORMAT"),
+            ("DS_MIGRATE", "YES"),
+            ("DS_LIVE_MIGRATE", "YES"),
+            ("DS_MIGRATE_SNAP", "YES"),
+        ],
+    ),
+    (
+        "qcow2",
+        &[
+            ("LN_TARGET", "NONE"),
+            ("CLONE_TARGET", "SYSTEM"),
+            ("SHARED", "YES"),
+            ("TM_MAD_SYSTEM", "ssh"),
+            ("LN_TARGET_SSH", "SYSTEM"),
+            ("CLONE_TARGET_SSH", "SYSTEM"),
+            ("DISK_TYPE_SSH", "FILE"),
+            ("ALLOW_ORPHANS", "FORMAT"),
+            ("DRIVER", "qcow2"),
+            ("DS_MIGRATE", "YES"),
+            ("DS_LIVE_MIGRATE", "YES"),
+            ("DS_MIGRATE_SNAP", "YES"),
+        ],
+    ),
+    (
+        "ssh",
+        &[
+            ("LN_TARGET", "SYSTEM"),
+            ("CLONE_TARGET", "SYSTEM"),
+            ("SHARED", "NO"),
+            ("ALLOW_ORPHANS", "FORMAT"),
+            ("DS_MIGRATE", "YES"),
+            ("DS_LIVE_MIGRATE", "YES"),
+            ("DS_MIGRATE_SNAP", "YES"),
+        ],
+    ),
+];
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::new(Template::new(), "/var/lib/one/datastores")
+    }
+}
+
+impl Config {
+    /// Settings of an oned.conf. `datastore_location` is used where the file names none.
+    #[must_use]
+    pub fn new(mut attributes: Template, datastore_location: &str) -> Self {
+        set_defaults(&mut attributes, datastore_location);
+        let text = |name: &str| attributes.get(name).unwrap_or_default().to_owned();
+        Self {
+            datastore_location: text("DATASTORE_LOCATION").trim_end_matches('/').to_owned(),
+            device_prefix: text("DEFAULT_DEVICE_PREFIX"),
+            cdrom_device_prefix: text("DEFAULT_CDROM_DEVICE_PREFIX"),
+            image_type: text("DEFAULT_IMAGE_TYPE"),
+            mac_prefix: mac_prefix(&text("MAC_PREFIX")),
+            network_size: text("NETWORK_SIZE").parse().unwrap_or(254),
+            port_start: attributes
+                .pair("VNC_PORTS", "START")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(5900),
+            umask: u16::from_str_radix(&text("DEFAULT_UMASK"), 8).unwrap_or(0o177) & 0o777,
+            attributes,
+        }
+    }
+
+    /// Settings of a transfer driver; `None` for one that is not known.
+    #[must_use]
+    pub fn transfer_driver(&self, name: &str) -> Option<&Vector> {
+        self.attributes
+            .vectors("TM_MAD_CONF")
+            .find(|conf| conf.get("NAME") == Some(name))
+    }
+
+    /// Whether an attribute of VM templates is for administrators only. `path` is `NAME` or `NAME/KEY`.
+    #[must_use]
+    pub fn is_restricted(&self, list: &str, path: &str) -> bool {
+        self.attributes.all(list).any(
+            |value| matches!(value, plerion_template::Value::Single(text) if text.eq_ignore_ascii_case(path)),
+        )
+    }
+}
+
+fn mac_prefix(text: &str) -> u16 {
+    let mut bytes = text
+        .split(':')
+        .map(|part| u16::from_str_radix(part, 16).unwrap_or(0) & 0xff);
+    let high = bytes.next().unwrap_or(2);
+    high << 8 | bytes.next().unwrap_or(0)
+}
+
+fn set_defaults(attributes: &mut Template, datastore_location: &str) {
+    for (name, value) in [
+        ("API_LIST_ORDER", "DESC"),
+        ("CONTEXT_ALLOW_ETH_UPDATES", "NO"),
+        ("CONTEXT_RESTRICTED_DIRS", "/etc"),
+        ("CONTEXT_SAFE_DIRS", ""),
+        ("DATASTORE_CAPACITY_CHECK", "yes"),
+        ("DATASTORE_LOCATION", datastore_location),
+        ("DEFAULT_CDROM_DEVICE_PREFIX", "hd"),
+        ("DEFAULT_DEVICE_PREFIX", "sd"),
+        ("DEFAULT_IMAGE_TYPE", "OS"),
+        ("DEFAULT_UMASK", "177"),
+        ("ENABLE_OTHER_PERMISSIONS", "YES"),
+        ("LISTEN_ADDRESS", "127.0.0.1"),
+        ("MAC_PREFIX", "02:00"),
+        ("NETWORK_SIZE", "254"),
+        ("PORT", "2633"),
+    ] {
+        attributes.set_if_missing(name, value);
+    }
+    if !attributes.contains("VNC_PORTS") {
+        attributes.add_vector(
+            "VNC_PORTS",
+            [("RESERVED", "32768:65536"), ("START", "5900")]
+                .into_iter()
+                .collect(),
+        );
+    }
+    for (name, pairs) in TRANSFER_DRIVERS {
+        let known = attributes
+            .vectors("TM_MAD_CONF")
+            .any(|conf| conf.get("NAME") == Some(name));
+        if !known {
+            let mut conf: Vector = pairs.iter().copied().collect();
+            conf.set("NAME", *name);
+            attributes.add_vector("TM_MAD_CONF", conf);
+        }
+    }
+    set_default_list(attributes, "VM_RESTRICTED_ATTR", VM_RESTRICTED);
+    set_default_list(attributes, "IMAGE_RESTRICTED_ATTR", &["SOURCE"]);
+    set_default_list(attributes, "VNET_RESTRICTED_ATTR", VNET_RESTRICTED);
+    set_default_list(attributes, "INHERIT_VNET_ATTR", INHERIT_VNET);
+    set_default_list(attributes, "INHERIT_DATASTORE_ATTR", INHERIT_DATASTORE);
+    set_default_list(attributes, "INHERIT_IMAGE_ATTR", INHERIT_IMAGE);
+}
+
+fn set_default_list(attributes: &mut Template, name: &str, values: &[&str]) {
+    if !attributes.contains(name) {
+        for value in values {
+            attributes.add(name, plerion_template::Value::Single((*value).to_owned()));
+        }
+    }
+}
+
+/// Attributes of VM templates that only administrators may set.
+#[rustfmt::skip]
+const VM_RESTRICTED: &[&str] = &[
+    "CONTEXT/FILES",
+    "NIC/MAC",
+    "NIC/VLAN_ID",
+    "NIC/BRIDGE",
+    "NIC/FILTER",
+    "NIC/FILTER_IP_SPOOFING",
+    "NIC/FILTER_MAC_SPOOFING",
+    "NIC/INBOUND_AVG_BW",
+    "NIC/INBOUND_PEAK_BW",
+    "NIC/INBOUND_PEAK_KB",
+    "NIC/OUTBOUND_AVG_BW",
+    "NIC/OUTBOUND_PEAK_BW",
+    "NIC/OUTBOUND_PEAK_KB",
+    "NIC/OPENNEBULA_MANAGED",
+    "NIC/EXTERNAL",
+    "NIC/VLAN_TAGGED_ID",
+    "NIC_ALIAS/MAC",
+    "NIC_ALIAS/VLAN_ID",
+    "NIC_ALIAS/BRIDGE",
+    "NIC_ALIAS/INBOUND_AVG_BW",
+    "NIC_ALIAS/INBOUND_PEAK_BW",
+    "NIC_ALIAS/INBOUND_PEAK_KB",
+    "NIC_ALIAS/OUTBOUND_AVG_BW",
+    "NIC_ALIAS/OUTBOUND_PEAK_BW",
+    "NIC_ALIAS/OUTBOUND_PEAK_KB",
+    "NIC_ALIAS/OPENNEBULA_MANAGED",
+    "NIC_DEFAULT/MAC",
+    "NIC_DEFAULT/VLAN_ID",
+    "NIC_DEFAULT/BRIDGE",
+    "NIC_DEFAULT/FILTER",
+    "NIC_DEFAULT/EXTERNAL",
+    "DISK/TOTAL_BYTES_SEC",
+    "DISK/TOTAL_BYTES_SEC_MAX_LENGTH",
+    "DISK/TOTAL_BYTES_SEC_MAX",
+    "DISK/READ_BYTES_SEC",
+    "DISK/READ_BYTES_SEC_MAX_LENGTH",
+    "DISK/READ_BYTES_SEC_MAX",
+    "DISK/WRITE_BYTES_SEC",
+    "DISK/WRITE_BYTES_SEC_MAX_LENGTH",
+    "DISK/WRITE_BYTES_SEC_MAX",
+    "DISK/TOTAL_IOPS_SEC",
+    "DISK/TOTAL_IOPS_SEC_MAX_LENGTH",
+    "DISK/TOTAL_IOPS_SEC_MAX",
+    "DISK/READ_IOPS_SEC",
+    "DISK/READ_IOPS_SEC_MAX_LENGTH",
+    "DISK/READ_IOPS_SEC_MAX",
+    "DISK/WRITE_IOPS_SEC",
+    "DISK/WRITE_IOPS_SEC_MAX_LENGTH",
+    "DISK/WRITE_IOPS_SEC_MAX",
+    "DISK/SIZE_IOPS_SEC",
+    "DISK/OPENNEBULA_MANAGED",
+    "DISK/ORIGINAL_SIZE",
+    "DISK/SIZE_PREV",
+    "DEPLOY_ID",
+    "CPU_COST",
+    "MEMORY_COST",
+    "DISK_COST",
+    "PCI",
+    "EMULATOR",
+    "RAW/DATA",
+    "USER_PRIORITY",
+    "USER_INPUTS/CPU",
+    "USER_INPUTS/MEMORY",
+    "USER_INPUTS/VCPU",
+    "TOPOLOGY/PIN_POLICY",
+    "TOPOLOGY/HUGEPAGE_SIZE",
+];
+
+/// Attributes of networks that only administrators may set.
+#[rustfmt::skip]
+const VNET_RESTRICTED: &[&str] = &[
+    "VN_MAD",
+    "PHYDEV",
+    "QINQ_TYPE",
+    "BRIDGE",
+    "CONF",
+    "BRIDGE_CONF",
+    "OVS_BRIDGE_CONF",
+    "IP_LINK_CONF",
+    "FILTER",
+    "FILTER_IP_SPOOFING",
+    "FILTER_MAC_SPOOFING",
+    "AR/VN_MAD",
+    "AR/PHYDEV",
+    "AR/BRIDGE",
+    "AR/FILTER",
+    "AR/FILTER_IP_SPOOFING",
+    "AR/FILTER_MAC_SPOOFING",
+    "CLUSTER_IDS",
+    "EXTERNAL",
+];
+
+/// Attributes that a disk takes from its datastore.
+#[rustfmt::skip]
+const INHERIT_DATASTORE: &[&str] = &[
+    "CEPH_HOST",
+    "CEPH_SECRET",
+    "CEPH_KEY",
+    "CEPH_USER",
+    "CEPH_CONF",
+    "CEPH_TRASH",
+    "POOL_NAME",
+    "ISCSI_USER",
+    "ISCSI_USAGE",
+    "ISCSI_HOST",
+    "GLUSTER_HOST",
+    "GLUSTER_VOLUME",
+    "DISK_TYPE",
+    "ALLOW_ORPHANS",
+    "QCOW2_STANDALONE",
+    "SPARSE",
+    "LVM_THIN_ENABLE",
+    "PERSISTENT_SNAPSHOTS",
+];
+
+/// Attributes that a disk takes from its image.
+#[rustfmt::skip]
+const INHERIT_IMAGE: &[&str] = &[
+    "ISCSI_USER",
+    "ISCSI_USAGE",
+    "ISCSI_HOST",
+    "ISCSI_IQN",
+    "LUKS_SECRET",
+    "DISK_TYPE",
+    "SERIAL",
+    "MOUNT_POINT",
+    "MOUNT_TAG",
+];
+
+/// Attributes that a NIC takes from its network.
+#[rustfmt::skip]
+const INHERIT_VNET: &[&str] = &[
+    "VLAN_TAGGED_ID",
+    "FILTER",
+    "FILTER_IP_SPOOFING",
+    "FILTER_MAC_SPOOFING",
+    "MTU",
+    "METRIC",
+    "IP6_METRIC",
+    "METHOD",
+    "IP6_METHOD",
+    "INBOUND_AVG_BW",
+    "INBOUND_PEAK_BW",
+    "INBOUND_PEAK_KB",
+    "OUTBOUND_AVG_BW",
+    "OUTBOUND_PEAK_BW",
+    "OUTBOUND_PEAK_KB",
+    "CONF",
+    "BRIDGE_CONF",
+    "OVS_BRIDGE_CONF",
+    "IP_LINK_CONF",
+    "EXTERNAL_IP",
+    "AWS_ALLOCATION_ID",
+    "VULTR_IP_ID",
+    "GATEWAY",
+    "DNS",
+    "VXLAN_MODE",
+    "VXLAN_TEP",
+    "VXLAN_MC",
+    "CVLANS",
+    "QINQ_TYPE",
+    "TRUST",
+    "SPOOFCHK",
+];

@@ -1,0 +1,462 @@
+//! What all kinds have in common: update, rename, chmod, chown, lock, delete.
+
+use std::sync::Arc;
+
+use plerion_model::permissions::{Lock, LockLevel, Operation, Owned};
+use plerion_model::{ApiError, ErrorCode, Id, Kind};
+use plerion_template::{PackedTemplate, Template, Value};
+
+use crate::auth::{Caller, Target, allows_unlocked, require};
+use crate::change::{IntentKey, IntentResult, Object};
+use crate::name::{name_check_owner, name_check_rename};
+use crate::txn::Txn;
+use crate::world::World;
+use crate::{cluster, datastore, group, host, image, secgroup, user, vm_state, vmtemplate, vnet};
+
+/// An object as it is now.
+pub(crate) fn object(world: &World, kind: Kind, id: Id) -> Result<Object, ApiError> {
+    Ok(match kind {
+        Kind::Vm => Object::Vm(world.vm(id)?.clone()),
+        Kind::Host => Object::Host(world.host(id)?.clone()),
+        Kind::Vnet => Object::Vnet(world.vnet(id)?.clone()),
+        Kind::Image => Object::Image(world.image(id)?.clone()),
+        Kind::User => Object::User(world.user(id)?.clone()),
+        Kind::Template => Object::Template(world.template(id)?.clone()),
+        Kind::Group => Object::Group(world.group(id)?.clone()),
+        Kind::Acl => Object::Acl(world.acl(id)?.clone()),
+        Kind::Datastore => Object::Datastore(world.datastore(id)?.clone()),
+        Kind::Cluster => Object::Cluster(world.cluster(id)?.clone()),
+        Kind::Zone => Object::Zone(world.zone(id)?.clone()),
+        Kind::SecurityGroup => Object::SecurityGroup(world.secgroup(id)?.clone()),
+    })
+}
+
+fn name_of(object: &Object) -> String {
+    match object {
+        Object::Vm(object) => object.name.clone(),
+        Object::Host(object) => object.name.clone(),
+        Object::Vnet(object) => object.name.clone(),
+        Object::Image(object) => object.name.clone(),
+        Object::User(object) => object.name.clone(),
+        Object::Template(object) => object.name.clone(),
+        Object::Group(object) => object.name.clone(),
+        Object::Acl(_) => String::new(),
+        Object::Datastore(object) => object.name.clone(),
+        Object::Cluster(object) => object.name.clone(),
+        Object::Zone(object) => object.name.clone(),
+        Object::SecurityGroup(object) => object.name.clone(),
+    }
+}
+
+fn named(object: &mut Object, name: &str) {
+    let name = name.to_owned();
+    match object {
+        Object::Vm(object) => Arc::make_mut(object).name = name,
+        Object::Host(object) => Arc::make_mut(object).name = name,
+        Object::Vnet(object) => Arc::make_mut(object).name = name,
+        Object::Image(object) => Arc::make_mut(object).name = name,
+        Object::User(object) => Arc::make_mut(object).name = name,
+        Object::Template(object) => Arc::make_mut(object).name = name,
+        Object::Group(object) => Arc::make_mut(object).name = name,
+        Object::Acl(_) => {}
+        Object::Datastore(object) => Arc::make_mut(object).name = name,
+        Object::Cluster(object) => Arc::make_mut(object).name = name,
+        Object::Zone(object) => Arc::make_mut(object).name = name,
+        Object::SecurityGroup(object) => Arc::make_mut(object).name = name,
+    }
+}
+
+fn owned_of(object: &Object) -> Option<&Owned> {
+    match object {
+        Object::Vm(object) => Some(&object.owned),
+        Object::Vnet(object) => Some(&object.owned),
+        Object::Image(object) => Some(&object.owned),
+        Object::Template(object) => Some(&object.owned),
+        Object::Datastore(object) => Some(&object.owned),
+        Object::SecurityGroup(object) => Some(&object.owned),
+        Object::Host(_)
+        | Object::User(_)
+        | Object::Group(_)
+        | Object::Acl(_)
+        | Object::Cluster(_)
+        | Object::Zone(_) => None,
+    }
+}
+
+fn owned_mut(object: &mut Object) -> Option<&mut Owned> {
+    match object {
+        Object::Vm(object) => Some(&mut Arc::make_mut(object).owned),
+        Object::Vnet(object) => Some(&mut Arc::make_mut(object).owned),
+        Object::Image(object) => Some(&mut Arc::make_mut(object).owned),
+        Object::Template(object) => Some(&mut Arc::make_mut(object).owned),
+        Object::Datastore(object) => Some(&mut Arc::make_mut(object).owned),
+        Object::SecurityGroup(object) => Some(&mut Arc::make_mut(object).owned),
+        Object::Host(_)
+        | Object::User(_)
+        | Object::Group(_)
+        | Object::Acl(_)
+        | Object::Cluster(_)
+        | Object::Zone(_) => None,
+    }
+}
+
+/// The template that `one.*.update` changes.
+fn template_mut(object: &mut Object) -> Option<&mut PackedTemplate> {
+    Some(match object {
+        Object::Vm(object) => &mut Arc::make_mut(object).user_template,
+        Object::Host(object) => &mut Arc::make_mut(object).template,
+        Object::Vnet(object) => &mut Arc::make_mut(object).template,
+        Object::Image(object) => &mut Arc::make_mut(object).template,
+        Object::User(object) => &mut Arc::make_mut(object).template,
+        Object::Template(object) => &mut Arc::make_mut(object).template,
+        Object::Group(object) => &mut Arc::make_mut(object).template,
+        Object::Acl(_) => return None,
+        Object::Datastore(object) => &mut Arc::make_mut(object).template,
+        Object::Cluster(object) => &mut Arc::make_mut(object).template,
+        Object::Zone(object) => &mut Arc::make_mut(object).template,
+        Object::SecurityGroup(object) => &mut Arc::make_mut(object).template,
+    })
+}
+
+/// The right that changing the template of a kind needs.
+const fn update_right(kind: Kind) -> Operation {
+    match kind {
+        Kind::Host | Kind::Group => Operation::Admin,
+        Kind::Vm
+        | Kind::Vnet
+        | Kind::Image
+        | Kind::User
+        | Kind::Template
+        | Kind::Acl
+        | Kind::Datastore
+        | Kind::Cluster
+        | Kind::Zone
+        | Kind::SecurityGroup => Operation::Manage,
+    }
+}
+
+/// `one.*.update`.
+pub(crate) fn update(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    kind: Kind,
+    id: Id,
+    template: &Template,
+    append: bool,
+) -> Result<Id, ApiError> {
+    let target = Target::of(&txn.world, kind, id)?;
+    require(&txn.world, caller, &[(update_right(kind), target)])?;
+    restricted_check(&txn.world, caller, kind, template)?;
+    let mut object = object(&txn.world, kind, id)?;
+    let Some(packed) = template_mut(&mut object) else {
+        return Err(ApiError::action(format!(
+            "A {} has no template",
+            kind.error_name()
+        )));
+    };
+    let old = packed.unpack();
+    let mut new = if append { old.clone() } else { Template::new() };
+    new.merge(template);
+    after_update(&txn.world, &mut object, &old, new)?;
+    txn.update(object);
+    Ok(id)
+}
+
+/// Puts the new template in, keeping what each kind keeps.
+fn after_update(world: &World, object: &mut Object, old: &Template, new: Template) -> Result<(), ApiError> {
+    match object {
+        Object::Host(host) => host::host_updated(Arc::make_mut(host), old, new),
+        Object::Vnet(vnet) => vnet::vnet_updated(world, Arc::make_mut(vnet), old, new)?,
+        Object::Datastore(datastore) => {
+            datastore::datastore_updated(world, Arc::make_mut(datastore), old, new)?
+        }
+        Object::Template(template) => vmtemplate::template_updated(Arc::make_mut(template), new),
+        Object::SecurityGroup(group) => secgroup::secgroup_updated(Arc::make_mut(group), new)?,
+        Object::User(user) => user::user_updated(Arc::make_mut(user), old, new),
+        Object::Vm(_)
+        | Object::Image(_)
+        | Object::Group(_)
+        | Object::Acl(_)
+        | Object::Cluster(_)
+        | Object::Zone(_) => {
+            if let Some(packed) = template_mut(object) {
+                *packed = PackedTemplate::new(&new);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses attributes that only administrators may set.
+pub(crate) fn restricted_check(
+    world: &World,
+    caller: &Caller,
+    kind: Kind,
+    template: &Template,
+) -> Result<(), ApiError> {
+    let list = match kind {
+        Kind::Vm | Kind::Template => "VM_RESTRICTED_ATTR",
+        Kind::Image => "IMAGE_RESTRICTED_ATTR",
+        Kind::Vnet => "VNET_RESTRICTED_ATTR",
+        Kind::User => "USER_RESTRICTED_ATTR",
+        Kind::Group => "GROUP_RESTRICTED_ATTR",
+        Kind::Host | Kind::Acl | Kind::Datastore | Kind::Cluster | Kind::Zone | Kind::SecurityGroup => {
+            return Ok(());
+        }
+    };
+    if caller.is_admin() {
+        return Ok(());
+    }
+    match restricted_find(world, list, template) {
+        // Recorded: the text names the attribute without its vector.
+        Some(name) => Err(ApiError::authorization(
+            caller.uid,
+            &format!(
+                "{} includes a restricted attribute {name}",
+                if kind == Kind::Image {
+                    "Template"
+                } else {
+                    "VM Template"
+                }
+            ),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn restricted_find(world: &World, list: &str, template: &Template) -> Option<String> {
+    for attribute in template.iter() {
+        if world.config.is_restricted(list, &attribute.name) {
+            return Some(attribute.name.clone());
+        }
+        if let Value::Vector(vector) = &attribute.value {
+            for (key, _) in vector.iter() {
+                if world
+                    .config
+                    .is_restricted(list, &format!("{}/{key}", attribute.name))
+                {
+                    return Some(key.to_owned());
+                }
+            }
+        }
+    }
+    None
+}
+
+/// `one.*.rename`.
+pub(crate) fn rename(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    kind: Kind,
+    id: Id,
+    name: &str,
+) -> Result<Id, ApiError> {
+    let target = Target::of(&txn.world, kind, id)?;
+    let right = if kind == Kind::Host {
+        Operation::Admin
+    } else {
+        Operation::Manage
+    };
+    require(&txn.world, caller, &[(right, target)])?;
+    let mut object = object(&txn.world, kind, id)?;
+    if name_of(&object) == name {
+        return Ok(id);
+    }
+    let owner = owned_of(&object).map_or(-1, |owned| owned.uid);
+    name_check_rename(&txn.world, kind, owner, id, name)?;
+    named(&mut object, name);
+    txn.update(object);
+    Ok(id)
+}
+
+/// `one.*.chmod`.
+pub(crate) fn chmod(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    kind: Kind,
+    id: Id,
+    bits: &[i32; 9],
+) -> Result<Id, ApiError> {
+    if bits.iter().any(|bit| !(-1..=1).contains(bit)) {
+        return Err(ApiError::rpc_api(
+            "Wrong permission bits: each is 1 to set, 0 to clear or -1 to keep",
+        ));
+    }
+    let target = Target::of(&txn.world, kind, id)?;
+    let mut object = object(&txn.world, kind, id)?;
+    let Some(owned) = owned_mut(&mut object) else {
+        return Err(ApiError::action(format!(
+            "A {} has no permissions",
+            kind.error_name()
+        )));
+    };
+    let new = owned.permissions.changed(bits);
+    // The administrator's bits (1 of each digit) and those of others need ADMIN (0o117); the rest MANAGE.
+    let changed = new.0 ^ owned.permissions.0;
+    let right = if changed & 0o117 & !0o006 != 0 {
+        Operation::Admin
+    } else {
+        Operation::Manage
+    };
+    owned.permissions = new;
+    require(&txn.world, caller, &[(right, target)])?;
+    let others_allowed = txn
+        .world
+        .config
+        .attributes
+        .get_bool("ENABLE_OTHER_PERMISSIONS")
+        .unwrap_or(true)
+        || caller.is_admin();
+    if changed & 0o007 != 0 && !others_allowed {
+        return Err(ApiError::authorization(
+            caller.uid,
+            "Management of 'other' permissions is disabled in oned.conf (ENABLE_OTHER_PERMISSIONS)",
+        ));
+    }
+    txn.update(object);
+    Ok(id)
+}
+
+/// `one.*.chown`.
+pub(crate) fn chown(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    kind: Kind,
+    id: Id,
+    uid: Id,
+    gid: Id,
+) -> Result<Id, ApiError> {
+    let target = Target::of(&txn.world, kind, id)?;
+    let mut rights = vec![(Operation::Manage, target)];
+    if uid >= 0 {
+        rights.push((Operation::Manage, Target::of(&txn.world, Kind::User, uid)?));
+    }
+    if gid >= 0 {
+        rights.push((Operation::Use, Target::of(&txn.world, Kind::Group, gid)?));
+    }
+    require(&txn.world, caller, &rights)?;
+    let mut object = object(&txn.world, kind, id)?;
+    let name = name_of(&object);
+    let Some(owned) = owned_mut(&mut object) else {
+        return Err(ApiError::action(format!("A {} has no owner", kind.error_name())));
+    };
+    if uid >= 0 {
+        name_check_owner(&txn.world, kind, uid, id, &name)?;
+        owned.uid = uid;
+    }
+    if gid >= 0 {
+        owned.gid = gid;
+    }
+    txn.update(object);
+    Ok(id)
+}
+
+/// `one.*.lock` and `one.*.unlock`.
+pub(crate) fn lock(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    kind: Kind,
+    id: Id,
+    level: i32,
+    test: bool,
+) -> Result<Id, ApiError> {
+    let target = Target::of(&txn.world, kind, id)?;
+    if !allows_unlocked(&txn.world, caller, Operation::Manage, &target) {
+        require(&txn.world, caller, &[(Operation::Manage, target)])?;
+    }
+    let level = match level {
+        0 => None,
+        1 | 4 => Some(LockLevel::Use),
+        2 => Some(LockLevel::Manage),
+        3 => Some(LockLevel::Admin),
+        _ => {
+            return Err(ApiError::rpc_api(
+                "Wrong lock level: it is 1 (use), 2 (manage), 3 (admin) or 4 (all)",
+            ));
+        }
+    };
+    let now = txn.context.now;
+    let mut object = object(&txn.world, kind, id)?;
+    let Some(owned) = owned_mut(&mut object) else {
+        return Err(ApiError::action(format!(
+            "A {} cannot be locked",
+            kind.error_name()
+        )));
+    };
+    match (&owned.lock, level) {
+        (Some(_), Some(_)) if test => {
+            return Err(ApiError::action(
+                "Error trying to lock the object: it is locked already",
+            ));
+        }
+        (Some(lock), None) if lock.owner != caller.uid && !caller.is_admin() => {
+            return Err(ApiError::action(
+                "Error trying to unlock the object: it was locked by somebody else",
+            ));
+        }
+        _ => {}
+    }
+    owned.lock = level.map(|level| Lock {
+        level,
+        owner: caller.uid,
+        time: now,
+    });
+    txn.update(object);
+    Ok(id)
+}
+
+/// `one.*.delete`.
+pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> Result<Id, ApiError> {
+    let target = Target::of(&txn.world, kind, id)?;
+    let right = match kind {
+        Kind::Host | Kind::User | Kind::Group | Kind::Cluster | Kind::Zone => Operation::Admin,
+        Kind::Vm
+        | Kind::Vnet
+        | Kind::Image
+        | Kind::Template
+        | Kind::Acl
+        | Kind::Datastore
+        | Kind::SecurityGroup => Operation::Manage,
+    };
+    require(&txn.world, caller, &[(right, target)])?;
+    match kind {
+        Kind::Host => host::host_delete(txn, id)?,
+        Kind::Vnet => vnet::vnet_delete(txn, id)?,
+        Kind::Image => image::image_delete(txn, id)?,
+        Kind::User => user::user_delete(txn, id)?,
+        Kind::Template => txn.delete(kind, id),
+        Kind::Group => group::group_delete(txn, id)?,
+        Kind::Datastore => datastore::datastore_delete(txn, id)?,
+        Kind::Cluster => cluster::cluster_delete(txn, id)?,
+        Kind::SecurityGroup => secgroup::secgroup_delete(txn, id)?,
+        Kind::Vm | Kind::Acl | Kind::Zone => {
+            return Err(ApiError::new(
+                ErrorCode::Action,
+                format!("A {} is not deleted this way", kind.error_name()),
+            ));
+        }
+    }
+    Ok(id)
+}
+
+/// An intent ended: its object goes on. A result for a step that is over is dropped.
+pub(crate) fn intent_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentResult) {
+    if !txn.world.outbox.contains_key(&key) {
+        return;
+    }
+    txn.intent_over(key);
+    match key.kind {
+        Kind::Vm => vm_state::vm_part_ended(txn, key, result),
+        Kind::Image => image::image_ended(txn, key, result),
+        Kind::Host
+        | Kind::Vnet
+        | Kind::User
+        | Kind::Template
+        | Kind::Group
+        | Kind::Acl
+        | Kind::Datastore
+        | Kind::Cluster
+        | Kind::Zone
+        | Kind::SecurityGroup => {}
+    }
+}

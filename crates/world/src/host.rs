@@ -1,0 +1,222 @@
+//! Commands on hosts, and what their links report.
+
+use std::sync::Arc;
+
+use plerion_lifecycle::Event;
+use plerion_model::host::{Host, HostState};
+use plerion_model::vm_state::{LcmState, Phase};
+use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_template::{PackedTemplate, Template};
+
+use crate::auth::{Caller, Target, require};
+use crate::change::Object;
+use crate::cluster::cluster_named;
+use crate::command::{HostReport, HostStatus};
+use crate::index::members;
+use crate::name::name_check_new;
+use crate::txn::Txn;
+use crate::vm_state::{Cause, vm_event};
+
+/// Attributes that the host tells of itself; a replacing update does not take them away.
+const FACTS: &[&str] = &[
+    "ARCH",
+    "CGROUPS_VERSION",
+    "CPUSPEED",
+    "ERROR",
+    "HOSTNAME",
+    "HYPERVISOR",
+    "IM_MAD",
+    "KVM_USABLE",
+    "MODELNAME",
+    "TOTALCPU",
+    "TOTALMEMORY",
+    "VERSION",
+    "VM_MAD",
+];
+
+/// `one.host.allocate`.
+pub(crate) fn host_allocate(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    name: &str,
+    im_mad: &str,
+    vm_mad: &str,
+    cluster: Id,
+) -> Result<Id, ApiError> {
+    let (cluster, cluster_right) = cluster_named(&txn.world, cluster)?;
+    require(
+        &txn.world,
+        caller,
+        &[(Operation::Create, Target::new_of(Kind::Host)), cluster_right],
+    )?;
+    name_check_new(&txn.world, Kind::Host, -1, name)?;
+    for (what, driver) in [("IM_MAD_NAME", im_mad), ("VMM_MAD_NAME", vm_mad)] {
+        if driver.is_empty() {
+            return Err(ApiError::allocate(
+                Kind::Host,
+                &format!("{what} cannot be empty."),
+            ));
+        }
+    }
+    let id = txn.id_next(Kind::Host);
+    let mut template = Template::new();
+    template.set("IM_MAD", im_mad);
+    template.set("RESERVED_CPU", "");
+    template.set("RESERVED_MEM", "");
+    template.set("VM_MAD", vm_mad);
+    let host = Host {
+        id,
+        name: name.to_owned(),
+        state: HostState::Init,
+        prev_state: HostState::Init,
+        im_mad: im_mad.to_owned(),
+        vm_mad: vm_mad.to_owned(),
+        cluster_id: cluster,
+        total_cpu: 0,
+        total_memory_kib: 0,
+        boot_id: String::new(),
+        error: String::new(),
+        template: PackedTemplate::new(&template),
+    };
+    txn.create(Object::Host(Arc::new(host)));
+    Ok(id)
+}
+
+/// A host may go when no VM is on it.
+pub(crate) fn host_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
+    let vms = members(&txn.world.index.host_vms, id);
+    if !vms.is_empty() {
+        return Err(ApiError::action(format!(
+            "Cannot delete host. Can not remove a host with running VMs: {} VMs are on it, the first is {}.",
+            vms.len(),
+            vms.first().copied().unwrap_or(-1)
+        )));
+    }
+    txn.delete(Kind::Host, id);
+    Ok(())
+}
+
+/// `one.host.status`.
+pub(crate) fn host_status(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    status: HostStatus,
+) -> Result<Id, ApiError> {
+    require(
+        &txn.world,
+        caller,
+        &[(Operation::Admin, Target::of(&txn.world, Kind::Host, id)?)],
+    )?;
+    let mut host = txn.world.host(id)?.clone();
+    let next = match status {
+        HostStatus::Disabled => HostState::Disabled,
+        HostStatus::Offline => HostState::Offline,
+        // An enabled host is looked at anew; one that is monitored stays so.
+        HostStatus::Enabled if host.state == HostState::Disabled && host.total_cpu > 0 => {
+            HostState::Monitored
+        }
+        HostStatus::Enabled if host.state == HostState::Monitored => HostState::Monitored,
+        HostStatus::Enabled => HostState::Init,
+    };
+    set_state(txn, Arc::make_mut(&mut host), next);
+    txn.put(Object::Host(host));
+    Ok(id)
+}
+
+fn set_state(txn: &mut Txn<'_>, host: &mut Host, state: HostState) {
+    if host.state != state {
+        txn.log(
+            Kind::Host,
+            host.id,
+            "state",
+            host.state.as_str(),
+            state.as_str(),
+            "",
+        );
+    }
+    host.prev_state = host.state;
+    host.state = state;
+}
+
+/// What the link says: a host that answers is monitored, one that does not is in error and its VMs are unknown.
+pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> Result<(), ApiError> {
+    let mut host = txn.world.host(id)?.clone();
+    let own = Arc::make_mut(&mut host);
+    match report {
+        HostReport::Up {
+            total_cpu,
+            total_memory_kib,
+            boot_id,
+            facts,
+        } => {
+            own.total_cpu = *total_cpu;
+            own.total_memory_kib = *total_memory_kib;
+            boot_id.clone_into(&mut own.boot_id);
+            own.error.clear();
+            let mut template = own.template.unpack();
+            template.remove("ERROR");
+            for (name, value) in facts {
+                template.set(name, value.clone());
+            }
+            template.set("TOTALCPU", total_cpu.to_string());
+            template.set("TOTALMEMORY", total_memory_kib.to_string());
+            own.template = PackedTemplate::new(&template);
+            if matches!(own.state, HostState::Init | HostState::Error) {
+                set_state(txn, own, HostState::Monitored);
+            }
+        }
+        HostReport::Down(reason) => {
+            if own.state == HostState::Offline || (own.state == HostState::Error && own.error == *reason) {
+                return Ok(());
+            }
+            reason.clone_into(&mut own.error);
+            let mut template = own.template.unpack();
+            template.set("ERROR", reason.clone());
+            own.template = PackedTemplate::new(&template);
+            if own.state != HostState::Disabled {
+                set_state(txn, own, HostState::Error);
+            }
+        }
+    }
+    let changed = txn.world.hosts.get(id) != Some(&host);
+    if changed {
+        txn.put(Object::Host(host));
+    }
+    if matches!(report, HostReport::Down(_)) {
+        vms_lost(txn, id);
+    }
+    Ok(())
+}
+
+fn vms_lost(txn: &mut Txn<'_>, host: Id) {
+    for id in members(&txn.world.index.host_vms, host) {
+        let running = txn
+            .world
+            .vms
+            .get(id)
+            .is_some_and(|vm| vm.phase == Phase::active(LcmState::Running));
+        if running {
+            // The phase was just looked at, so this cannot be refused.
+            let _ = vm_event(
+                txn,
+                id,
+                Event::HostLost,
+                &Cause::system("its host does not answer"),
+            );
+        }
+    }
+}
+
+/// A replacing update keeps what the host told of itself.
+pub(crate) fn host_updated(host: &mut Host, old: &Template, mut new: Template) {
+    for name in FACTS {
+        if let Some(value) = old.get(name) {
+            new.set_if_missing(name, value);
+        }
+    }
+    for name in ["RESERVED_CPU", "RESERVED_MEM"] {
+        new.set_if_missing(name, "");
+    }
+    host.template = PackedTemplate::new(&new);
+}

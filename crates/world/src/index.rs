@@ -1,0 +1,329 @@
+//! What is derived from the objects: members, usages, leases, names. Never stored; kept with each change and, in tests,
+//! compared with a recount from nothing.
+
+use std::sync::Arc;
+
+use plerion_model::vm::Vm;
+use plerion_model::vm_state::{Phase, VmState};
+use plerion_model::vnet::{LeaseUse, Vnet};
+use plerion_model::{Id, Kind};
+
+/// Capacity that VMs hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU in hundredths of a CPU.
+    pub cpu: i64,
+    /// Memory in KiB.
+    pub memory_kib: i64,
+    /// Number of VMs.
+    pub vms: i64,
+}
+
+/// Used and free offsets of one address range.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RangeLeases {
+    /// Offset and holder; -1 for one on hold.
+    pub(crate) used: imbl::OrdMap<u32, Id>,
+    /// Runs of free offsets: first and last. The lowest is at hand without a search.
+    pub(crate) free: imbl::OrdMap<u32, u32>,
+}
+
+impl RangeLeases {
+    fn new(size: u32) -> Self {
+        let mut leases = Self::default();
+        if let Some(last) = size.checked_sub(1) {
+            leases.free.insert(0, last);
+        }
+        leases
+    }
+
+    /// The lowest free offset.
+    pub(crate) fn first_free(&self) -> Option<u32> {
+        self.free.get_min().map(|(first, _)| *first)
+    }
+
+    /// Takes an offset. Returns whether it was free.
+    fn take(&mut self, offset: u32, holder: Id) -> bool {
+        let Some((first, last)) = self.free.get_prev(&offset).map(|(first, last)| (*first, *last)) else {
+            return false;
+        };
+        if offset > last {
+            return false;
+        }
+        self.free.remove(&first);
+        if first < offset {
+            self.free.insert(first, offset.saturating_sub(1));
+        }
+        if offset < last {
+            self.free.insert(offset.saturating_add(1), last);
+        }
+        self.used.insert(offset, holder);
+        true
+    }
+
+    /// Gives an offset back, joining it with its free neighbours.
+    fn give(&mut self, offset: u32) {
+        if self.used.remove(&offset).is_none() {
+            return;
+        }
+        let mut first = offset;
+        let mut last = offset;
+        if let Some((before, end)) = self.free.get_prev(&offset).map(|(first, last)| (*first, *last))
+            && end.saturating_add(1) == offset
+        {
+            self.free.remove(&before);
+            first = before;
+        }
+        let after = offset.saturating_add(1);
+        if let Some(end) = self.free.remove(&after) {
+            last = end;
+        }
+        self.free.insert(first, last);
+    }
+}
+
+/// A set of ids.
+pub(crate) type Ids = imbl::OrdSet<Id>;
+
+/// Everything derived.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Index {
+    /// Objects by kind, owner (-1 where names are unique in the pool) and name.
+    pub(crate) names: imbl::HashMap<(Kind, Id, Arc<str>), Id>,
+    /// VMs that hold capacity of a host.
+    pub(crate) host_vms: imbl::OrdMap<Id, Ids>,
+    /// Capacity held of a host.
+    pub(crate) host_usage: imbl::OrdMap<Id, Usage>,
+    /// VMs that hold an image.
+    pub(crate) image_vms: imbl::OrdMap<Id, Ids>,
+    /// Images of a datastore.
+    pub(crate) datastore_images: imbl::OrdMap<Id, Ids>,
+    /// Leases by network and range.
+    pub(crate) leases: imbl::OrdMap<(Id, Id), RangeLeases>,
+    /// VMs with a NIC in a network.
+    pub(crate) vnet_vms: imbl::OrdMap<Id, Ids>,
+    /// VMs with a NIC in a security group.
+    pub(crate) secgroup_vms: imbl::OrdMap<Id, Ids>,
+    /// VMs that wait for a host.
+    pub(crate) pending: Ids,
+    /// Number of VMs that hold a console port, by port.
+    pub(crate) ports: imbl::OrdMap<u16, u32>,
+}
+
+fn member_add(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {
+    map.entry(key).or_default().insert(member);
+}
+
+fn member_remove(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {
+    if let Some(members) = map.get_mut(&key) {
+        members.remove(&member);
+        if members.is_empty() {
+            map.remove(&key);
+        }
+    }
+}
+
+/// Ids of a map of members.
+pub(crate) fn members(map: &imbl::OrdMap<Id, Ids>, key: Id) -> Vec<Id> {
+    map.get(&key)
+        .map(|ids| ids.iter().copied().collect())
+        .unwrap_or_default()
+}
+
+impl Index {
+    /// Puts in what a VM holds.
+    pub(crate) fn vm_add(&mut self, vm: &Vm) {
+        let holds = vm.holds();
+        if let Some(host) = vm.held_host() {
+            member_add(&mut self.host_vms, host, vm.id);
+            let usage = self.host_usage.entry(host).or_default();
+            usage.cpu = usage.cpu.saturating_add(vm.demand.cpu);
+            usage.memory_kib = usage
+                .memory_kib
+                .saturating_add(vm.demand.memory_mib.saturating_mul(1024));
+            usage.vms = usage.vms.saturating_add(1);
+        }
+        if holds.images {
+            for disk in vm.demand.disks.iter().filter(|disk| disk.image >= 0) {
+                member_add(&mut self.image_vms, disk.image, vm.id);
+            }
+        }
+        if holds.leases {
+            for lease in &vm.demand.leases {
+                member_add(&mut self.vnet_vms, lease.vnet, vm.id);
+            }
+            for group in &vm.demand.security_groups {
+                member_add(&mut self.secgroup_vms, *group, vm.id);
+            }
+        }
+        if holds.port && vm.demand.port > 0 {
+            let count = self.ports.entry(vm.demand.port).or_insert(0);
+            *count = count.saturating_add(1);
+        }
+        if vm.phase == Phase::rest(VmState::Pending) {
+            self.pending.insert(vm.id);
+        }
+    }
+
+    /// Takes out what a VM held. Leases are given back by [`Self::leases_remove`].
+    pub(crate) fn vm_remove(&mut self, vm: &Vm) {
+        let holds = vm.holds();
+        if let Some(host) = vm.held_host() {
+            member_remove(&mut self.host_vms, host, vm.id);
+            let usage = self.host_usage.entry(host).or_default();
+            usage.cpu = usage.cpu.saturating_sub(vm.demand.cpu);
+            usage.memory_kib = usage
+                .memory_kib
+                .saturating_sub(vm.demand.memory_mib.saturating_mul(1024));
+            usage.vms = usage.vms.saturating_sub(1);
+            if *usage == Usage::default() {
+                self.host_usage.remove(&host);
+            }
+        }
+        if holds.images {
+            for disk in vm.demand.disks.iter().filter(|disk| disk.image >= 0) {
+                member_remove(&mut self.image_vms, disk.image, vm.id);
+            }
+        }
+        if holds.leases {
+            for lease in &vm.demand.leases {
+                member_remove(&mut self.vnet_vms, lease.vnet, vm.id);
+            }
+            for group in &vm.demand.security_groups {
+                member_remove(&mut self.secgroup_vms, *group, vm.id);
+            }
+        }
+        if holds.port && vm.demand.port > 0 {
+            self.port_remove(vm.demand.port);
+        }
+        self.pending.remove(&vm.id);
+    }
+
+    fn port_remove(&mut self, port: u16) {
+        let left = self.ports.get(&port).map_or(0, |count| count.saturating_sub(1));
+        if left == 0 {
+            self.ports.remove(&port);
+        } else {
+            self.ports.insert(port, left);
+        }
+    }
+
+    /// Takes the leases of a VM, which must lie in ranges of `vnet_of`.
+    pub(crate) fn leases_add<'a>(&mut self, vm: &Vm, vnet_of: impl Fn(Id) -> Option<&'a Arc<Vnet>>) {
+        if !vm.holds().leases {
+            return;
+        }
+        for lease in &vm.demand.leases {
+            let offset = vnet_of(lease.vnet)
+                .and_then(|vnet| vnet.range(lease.range))
+                .and_then(|range| range.offset_of_mac(lease.mac));
+            if let (Some(offset), Some(leases)) = (offset, self.leases.get_mut(&(lease.vnet, lease.range))) {
+                leases.take(offset, vm.id);
+            }
+        }
+    }
+
+    /// Gives the leases of a VM back.
+    pub(crate) fn leases_remove<'a>(&mut self, vm: &Vm, vnet_of: impl Fn(Id) -> Option<&'a Arc<Vnet>>) {
+        if !vm.holds().leases {
+            return;
+        }
+        for lease in &vm.demand.leases {
+            let offset = vnet_of(lease.vnet)
+                .and_then(|vnet| vnet.range(lease.range))
+                .and_then(|range| range.offset_of_mac(lease.mac));
+            if let (Some(offset), Some(leases)) = (offset, self.leases.get_mut(&(lease.vnet, lease.range)))
+                && leases.used.get(&offset) == Some(&vm.id)
+            {
+                leases.give(offset);
+            }
+        }
+    }
+
+    /// Makes the lease maps of a network fit its ranges: new ranges are free but for their holds, gone ones go.
+    pub(crate) fn vnet_set(&mut self, vnet: &Vnet) {
+        let gone: Vec<(Id, Id)> = self
+            .leases
+            .range((vnet.id, Id::MIN)..=(vnet.id, Id::MAX))
+            .map(|(key, _)| *key)
+            .filter(|(_, range)| vnet.range(*range).is_none())
+            .collect();
+        for key in gone {
+            self.leases.remove(&key);
+        }
+        for range in &vnet.ranges {
+            let leases = self
+                .leases
+                .entry((vnet.id, range.id))
+                .or_insert_with(|| RangeLeases::new(range.size));
+            let held: Vec<u32> = leases
+                .used
+                .iter()
+                .filter(|(_, holder)| **holder == -1)
+                .map(|(offset, _)| *offset)
+                .collect();
+            for offset in held {
+                if range.held.binary_search(&offset).is_err() {
+                    leases.give(offset);
+                }
+            }
+            for offset in &range.held {
+                leases.take(*offset, -1);
+            }
+        }
+    }
+
+    /// Forgets a network.
+    pub(crate) fn vnet_remove(&mut self, vnet: &Vnet) {
+        for range in &vnet.ranges {
+            self.leases.remove(&(vnet.id, range.id));
+        }
+    }
+
+    /// Leases of a network in use.
+    pub(crate) fn vnet_leases(&self, vnet: Id) -> Vec<LeaseUse> {
+        self.leases
+            .range((vnet, Id::MIN)..=(vnet, Id::MAX))
+            .flat_map(|((_, range), leases)| {
+                leases.used.iter().map(|(offset, vm)| LeaseUse {
+                    range: *range,
+                    offset: *offset,
+                    vm: *vm,
+                })
+            })
+            .collect()
+    }
+
+    /// Puts an image under its datastore.
+    pub(crate) fn image_add(&mut self, datastore: Id, image: Id) {
+        member_add(&mut self.datastore_images, datastore, image);
+    }
+
+    /// Takes an image from its datastore.
+    pub(crate) fn image_remove(&mut self, datastore: Id, image: Id) {
+        member_remove(&mut self.datastore_images, datastore, image);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leases_are_taken_lowest_first_and_join_again() {
+        let mut leases = RangeLeases::new(5);
+        for expect in 0..5 {
+            assert_eq!(leases.first_free(), Some(expect));
+            assert!(leases.take(expect, 7));
+            assert!(!leases.take(expect, 8), "taken twice");
+        }
+        assert_eq!(leases.first_free(), None);
+        for offset in [3, 1, 2, 0, 4] {
+            leases.give(offset);
+            leases.give(offset);
+        }
+        assert_eq!(leases, RangeLeases::new(5));
+        assert!(!leases.take(5, 1), "outside");
+        assert_eq!(RangeLeases::new(0).first_free(), None);
+    }
+}

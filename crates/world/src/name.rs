@@ -1,0 +1,113 @@
+//! Names: what is allowed, and that they are not taken.
+
+use plerion_model::{ApiError, ErrorCode, Id, Kind};
+
+use crate::world::World;
+
+/// Longest name, in characters.
+const NAME_CHARACTERS_MAX: usize = 128;
+
+/// Whose names must differ: those of the whole pool, those of one owner, or nobody's.
+fn scope(kind: Kind, owner: Id) -> Option<Id> {
+    match kind {
+        Kind::User | Kind::Group | Kind::Cluster | Kind::Zone | Kind::Host | Kind::Datastore => Some(-1),
+        Kind::Image | Kind::Vnet | Kind::SecurityGroup | Kind::Template => Some(owner),
+        Kind::Vm | Kind::Acl => None,
+    }
+}
+
+/// Why a text is no name for an object of a kind.
+fn fault(kind: Kind, name: &str) -> Option<String> {
+    if name.is_empty() {
+        return Some("Invalid NAME, it cannot be empty".into());
+    }
+    if name.chars().count() > NAME_CHARACTERS_MAX {
+        return Some(format!(
+            "Invalid NAME, it is longer than {NAME_CHARACTERS_MAX} characters"
+        ));
+    }
+    if name.chars().any(char::is_control) {
+        return Some("Invalid NAME, it holds a control character".into());
+    }
+    let forbidden: &str = match kind {
+        // A colon ends the user name in a session, and blanks end it in many clients.
+        Kind::User => ":,& <>\t",
+        // Host names become arguments of ssh.
+        Kind::Host => " <>&'\"`$;|\\/",
+        Kind::Group | Kind::Cluster | Kind::Datastore => "&",
+        Kind::Vm
+        | Kind::Vnet
+        | Kind::Image
+        | Kind::Template
+        | Kind::Acl
+        | Kind::Zone
+        | Kind::SecurityGroup => "",
+    };
+    if let Some(bad) = name.chars().find(|character| forbidden.contains(*character)) {
+        return Some(format!("Invalid NAME, it holds the character '{bad}'"));
+    }
+    if kind == Kind::Host && name.starts_with('-') {
+        return Some("Invalid NAME, it starts with '-'".into());
+    }
+    None
+}
+
+/// The object that has the name already, if names must differ.
+fn taken(world: &World, kind: Kind, owner: Id, name: &str) -> Option<Id> {
+    scope(kind, owner).and_then(|scope| world.id_by_name(kind, scope, name))
+}
+
+/// Checks the name of a new object.
+pub(crate) fn name_check_new(world: &World, kind: Kind, owner: Id, name: &str) -> Result<(), ApiError> {
+    if let Some(fault) = fault(kind, name) {
+        return Err(ApiError::allocate(kind, &format!("{fault}.")));
+    }
+    match taken(world, kind, owner, name) {
+        Some(id) => Err(ApiError::allocate(
+            kind,
+            &format!("NAME is already taken by {} {id}.", kind.taken_name()),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Checks the new name of an object.
+pub(crate) fn name_check_rename(
+    world: &World,
+    kind: Kind,
+    owner: Id,
+    id: Id,
+    name: &str,
+) -> Result<(), ApiError> {
+    if let Some(fault) = fault(kind, name) {
+        return Err(ApiError::action(fault));
+    }
+    match taken(world, kind, owner, name) {
+        Some(other) if other != id => Err(ApiError::action(format!(
+            "{} cannot be renamed: NAME is already taken by {} {other}",
+            kind.error_name(),
+            kind.taken_name()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that an object's name is free among those of its new owner.
+pub(crate) fn name_check_owner(
+    world: &World,
+    kind: Kind,
+    owner: Id,
+    id: Id,
+    name: &str,
+) -> Result<(), ApiError> {
+    match taken(world, kind, owner, name) {
+        Some(other) if other != id => Err(ApiError::new(
+            ErrorCode::Internal,
+            format!(
+                "The new owner has an object of the same NAME already: {} {other}",
+                kind.taken_name()
+            ),
+        )),
+        _ => Ok(()),
+    }
+}

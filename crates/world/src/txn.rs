@@ -1,0 +1,131 @@
+//! [`Txn`]: a world while a command changes it, with a record of the changes.
+
+use std::sync::Arc;
+
+use plerion_model::{Id, Kind};
+
+use crate::change::{Change, Intent, IntentKey, LogEntry, Object};
+use crate::command::Context;
+use crate::world::World;
+
+/// A world being changed.
+pub(crate) struct Txn<'a> {
+    pub(crate) world: World,
+    pub(crate) change: Change,
+    pub(crate) context: &'a Context,
+    drawn: u128,
+}
+
+impl<'a> Txn<'a> {
+    pub(crate) fn new(world: &World, context: &'a Context) -> Self {
+        Self {
+            world: world.clone(),
+            change: Change::default(),
+            context,
+            drawn: 0,
+        }
+    }
+
+    /// The next id of a kind.
+    pub(crate) fn id_next(&mut self, kind: Kind) -> Id {
+        let first = match kind {
+            Kind::Group | Kind::Datastore | Kind::Cluster | Kind::Zone | Kind::SecurityGroup => 100,
+            Kind::Vm | Kind::Host | Kind::Vnet | Kind::Image | Kind::User | Kind::Template | Kind::Acl => 0,
+        };
+        let last = self.world.last_ids.get(&kind).copied().unwrap_or(-1);
+        let id = first.max(last.saturating_add(1));
+        self.id_used(kind, id);
+        id
+    }
+
+    /// Notes that an id is taken.
+    pub(crate) fn id_used(&mut self, kind: Kind, id: Id) {
+        if self.world.last_ids.get(&kind).is_none_or(|last| *last < id) {
+            self.world.last_ids.insert(kind, id);
+            self.change.last_ids.retain(|(other, _)| *other != kind);
+            self.change.last_ids.push((kind, id));
+        }
+    }
+
+    /// A number unlike any other's: 128 bits mixed from what was drawn for the command.
+    pub(crate) fn random(&mut self) -> u128 {
+        self.drawn = self.drawn.wrapping_add(1);
+        let mut value =
+            self.context.random ^ self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c834);
+        value ^= value >> 65;
+        value = value.wrapping_mul(0xda94_2042_e4dd_58b5_2545_f491_4f6c_dd1d);
+        value ^= value >> 61;
+        value
+    }
+
+    /// Puts an object.
+    pub(crate) fn put(&mut self, object: Object) {
+        self.world.put(&object);
+        self.change.puts.push(object);
+    }
+
+    /// Puts a new object and says so in the log.
+    pub(crate) fn create(&mut self, object: Object) {
+        self.log(object.kind(), object.id(), "create", "", "", "");
+        self.put(object);
+    }
+
+    /// Puts a changed object and says so in the log.
+    pub(crate) fn update(&mut self, object: Object) {
+        self.log(object.kind(), object.id(), "update", "", "", "");
+        self.put(object);
+    }
+
+    /// Deletes an object and says so in the log.
+    pub(crate) fn delete(&mut self, kind: Kind, id: Id) {
+        self.world.remove(kind, id);
+        self.change.deletes.push((kind, id));
+        self.log(kind, id, "delete", "", "", "");
+    }
+
+    /// Adds an intent.
+    pub(crate) fn intent(&mut self, intent: Intent) {
+        self.world.outbox.insert(intent.key, Arc::new(intent.clone()));
+        self.change.intents.push(intent);
+    }
+
+    /// Ends an intent.
+    pub(crate) fn intent_over(&mut self, key: IntentKey) {
+        if self.world.outbox.remove(&key).is_some() {
+            self.change.intents.retain(|intent| intent.key != key);
+            self.change.intents_over.push(key);
+        }
+    }
+
+    /// Ends all intents of an object.
+    pub(crate) fn intents_over(&mut self, kind: Kind, id: Id) {
+        let from = IntentKey {
+            kind,
+            id,
+            step: 0,
+            part: 0,
+        };
+        let to = IntentKey {
+            kind,
+            id,
+            step: u64::MAX,
+            part: u32::MAX,
+        };
+        let keys: Vec<IntentKey> = self.world.outbox.range(from..=to).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.intent_over(key);
+        }
+    }
+
+    /// Adds an entry to the change log.
+    pub(crate) fn log(&mut self, kind: Kind, id: Id, operation: &str, old: &str, new: &str, message: &str) {
+        self.change.log.push(LogEntry {
+            kind,
+            id,
+            operation: operation.to_owned(),
+            old_state: old.to_owned(),
+            new_state: new.to_owned(),
+            message: message.to_owned(),
+        });
+    }
+}

@@ -1,0 +1,225 @@
+//! Commands on users.
+
+use std::sync::Arc;
+
+use plerion_model::user::{LoginToken, User};
+use plerion_model::{ApiError, Id, Kind, Operation, group};
+use plerion_template::{PackedTemplate, Template};
+
+use crate::auth::{Caller, Target, require};
+use crate::bootstrap::user_new;
+use crate::change::Object;
+use crate::name::name_check_new;
+use crate::txn::Txn;
+
+/// Most login tokens that a user may have at a time.
+const TOKENS_MAX: usize = 10;
+
+/// `one.user.allocate`.
+pub(crate) fn user_allocate(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    name: &str,
+    password: &str,
+    driver: &str,
+    groups: &[Id],
+) -> Result<Id, ApiError> {
+    let mut rights = vec![(Operation::Create, Target::new_of(Kind::User))];
+    for gid in groups.iter().filter(|gid| **gid != caller.gid) {
+        rights.push((Operation::Manage, Target::of(&txn.world, Kind::Group, *gid)?));
+    }
+    require(&txn.world, caller, &rights)?;
+    name_check_new(&txn.world, Kind::User, -1, name)?;
+    if password.is_empty() && driver != "public" {
+        return Err(ApiError::allocate(
+            Kind::User,
+            "Invalid password, it cannot be empty.",
+        ));
+    }
+    let groups = match groups {
+        [] if caller.gid == group::ONEADMIN => vec![group::USERS],
+        [] => vec![caller.gid],
+        some => some.to_vec(),
+    };
+    let driver = if driver.is_empty() { "core" } else { driver };
+    let id = txn.id_next(Kind::User);
+    let user = user_new(txn, id, name, password, driver, groups);
+    txn.create(Object::User(Arc::new(user)));
+    Ok(id)
+}
+
+fn changed(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    rights: &[(Operation, Target)],
+    id: Id,
+    change: impl FnOnce(&mut User) -> Result<(), ApiError>,
+) -> Result<Id, ApiError> {
+    require(&txn.world, caller, rights)?;
+    let mut user = txn.world.user(id)?.clone();
+    change(Arc::make_mut(&mut user))?;
+    txn.update(Object::User(user));
+    Ok(id)
+}
+
+/// `one.user.passwd`.
+pub(crate) fn user_passwd(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    password: &str,
+) -> Result<Id, ApiError> {
+    let rights = [(Operation::Manage, Target::of(&txn.world, Kind::User, id)?)];
+    changed(txn, caller, &rights, id, |user| {
+        password.clone_into(&mut user.password);
+        Ok(())
+    })
+}
+
+/// `one.user.chgrp`: the new primary group; the old one is left (recorded: the user is in the new one alone of the two).
+pub(crate) fn user_chgrp(txn: &mut Txn<'_>, caller: &Caller, id: Id, gid: Id) -> Result<Id, ApiError> {
+    let rights = [
+        (Operation::Manage, Target::of(&txn.world, Kind::User, id)?),
+        (Operation::Use, Target::of(&txn.world, Kind::Group, gid)?),
+    ];
+    changed(txn, caller, &rights, id, |user| {
+        if id == 0 {
+            return Err(ApiError::action(
+                "The primary group of oneadmin cannot be changed",
+            ));
+        }
+        if let Err(at) = user.groups.binary_search(&gid) {
+            user.groups.insert(at, gid);
+        }
+        if user.gid != gid {
+            let old = user.gid;
+            user.groups.retain(|group| *group != old);
+        }
+        user.gid = gid;
+        Ok(())
+    })
+}
+
+/// `one.user.addgroup` and `one.user.delgroup`.
+pub(crate) fn user_group(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    gid: Id,
+    add: bool,
+) -> Result<Id, ApiError> {
+    let rights = [
+        (Operation::Manage, Target::of(&txn.world, Kind::User, id)?),
+        (Operation::Manage, Target::of(&txn.world, Kind::Group, gid)?),
+    ];
+    changed(txn, caller, &rights, id, |user| {
+        match (user.groups.binary_search(&gid), add) {
+            (Ok(_), true) => Err(ApiError::action(format!("User is already in group {gid}"))),
+            (Err(at), true) => {
+                user.groups.insert(at, gid);
+                Ok(())
+            }
+            (_, false) if user.gid == gid => Err(ApiError::action(format!(
+                "Cannot remove the user from its primary group {gid}; change the primary group first"
+            ))),
+            (Ok(at), false) => {
+                user.groups.remove(at);
+                Ok(())
+            }
+            (Err(_), false) => Err(ApiError::action(format!("User is not in group {gid}"))),
+        }
+    })
+}
+
+/// `one.user.enable`.
+pub(crate) fn user_enable(txn: &mut Txn<'_>, caller: &Caller, id: Id, enable: bool) -> Result<Id, ApiError> {
+    let rights = [(Operation::Admin, Target::of(&txn.world, Kind::User, id)?)];
+    changed(txn, caller, &rights, id, |user| {
+        if id == 0 {
+            return Err(ApiError::action("oneadmin cannot be enabled or disabled"));
+        }
+        user.enabled = enable;
+        Ok(())
+    })
+}
+
+/// What `one.user.login` was asked.
+pub(crate) struct Login<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) hash: &'a str,
+    pub(crate) valid: i64,
+    pub(crate) egid: Id,
+    pub(crate) named: bool,
+}
+
+/// `one.user.login`: makes a token, sets its end, or deletes it (all, where none is named).
+pub(crate) fn user_login(txn: &mut Txn<'_>, caller: &Caller, login: &Login<'_>) -> Result<Id, ApiError> {
+    let Some(user) = txn.world.user_by_name(login.name) else {
+        return Err(ApiError::new(
+            plerion_model::ErrorCode::NoExists,
+            format!("Error getting user [{}].", login.name),
+        ));
+    };
+    let id = user.id;
+    let now = txn.context.now;
+    let rights = [(Operation::Manage, Target::of(&txn.world, Kind::User, id)?)];
+    changed(txn, caller, &rights, id, |user| {
+        if login.egid >= 0 && user.groups.binary_search(&login.egid).is_err() {
+            return Err(ApiError::rpc_api(format!(
+                "The user is not in group {}",
+                login.egid
+            )));
+        }
+        user.tokens
+            .retain(|token| token.expires < 0 || token.expires > now);
+        if login.valid == 0 {
+            user.tokens
+                .retain(|token| login.named && token.hash != login.hash);
+            return Ok(());
+        }
+        user.tokens.retain(|token| token.hash != login.hash);
+        if user.tokens.len() >= TOKENS_MAX {
+            return Err(ApiError::action(format!(
+                "The user has {TOKENS_MAX} tokens already; delete one first"
+            )));
+        }
+        let expires = if login.valid < 0 {
+            -1
+        } else {
+            now.saturating_add(login.valid)
+        };
+        user.tokens.push(LoginToken {
+            hash: login.hash.to_owned(),
+            expires,
+            egid: login.egid,
+        });
+        Ok(())
+    })
+}
+
+/// The secret that signs the tokens of its VMs stays when a template is replaced without it.
+pub(crate) fn user_updated(user: &mut User, old: &Template, mut new: Template) {
+    if let Some(secret) = old.get("TOKEN_PASSWORD") {
+        new.set_if_missing("TOKEN_PASSWORD", secret);
+    }
+    user.template = PackedTemplate::new(&new);
+}
+
+/// A user may go when it is not one of the first and owns nothing.
+pub(crate) fn user_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
+    if id < 2 {
+        return Err(ApiError::action("oneadmin and serveradmin cannot be deleted"));
+    }
+    txn.delete(Kind::User, id);
+    let own: Vec<Id> = txn
+        .world
+        .acls
+        .values()
+        .filter(|rule| rule.user == plerion_model::acl::INDIVIDUAL | plerion_model::acl::id_bits(id))
+        .map(|rule| rule.id)
+        .collect();
+    for rule in own {
+        txn.delete(Kind::Acl, rule);
+    }
+    Ok(())
+}

@@ -1,0 +1,133 @@
+//! [`Snapshot`]: a world and its measurements, as the XML forms see them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use plerion_model::host::HostUsage;
+use plerion_model::view::{HostSampleView, VmSampleView};
+use plerion_model::vnet::LeaseUse;
+use plerion_model::{Id, View};
+
+use crate::index::members;
+use crate::world::World;
+
+/// Last measurements. They are no part of the world: losing them loses nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Measurements {
+    /// By host.
+    pub hosts: HashMap<Id, Arc<HostSampleView>>,
+    /// By VM.
+    pub vms: HashMap<Id, Arc<VmSampleView>>,
+    /// By datastore: MiB in all, free, used.
+    pub datastores: HashMap<Id, (u64, u64, u64)>,
+}
+
+/// A world and its measurements.
+#[derive(Clone, Debug)]
+pub struct Snapshot<'a> {
+    /// The world.
+    pub world: &'a World,
+    /// The measurements.
+    pub measurements: &'a Measurements,
+}
+
+impl View for Snapshot<'_> {
+    fn user_name(&self, id: Id) -> &str {
+        self.world.users.get(id).map_or("", |user| &user.name)
+    }
+
+    fn group_name(&self, id: Id) -> &str {
+        self.world.groups.get(id).map_or("", |group| &group.name)
+    }
+
+    fn cluster_name(&self, id: Id) -> &str {
+        self.world.clusters.get(id).map_or("", |cluster| &cluster.name)
+    }
+
+    fn datastore_name(&self, id: Id) -> &str {
+        self.world
+            .datastores
+            .get(id)
+            .map_or("", |datastore| &datastore.name)
+    }
+
+    fn group_users(&self, id: Id) -> Vec<Id> {
+        self.world
+            .users
+            .values()
+            .filter(|user| user.groups.contains(&id))
+            .map(|user| user.id)
+            .collect()
+    }
+
+    fn cluster_hosts(&self, id: Id) -> Vec<Id> {
+        self.world
+            .hosts
+            .values()
+            .filter(|host| host.cluster_id == id)
+            .map(|host| host.id)
+            .collect()
+    }
+
+    fn cluster_datastores(&self, id: Id) -> Vec<Id> {
+        self.world
+            .datastores
+            .values()
+            .filter(|ds| ds.clusters.contains(&id))
+            .map(|ds| ds.id)
+            .collect()
+    }
+
+    fn cluster_vnets(&self, id: Id) -> Vec<Id> {
+        self.world
+            .vnets
+            .values()
+            .filter(|vnet| vnet.clusters.contains(&id))
+            .map(|vnet| vnet.id)
+            .collect()
+    }
+
+    fn datastore_images(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.datastore_images, id)
+    }
+
+    fn host_vms(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.host_vms, id)
+    }
+
+    fn host_usage(&self, id: Id) -> HostUsage {
+        self.world.host_usage(id)
+    }
+
+    fn image_vms(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.image_vms, id)
+    }
+
+    fn image_clones(&self, id: Id) -> Vec<Id> {
+        self.world.image_clones(id)
+    }
+
+    fn vnet_leases(&self, id: Id) -> Vec<LeaseUse> {
+        self.world.index.vnet_leases(id)
+    }
+
+    fn vnet_vms(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.vnet_vms, id)
+    }
+
+    fn secgroup_vms(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.secgroup_vms, id)
+    }
+
+    fn datastore_space(&self, id: Id) -> (u64, u64, u64) {
+        self.measurements.datastores.get(&id).copied().unwrap_or_default()
+    }
+
+    fn host_sample(&self, id: Id) -> Option<Arc<HostSampleView>> {
+        self.measurements.hosts.get(&id).cloned()
+    }
+
+    fn vm_sample(&self, id: Id) -> Option<Arc<VmSampleView>> {
+        self.measurements.vms.get(&id).cloned()
+    }
+}

@@ -1,0 +1,103 @@
+//! Commands on VMs that exist.
+
+use std::sync::Arc;
+
+use plerion_lifecycle::{Event, Recover, Refusal};
+use plerion_model::vm_state::VmState;
+use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_template::PackedTemplate;
+
+use crate::auth::{Caller, Target, allows_unlocked, require};
+use crate::change::Object;
+use crate::txn::Txn;
+use crate::vm_state::{Cause, vm_event};
+
+/// Refuses without the right, and says of a lock that it is one. (Recorded: `VM is locked.`)
+pub(crate) fn vm_require(txn: &Txn<'_>, caller: &Caller, id: Id, right: Operation) -> Result<(), ApiError> {
+    let target = Target::of(&txn.world, Kind::Vm, id)?;
+    let lock = txn.world.vm(id)?.owned.lock.as_ref();
+    if lock.is_some_and(|lock| lock.level.blocks(right))
+        && allows_unlocked(&txn.world, caller, right, &target)
+    {
+        return Err(ApiError::new(
+            plerion_model::ErrorCode::Authorization,
+            format!("User [{}] : VM is locked. [{id}].", caller.uid),
+        ));
+    }
+    require(&txn.world, caller, &[(right, target)])
+}
+
+/// `one.vm.action`.
+pub(crate) fn vm_action(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    name: &str,
+    event: Event,
+) -> Result<Id, ApiError> {
+    let right = match event {
+        Event::Resched | Event::Unresched => Operation::Admin,
+        _ => Operation::Manage,
+    };
+    vm_require(txn, caller, id, right)?;
+    vm_event(txn, id, event, &Cause::user(caller)).map_err(|Refusal::State(phase)| {
+        ApiError::action(format!(
+            "Error performing action \"{name}\": This action is not available for state {}",
+            phase.as_str()
+        ))
+    })?;
+    Ok(id)
+}
+
+/// `one.vm.recover`.
+pub(crate) fn vm_recover(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    recover: Recover,
+) -> Result<Id, ApiError> {
+    vm_require(txn, caller, id, Operation::Admin)?;
+    vm_event(txn, id, Event::Recover(recover), &Cause::user(caller)).map_err(|Refusal::State(phase)| {
+        ApiError::action(format!(
+            "Could not perform a recover operation on VM {id}, wrong state {}.",
+            phase.as_str()
+        ))
+    })?;
+    Ok(id)
+}
+
+/// The scheduler's reason, in the user template where clients look for it.
+pub(crate) fn vm_placement_refused(txn: &mut Txn<'_>, id: Id, message: &str) -> Result<(), ApiError> {
+    let mut vm = txn.world.vm(id)?.clone();
+    if vm.phase.state != VmState::Pending || vm.user_template.get("SCHED_MESSAGE") == Some(message) {
+        return Ok(());
+    }
+    let own = Arc::make_mut(&mut vm);
+    let mut template = own.user_template.unpack();
+    template.set("SCHED_MESSAGE", message);
+    own.user_template = PackedTemplate::new(&template);
+    txn.update(Object::Vm(vm));
+    Ok(())
+}
+
+/// A host saw the domain of a VM, or saw it go. Only the host that the VM is on is believed.
+pub(crate) fn vm_domain_seen(txn: &mut Txn<'_>, host: Id, id: Id, running: bool) {
+    let there = txn
+        .world
+        .vms
+        .get(id)
+        .is_some_and(|vm| vm.held_host() == Some(host));
+    if !there {
+        return;
+    }
+    let (event, message) = if running {
+        (Event::SeenRunning, "its domain was seen running")
+    } else {
+        (
+            Event::SeenOff,
+            "its domain is gone: the guest switched itself off, or its QEMU ended",
+        )
+    };
+    // Refused where an action is under way, whose own result counts, or where the phase says the same.
+    let _ = vm_event(txn, id, event, &Cause::system(message));
+}

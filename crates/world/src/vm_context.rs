@@ -1,0 +1,152 @@
+//! The CONTEXT of a VM: variables of its NICs, and substitution of `$` variables.
+
+use plerion_model::Id;
+use plerion_template::substitute::{Resolver, substitute};
+use plerion_template::{Template, Vector};
+
+use crate::world::World;
+
+/// Suffix of the variable, attributes of the NIC that give it (the first found counts), and whether the network's
+/// template is asked, too.
+const NIC_VARIABLES: &[(&str, &[&str], bool)] = &[
+    ("DNS", &["DNS"], true),
+    ("EXTERNAL", &["EXTERNAL"], false),
+    ("GATEWAY", &["GATEWAY"], true),
+    ("IP", &["IP"], false),
+    ("IP6", &["IP6_GLOBAL", "IP6"], false),
+    ("IP6_GATEWAY", &["GATEWAY6"], true),
+    ("IP6_METHOD", &["IP6_METHOD"], true),
+    ("IP6_METRIC", &["IP6_METRIC"], true),
+    ("IP6_PREFIX_LENGTH", &["PREFIX_LENGTH"], true),
+    ("IP6_ULA", &["IP6_ULA"], false),
+    ("MAC", &["MAC"], false),
+    ("MASK", &["NETWORK_MASK"], true),
+    ("METHOD", &["METHOD"], true),
+    ("METRIC", &["METRIC"], true),
+    ("MTU", &["GUEST_MTU"], true),
+    ("NETWORK", &["NETWORK_ADDRESS"], true),
+    ("ROUTES", &["ROUTES"], true),
+    ("SEARCH_DOMAIN", &["SEARCH_DOMAIN"], true),
+    ("VLAN_ID", &["VLAN_ID"], true),
+    ("VROUTER_IP", &["VROUTER_IP"], false),
+    ("VROUTER_IP6", &["VROUTER_IP6_GLOBAL", "VROUTER_IP6"], false),
+    ("VROUTER_MANAGEMENT", &["VROUTER_MANAGEMENT"], false),
+];
+
+/// The VM as far as substitution looks at it.
+pub(crate) struct ContextOf<'a> {
+    pub(crate) world: &'a World,
+    pub(crate) uid: Id,
+    pub(crate) gid: Id,
+    pub(crate) name: &'a str,
+    pub(crate) template: &'a Template,
+    pub(crate) user_template: &'a Template,
+}
+
+/// Completes the CONTEXT of a new VM: substitutes, adds the variables of its NICs, and takes the disk id after the last
+/// DISK.
+///
+/// # Errors
+/// When a variable cannot be parsed; the text names the attribute.
+pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, String> {
+    let Some(given) = of.template.vector("CONTEXT") else { return Ok(None) };
+    let mut context = Vector::new();
+    for (name, value) in given.iter() {
+        let text = substitute(value, of).map_err(|error| format!("Wrong variable in CONTEXT/{name}: {error}."))?;
+        context.set(name, text);
+    }
+    if context
+        .get("NETWORK")
+        .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
+    {
+        for nic in of.template.vectors("NIC") {
+            nic_variables(of.world, nic, &mut context);
+        }
+    }
+    context.set("DISK_ID", of.template.vectors("DISK").count().to_string());
+    Ok(Some(context))
+}
+
+/// Variables that find nothing are written empty and replace what the user gave (recorded).
+fn nic_variables(world: &World, nic: &Vector, context: &mut Vector) {
+    let prefix = format!("ETH{}_", nic.get("NIC_ID").unwrap_or_default());
+    let vnet = nic
+        .get("NETWORK_ID")
+        .and_then(|text| text.parse().ok())
+        .and_then(|id| world.vnets.get(id));
+    let range_id: Option<Id> = nic.get("AR_ID").and_then(|text| text.parse().ok());
+    let range = vnet.and_then(|vnet| range_id.and_then(|id| vnet.range(id)));
+    for (suffix, attributes, ask_network) in NIC_VARIABLES {
+        let own = attributes.iter().find_map(|name| nic.get(name));
+        let value = own.or_else(|| {
+            attributes.iter().filter(|_| *ask_network).find_map(|name| {
+                range
+                    .and_then(|range| range.attribute(name))
+                    .or_else(|| vnet.and_then(|vnet| vnet.template.get(name)))
+            })
+        });
+        context.set(&format!("{prefix}{suffix}"), value.unwrap_or_default());
+    }
+}
+
+impl Resolver for ContextOf<'_> {
+    fn single(&self, name: &str) -> Option<String> {
+        let text = match name {
+            "UID" => self.uid.to_string(),
+            "UNAME" => self.world.users.get(self.uid)?.name.clone(),
+            "GID" => self.gid.to_string(),
+            "GNAME" => self.world.groups.get(self.gid)?.name.clone(),
+            "NAME" => self.name.to_owned(),
+            _ => self
+                .template
+                .get(name)
+                .or_else(|| self.user_template.get(name))?
+                .to_owned(),
+        };
+        Some(text)
+    }
+
+    fn vector(&self, name: &str, key: &str, selector: Option<(&str, &str)>) -> Option<String> {
+        match name {
+            "USER" => self
+                .world
+                .users
+                .get(self.uid)?
+                .template
+                .get(key)
+                .map(str::to_owned),
+            "NETWORK" => {
+                let nic = self
+                    .template
+                    .vectors("NIC")
+                    .find(|nic| selects(nic, selector, "NETWORK"))?;
+                let id = nic.get("NETWORK_ID")?.parse().ok()?;
+                self.world.vnets.get(id)?.template.get(key).map(str::to_owned)
+            }
+            "IMAGE" => {
+                let disk = self
+                    .template
+                    .vectors("DISK")
+                    .find(|disk| selects(disk, selector, "IMAGE"))?;
+                let id = disk.get("IMAGE_ID")?.parse().ok()?;
+                self.world.images.get(id)?.template.get(key).map(str::to_owned)
+            }
+            _ => {
+                let found = |template: &Template| {
+                    template
+                        .vectors(name)
+                        .find(|vector| selects(vector, selector, ""))
+                        .and_then(|v| v.get(key).map(str::to_owned))
+                };
+                found(self.template).or_else(|| found(self.user_template))
+            }
+        }
+    }
+}
+
+fn selects(vector: &Vector, selector: Option<(&str, &str)>, needed: &str) -> bool {
+    match selector {
+        Some((key, value)) => vector.get(key) == Some(value),
+        None => needed.is_empty(),
+    }
+}

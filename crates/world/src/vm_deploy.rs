@@ -1,0 +1,265 @@
+//! Placing a VM on a host.
+
+use std::sync::Arc;
+
+use plerion_lifecycle::{Event, Refusal, vm_step};
+use plerion_model::datastore::{Datastore, DatastoreState, DatastoreType};
+use plerion_model::host::{Host, HostState};
+use plerion_model::vm::{Demand, Vm};
+use plerion_model::vm_history::{History, HistoryAction};
+use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_template::{PackedTemplate, Template};
+
+use crate::auth::{Caller, Target, require};
+use crate::pairs::datastores_fit;
+use crate::txn::Txn;
+use crate::vm::vm_require;
+use crate::vm_state::{Cause, vm_go};
+use crate::world::World;
+
+/// Console ports lie between the first and the last TCP port.
+const PORT_LAST: u32 = 65535;
+
+/// `one.vm.deploy`: the scheduler's placements come this way, too, and are checked again here.
+pub(crate) fn vm_deploy(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    host_id: Id,
+    enforce: bool,
+    datastore: Id,
+) -> Result<Id, ApiError> {
+    vm_require(txn, caller, id, Operation::Admin)?;
+    let mut rights = vec![(Operation::Manage, Target::of(&txn.world, Kind::Host, host_id)?)];
+    if datastore >= 0 {
+        rights.push((
+            Operation::Use,
+            Target::of(&txn.world, Kind::Datastore, datastore)?,
+        ));
+    }
+    require(&txn.world, caller, &rights)?;
+    let mut vm = txn.world.vm(id)?.clone();
+    let host = txn.world.host(host_id)?.clone();
+    let last = vm
+        .last_history()
+        .map_or(HistoryAction::None, |record| record.action);
+    let outcome = vm_step(vm.phase, last, Event::Deploy).map_err(|Refusal::State(phase)| {
+        ApiError::action(format!(
+            "Deploy action is not available for state {}",
+            phase.as_str()
+        ))
+    })?;
+    if enforce && let Some(refusal) = host_refusal(&txn.world, &vm.demand, &host) {
+        return Err(ApiError::action(format!(
+            "virtual machine [{id}] does not fit in host [{host_id}]. {refusal}"
+        )));
+    }
+    if matches!(host.state, HostState::Offline) {
+        return Err(ApiError::action(format!(
+            "Host {host_id} is offline: enable it first (onehost enable {host_id})"
+        )));
+    }
+    let system = system_datastore(&txn.world, &vm, &host, datastore)?;
+    let own = Arc::make_mut(&mut vm);
+    history_open(own, &host, &system, txn.context.now);
+    deploy_template(&txn.world, own, &system);
+    vm_go(txn, vm, &outcome, Event::Deploy, &Cause::user(caller));
+    Ok(id)
+}
+
+/// Why a host has no room for what a VM asks, in words.
+#[must_use]
+pub fn host_refusal(world: &World, demand: &Demand, host: &Host) -> Option<String> {
+    let usage = world.host_usage(host.id);
+    let free_cpu = usage.max_cpu.saturating_sub(usage.cpu);
+    if demand.cpu > free_cpu {
+        return Some(format!("Not enough CPU: {}/{free_cpu}", demand.cpu));
+    }
+    let free_memory = usage.max_memory_kib.saturating_sub(usage.memory_kib);
+    let wanted = demand.memory_mib.saturating_mul(1024);
+    if wanted > free_memory {
+        return Some(format!("Not enough memory: {wanted}/{free_memory}"));
+    }
+    None
+}
+
+/// The datastore that is named; else the one used last; else the first of the host's cluster that fits the disks.
+fn system_datastore(world: &World, vm: &Vm, host: &Host, named: Id) -> Result<Arc<Datastore>, ApiError> {
+    if named >= 0 {
+        let datastore = world.datastore(named)?;
+        if datastore.kind != DatastoreType::System {
+            return Err(ApiError::internal(format!(
+                "Trying to use datastore [{named}] to deploy the VM, but it is not of type system datastore."
+            )));
+        }
+        return fits(world, vm, host, datastore)
+            .map(|()| datastore.clone())
+            .map_err(ApiError::action);
+    }
+    let last = vm
+        .last_history()
+        .filter(|_| vm.files_at_front_end)
+        .and_then(|record| world.datastores.get(record.datastore));
+    if let Some(datastore) = last {
+        return Ok(datastore.clone());
+    }
+    let mut reasons = Vec::new();
+    for datastore in world
+        .datastores
+        .values()
+        .filter(|datastore| datastore.kind == DatastoreType::System)
+    {
+        match fits(world, vm, host, datastore) {
+            Ok(()) => return Ok(datastore.clone()),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    if reasons.is_empty() {
+        reasons.push("there is none".into());
+    }
+    Err(ApiError::action(format!(
+        "No system datastore fits the VM on host {}: {}",
+        host.id,
+        reasons.join("; ")
+    )))
+}
+
+fn fits(world: &World, vm: &Vm, host: &Host, system: &Datastore) -> Result<(), String> {
+    if system.state != DatastoreState::Ready {
+        return Err(format!("datastore {} is disabled", system.id));
+    }
+    if !system.clusters.contains(&host.cluster_id) {
+        return Err(format!(
+            "datastore {} is not in cluster {} of the host",
+            system.id, host.cluster_id
+        ));
+    }
+    for disk in vm
+        .demand
+        .disks
+        .iter()
+        .filter(|disk| disk.datastore >= 0 && disk.image >= 0)
+    {
+        if let Some(image) = world.datastores.get(disk.datastore) {
+            datastores_fit(image, system).map_err(|refusal| refusal.0)?;
+        }
+    }
+    Ok(())
+}
+
+fn history_open(vm: &mut Vm, host: &Host, system: &Datastore, now: i64) {
+    let seq = vm.last_history().map_or(0, |record| record.seq.saturating_add(1));
+    let records = Arc::make_mut(&mut vm.history);
+    records.push(History {
+        seq,
+        hostname: host.name.clone(),
+        host: host.id,
+        cluster: host.cluster_id,
+        datastore: system.id,
+        vm_mad: host.vm_mad.clone(),
+        tm_mad: system.tm_mad.clone(),
+        stime: now,
+        etime: 0,
+        pstime: 0,
+        petime: 0,
+        rstime: 0,
+        retime: 0,
+        estime: 0,
+        eetime: 0,
+        action: HistoryAction::None,
+        uid: -1,
+        gid: -1,
+        request_id: -1,
+    });
+}
+
+/// What the template gets when the VM is placed (recorded): the system datastore in volatile disks, the console port,
+/// TM_MAD_SYSTEM. The reason why it had waited goes.
+fn deploy_template(world: &World, vm: &mut Vm, system: &Datastore) {
+    let mut template = vm.template.unpack();
+    for disk in template
+        .vectors_mut("DISK")
+        .filter(|disk| disk.get("IMAGE_ID").is_none())
+    {
+        let from_store = |name: &str, default: &str| system.template.get(name).unwrap_or(default).to_owned();
+        disk.set("ALLOW_ORPHANS", from_store("ALLOW_ORPHANS", "NO"));
+        disk.set("CLUSTER_ID", crate::vm_disk::join(&system.clusters));
+        disk.set("DATASTORE", system.name.clone());
+        disk.set("DATASTORE_ID", system.id.to_string());
+        disk.set("DISK_TYPE", system.disk_type.as_str());
+        let format = disk.get("FORMAT").unwrap_or("raw").to_owned();
+        disk.set("DRIVER", format);
+        disk.set("PERSISTENT_SNAPSHOTS", from_store("PERSISTENT_SNAPSHOTS", "YES"));
+        disk.set("TM_MAD", system.tm_mad.clone());
+    }
+    template.set("TM_MAD_SYSTEM", system.tm_mad.clone());
+    port_set(world, vm, &mut template);
+    vm.template = PackedTemplate::new(&template);
+    vm.demand = Arc::new(Demand::read(&vm.template));
+    if vm.user_template.get("SCHED_MESSAGE").is_some() {
+        let mut user = vm.user_template.unpack();
+        user.remove("SCHED_MESSAGE");
+        vm.user_template = PackedTemplate::new(&user);
+    }
+}
+
+/// The console port: the first port plus the VM's id where that is free, else the next free one.
+fn port_set(world: &World, vm: &Vm, template: &mut Template) {
+    let start = u32::from(world.config.port_start);
+    let span = PORT_LAST.saturating_sub(start).saturating_add(1);
+    let wanted = u32::try_from(vm.id).unwrap_or(0) % span;
+    let reserved = world
+        .config
+        .attributes
+        .pair("VNC_PORTS", "RESERVED")
+        .unwrap_or_default()
+        .to_owned();
+    for graphics in template.vectors_mut("GRAPHICS") {
+        let kind = graphics.get("TYPE").unwrap_or_default().to_ascii_lowercase();
+        if !matches!(kind.as_str(), "vnc" | "spice")
+            || graphics.get("PORT").is_some_and(|port| !port.is_empty())
+        {
+            continue;
+        }
+        let free = (0..span)
+            .map(|step| start.saturating_add((wanted.saturating_add(step)) % span))
+            .filter_map(|port| u16::try_from(port).ok())
+            .find(|port| !world.index.ports.contains_key(port) && !is_reserved(&reserved, *port));
+        if let Some(port) = free {
+            graphics.set("PORT", port.to_string());
+        }
+    }
+}
+
+/// Whether a port is in a list such as `6000,32768:65536`.
+fn is_reserved(list: &str, port: u16) -> bool {
+    list.split(',').any(|part| {
+        let mut ends = part
+            .trim()
+            .splitn(2, ':')
+            .map(|end| end.trim().parse::<u32>().ok());
+        match (ends.next().flatten(), ends.next()) {
+            (Some(first), None) => u32::from(port) == first,
+            (Some(first), Some(Some(last))) => (first..=last).contains(&u32::from(port)),
+            _ => false,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reserved_ports_are_single_or_ranges() {
+        for (port, expect) in [
+            (5900, false),
+            (6000, true),
+            (32768, true),
+            (65535, true),
+            (32767, false),
+        ] {
+            assert_eq!(is_reserved("6000, 32768:65536", port), expect, "{port}");
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! Disks of a new VM: from images, and volatile ones; their device names.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use plerion_model::image::{Image, ImageState, ImageType};
+use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_template::{Template, Vector};
+
+use crate::auth::{Caller, Target};
+use crate::world::World;
+
+/// Most disks of a VM.
+const DISKS_MAX: usize = 256;
+/// Most disks on an IDE bus.
+const IDE_DISKS_MAX: usize = 4;
+
+/// What the disks of a VM need.
+#[derive(Default)]
+pub(crate) struct DiskPlan {
+    pub(crate) rights: Vec<(Operation, Target)>,
+    /// Clusters of each disk's datastore.
+    pub(crate) clusters: Vec<Vec<Id>>,
+}
+
+/// The object that a vector means: by id, or by name and owner.
+pub(crate) fn named_id(
+    world: &World,
+    caller: &Caller,
+    kind: Kind,
+    vector: &Vector,
+    keys: [&str; 4],
+) -> Result<Option<Id>, ApiError> {
+    let [id_key, name_key, owner_key, owner_name_key] = keys;
+    if let Some(text) = vector.get(id_key).filter(|text| !text.is_empty()) {
+        return text.parse().map(Some).map_err(|_| {
+            ApiError::allocate(Kind::Vm, &format!("Wrong {id_key} \"{text}\": it is a number."))
+        });
+    }
+    let Some(name) = vector.get(name_key).filter(|name| !name.is_empty()) else {
+        return Ok(None);
+    };
+    let owner = match (vector.get(owner_key), vector.get(owner_name_key)) {
+        (Some(id), _) if !id.is_empty() => id.parse().unwrap_or(-1),
+        (_, Some(user)) if !user.is_empty() => world.user_by_name(user).map_or(-1, |user| user.id),
+        _ => caller.uid,
+    };
+    match world.id_by_name(kind, owner, name) {
+        Some(id) => Ok(Some(id)),
+        None => Err(ApiError::allocate(
+            Kind::Vm,
+            &format!(
+                "User {owner} does not own a {} with name: {name} . Set {owner_name_key} or {owner_key} of owner.",
+                kind.error_name()
+            ),
+        )),
+    }
+}
+
+/// Completes the DISK vectors of a new VM.
+pub(crate) fn disks_complete(
+    world: &World,
+    caller: &Caller,
+    template: &mut Template,
+) -> Result<DiskPlan, ApiError> {
+    let mut plan = DiskPlan::default();
+    let count = template.vectors("DISK").count();
+    if count > DISKS_MAX {
+        return Err(ApiError::allocate(
+            Kind::Vm,
+            &format!("{count} disks are more than the {DISKS_MAX} allowed."),
+        ));
+    }
+    for (index, disk) in template.vectors_mut("DISK").enumerate() {
+        disk.set("DISK_ID", index.to_string());
+        let keys = ["IMAGE_ID", "IMAGE", "IMAGE_UID", "IMAGE_UNAME"];
+        match named_id(world, caller, Kind::Image, disk, keys)? {
+            Some(id) => {
+                let image = world.image(id)?.clone();
+                plan.rights
+                    .push((Operation::Use, Target::of(world, Kind::Image, id)?));
+                plan.clusters.push(disk_of_image(world, disk, &image)?);
+            }
+            None => disk_volatile(world, disk)?,
+        }
+    }
+    Ok(plan)
+}
+
+fn refused(reason: &str) -> ApiError {
+    ApiError::allocate(Kind::Vm, reason)
+}
+
+/// Takes what follows from the image and its datastore into a DISK.
+fn disk_of_image(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result<Vec<Id>, ApiError> {
+    let id = image.id;
+    match image.state {
+        ImageState::Ready => {}
+        ImageState::Locked | ImageState::Init => {
+            return Err(refused(&format!(
+                "Image [{id}] is not ready yet: wait until it is in state READY."
+            )));
+        }
+        state => {
+            return Err(refused(&format!(
+                "Image [{id}] cannot be used: it is in state {state}."
+            )));
+        }
+    }
+    if !matches!(
+        image.kind,
+        ImageType::Os | ImageType::CdRom | ImageType::Datablock
+    ) {
+        return Err(refused(&format!(
+            "Image [{id}] is of type {} and cannot be a disk.",
+            image.kind
+        )));
+    }
+    let users = crate::index::members(&world.index.image_vms, id);
+    if let Some(vm) = users.first().filter(|_| image.persistent) {
+        return Err(refused(&format!(
+            "Image [{id}] is persistent and in use by VM {vm}."
+        )));
+    }
+    let store = world.datastore(image.datastore_id)?.clone();
+    let from_store = |name: &str, default: &str| store.template.get(name).unwrap_or(default).to_owned();
+    disk.set(
+        "ALLOW_ORPHANS",
+        orphans(&from_store("ALLOW_ORPHANS", "NO"), &image.format),
+    );
+    disk.set("CLONE", if image.persistent { "NO" } else { "YES" });
+    disk.set("CLONE_TARGET", from_store("CLONE_TARGET", "SYSTEM"));
+    disk.set("CLUSTER_ID", join(&store.clusters));
+    disk.set("DATASTORE", store.name.clone());
+    disk.set("DATASTORE_ID", store.id.to_string());
+    let prefix = image
+        .template
+        .get("DEV_PREFIX")
+        .unwrap_or(&world.config.device_prefix)
+        .to_owned();
+    disk.set_if_missing("DEV_PREFIX", prefix);
+    disk.set("DISK_SNAPSHOT_TOTAL_SIZE", "0");
+    disk.set("DISK_TYPE", store.disk_type.as_str());
+    disk.set_if_missing("DRIVER", image.format.clone());
+    disk.set("FORMAT", image.format.clone());
+    disk.set("IMAGE", image.name.clone());
+    disk.set("IMAGE_ID", id.to_string());
+    disk.set("IMAGE_STATE", if image.persistent { "8" } else { "2" });
+    disk.set("LN_TARGET", from_store("LN_TARGET", "NONE"));
+    disk.set("ORIGINAL_SIZE", image.size_mib.to_string());
+    disk.set("PERSISTENT_SNAPSHOTS", from_store("PERSISTENT_SNAPSHOTS", "YES"));
+    disk.set(
+        "READONLY",
+        if image.kind == ImageType::CdRom {
+            "YES"
+        } else {
+            "NO"
+        },
+    );
+    disk.set("SAVE", if image.persistent { "YES" } else { "NO" });
+    size_set(disk, image)?;
+    disk.set("SOURCE", image.source.clone());
+    disk.set("TM_MAD", store.tm_mad.clone());
+    disk.set(
+        "TYPE",
+        if image.kind == ImageType::CdRom {
+            "CDROM"
+        } else {
+            store.disk_type.as_str()
+        },
+    );
+    if image.persistent {
+        disk.set("PERSISTENT", "YES");
+    }
+    inherit(world, "INHERIT_DATASTORE_ATTR", disk, |name| {
+        store.template.get(name)
+    });
+    inherit(world, "INHERIT_IMAGE_ATTR", disk, |name| image.template.get(name));
+    Ok(store.clusters.clone())
+}
+
+/// FORMAT lets the format decide: snapshots of qcow2 files are a chain, copies of raw files are not.
+fn orphans(mode: &str, format: &str) -> String {
+    match mode {
+        "FORMAT" if format == "qcow2" => "NO".into(),
+        "FORMAT" => "YES".into(),
+        other => other.into(),
+    }
+}
+
+/// A DISK may be larger than its image, not smaller.
+fn size_set(disk: &mut Vector, image: &Image) -> Result<(), ApiError> {
+    let size = match disk.get("SIZE").filter(|text| !text.is_empty()) {
+        None => image.size_mib,
+        Some(text) => text
+            .parse::<u64>()
+            .map_err(|_| {
+                refused(&format!(
+                    "Wrong SIZE \"{text}\" of a DISK: it is a number of MiB."
+                ))
+            })?
+            .max(image.size_mib),
+    };
+    disk.set("SIZE", size.to_string());
+    Ok(())
+}
+
+/// Copies attributes that a list of oned.conf names, where the vector has none.
+pub(crate) fn inherit<'a>(
+    world: &World,
+    list: &str,
+    vector: &mut Vector,
+    source: impl Fn(&str) -> Option<&'a str>,
+) {
+    for value in world.config.attributes.all(list) {
+        if let plerion_template::Value::Single(name) = value
+            && let Some(found) = source(name).filter(|text| !text.is_empty())
+        {
+            vector.set_if_missing(name, found);
+        }
+    }
+}
+
+/// A disk that lives as long as the VM.
+fn disk_volatile(world: &World, disk: &mut Vector) -> Result<(), ApiError> {
+    let kind = disk.get("TYPE").unwrap_or_default().to_owned();
+    if !matches!(kind.to_ascii_lowercase().as_str(), "fs" | "swap") {
+        return Err(refused(
+            "A DISK names no image (IMAGE_ID or IMAGE), and its TYPE is neither fs nor swap, so it is no volatile disk.",
+        ));
+    }
+    let size = disk
+        .get("SIZE")
+        .and_then(|text| text.parse::<u64>().ok())
+        .filter(|size| *size > 0);
+    let Some(size) = size else {
+        return Err(refused("A volatile DISK needs a SIZE: a number of MiB."));
+    };
+    disk.set("SIZE", size.to_string());
+    disk.set_if_missing("FORMAT", "raw");
+    let format = disk.get("FORMAT").unwrap_or_default().to_owned();
+    if !matches!(format.as_str(), "raw" | "qcow2") {
+        return Err(refused(&format!(
+            "A volatile DISK cannot have the FORMAT {format}: it is raw or qcow2."
+        )));
+    }
+    disk.set_if_missing("DEV_PREFIX", world.config.device_prefix.clone());
+    Ok(())
+}
+
+pub(crate) fn join(ids: &[Id]) -> String {
+    ids.iter().map(Id::to_string).collect::<Vec<_>>().join(",")
+}
+
+/// Gives each disk its device name: those that name one keep it; then the first OS image, the CD-ROMs (the context disk
+/// last), and the rest, in order of the template.
+pub(crate) fn targets_assign(template: &mut Template) -> Result<(), ApiError> {
+    let q35 = template
+        .pair("OS", "MACHINE")
+        .is_some_and(|machine| machine.contains("q35"));
+    let mut used = BTreeSet::new();
+    for target in template
+        .vectors("DISK")
+        .filter_map(|disk| disk.get("TARGET"))
+        .filter(|text| !text.is_empty())
+    {
+        if !used.insert(target.to_owned()) {
+            return Err(refused(&format!("Two disks have the TARGET {target}.")));
+        }
+    }
+    let is_cdrom = |disk: &Vector| disk.get("TYPE") == Some("CDROM");
+    let waits = |disk: &&mut Vector| disk.get("TARGET").is_none_or(str::is_empty);
+    if let Some(disk) = template
+        .vectors_mut("DISK")
+        .filter(waits)
+        .find(|disk| disk.get("IMAGE_ID").is_some() && !is_cdrom(disk))
+    {
+        target_set(disk, &mut used);
+    }
+    template
+        .vectors_mut("DISK")
+        .filter(waits)
+        .filter(|disk| is_cdrom(disk))
+        .for_each(|disk| target_set(disk, &mut used));
+    if let Some(context) = template.vectors_mut("CONTEXT").next()
+        && context.get("TARGET").is_none_or(str::is_empty)
+    {
+        let target = free_target(if q35 { "sd" } else { "hd" }, &used);
+        used.insert(target.clone());
+        context.set("TARGET", target);
+    }
+    template
+        .vectors_mut("DISK")
+        .filter(waits)
+        .for_each(|disk| target_set(disk, &mut used));
+    let ide = used.iter().filter(|target| target.starts_with("hd")).count();
+    if ide > IDE_DISKS_MAX && !q35 {
+        return Err(refused(&format!(
+            "{ide} disks have an hd TARGET, and an IDE bus takes {IDE_DISKS_MAX}: use DEV_PREFIX=\"vd\" or \"sd\"."
+        )));
+    }
+    Ok(())
+}
+
+fn target_set(disk: &mut Vector, used: &mut BTreeSet<String>) {
+    let target = free_target(disk.get("DEV_PREFIX").unwrap_or("sd"), used);
+    used.insert(target.clone());
+    disk.set("TARGET", target);
+}
+
+fn free_target(prefix: &str, used: &BTreeSet<String>) -> String {
+    (0..)
+        .map(|index| format!("{prefix}{}", letters(index)))
+        .find(|target| !used.contains(target))
+        .unwrap_or_default()
+}
+
+/// a … z, aa, ab, …
+fn letters(index: usize) -> String {
+    let mut text = String::new();
+    let mut rest = index;
+    loop {
+        let letter = u8::try_from(rest % 26).unwrap_or_default();
+        text.insert(0, char::from(b'a'.saturating_add(letter)));
+        match (rest / 26).checked_sub(1) {
+            Some(next) => rest = next,
+            None => return text,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::letters;
+
+    #[test]
+    fn letters_go_on_after_z() {
+        let names: Vec<String> = [0, 25, 26, 27, 51, 52, 701, 702]
+            .into_iter()
+            .map(letters)
+            .collect();
+        assert_eq!(names, ["a", "z", "aa", "ab", "az", "ba", "zz", "aaa"]);
+    }
+}

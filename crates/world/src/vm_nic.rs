@@ -1,0 +1,231 @@
+//! NICs of a new VM: their networks, leases, security groups.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use plerion_model::vm::id_list;
+use plerion_model::vnet::{AddressRange, Mac, Vnet, VnetState};
+use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};
+use plerion_template::{Template, Vector};
+
+use crate::auth::{Caller, Target};
+use crate::vm_disk::{inherit, join, named_id};
+use crate::world::World;
+
+/// Most NICs of a VM.
+const NICS_MAX: usize = 256;
+
+/// What the NICs of a VM need.
+#[derive(Default)]
+pub(crate) struct NicPlan {
+    pub(crate) rights: Vec<(Operation, Target)>,
+    /// Clusters of each NIC's network.
+    pub(crate) clusters: Vec<Vec<Id>>,
+    /// Security groups in use.
+    pub(crate) groups: BTreeSet<Id>,
+}
+
+fn refused(reason: &str) -> ApiError {
+    ApiError::allocate(Kind::Vm, reason)
+}
+
+/// Completes the NIC vectors of a new VM and takes a lease for each.
+pub(crate) fn nics_complete(
+    world: &World,
+    caller: &Caller,
+    vm: Id,
+    template: &mut Template,
+) -> Result<NicPlan, ApiError> {
+    let mut plan = NicPlan::default();
+    // Leases taken by earlier NICs of the same VM; the world learns of them with the VM.
+    let mut taken = BTreeSet::new();
+    let count = template.vectors("NIC").count();
+    if count > NICS_MAX {
+        return Err(refused(&format!(
+            "{count} NICs are more than the {NICS_MAX} allowed."
+        )));
+    }
+    if template.contains("NIC_ALIAS") {
+        return Err(refused(
+            "NIC_ALIAS is not supported yet: use a NIC of its own for each address.",
+        ));
+    }
+    let defaults = template.vector("NIC_DEFAULT").cloned();
+    for (index, nic) in template.vectors_mut("NIC").enumerate() {
+        nic.set("NIC_ID", index.to_string());
+        nic.set_if_missing("NAME", format!("NIC{index}"));
+        for (name, value) in defaults.iter().flat_map(Vector::iter) {
+            nic.set_if_missing(name, value);
+        }
+        if nic
+            .get("NETWORK_MODE")
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("auto"))
+        {
+            return Err(refused(
+                "NETWORK_MODE=auto is not supported yet: name the network of each NIC.",
+            ));
+        }
+        let keys = ["NETWORK_ID", "NETWORK", "NETWORK_UID", "NETWORK_UNAME"];
+        let Some(id) = named_id(world, caller, Kind::Vnet, nic, keys)? else {
+            return Err(refused("A NIC names no network: set NETWORK or NETWORK_ID."));
+        };
+        let vnet = world.vnet(id)?.clone();
+        plan.rights
+            .push((Operation::Use, Target::of(world, Kind::Vnet, id)?));
+        plan.clusters.push(vnet.clusters.clone());
+        nic_of_vnet(world, vm, index, nic, &vnet, &mut taken)?;
+        groups_set(world, nic, &vnet, &mut plan)?;
+    }
+    Ok(plan)
+}
+
+fn nic_of_vnet(
+    world: &World,
+    vm: Id,
+    index: usize,
+    nic: &mut Vector,
+    vnet: &Arc<Vnet>,
+    taken: &mut BTreeSet<(Id, Id, u32)>,
+) -> Result<(), ApiError> {
+    if vnet.state != VnetState::Ready {
+        return Err(refused(&format!(
+            "Virtual network {} is not ready: it is in state {}.",
+            vnet.id, vnet.state
+        )));
+    }
+    let (range, offset) = lease_choose(world, nic, vnet, taken)?;
+    taken.insert((vnet.id, range.id, offset));
+    nic.set("AR_ID", range.id.to_string());
+    nic.set("BRIDGE", vnet.bridge.clone());
+    nic.set("BRIDGE_TYPE", vnet.bridge_type.clone());
+    nic.set("CLUSTER_ID", join(&vnet.clusters));
+    if let Some(ip) = range.ip_at(offset) {
+        nic.set("IP", ip.to_string());
+    }
+    nic.set("MAC", range.mac_at(offset).to_string());
+    nic.set("NETWORK", vnet.name.clone());
+    nic.set("NETWORK_ID", vnet.id.to_string());
+    nic.set_if_missing("TARGET", format!("one-{vm}-{index}"));
+    nic.set("VN_MAD", vnet.vn_mad.clone());
+    for name in ["PHYDEV", "VLAN_ID"] {
+        if let Some(value) = vnet.template.get(name).filter(|text| !text.is_empty()) {
+            nic.set(name, value);
+        }
+    }
+    inherit(world, "INHERIT_VNET_ATTR", nic, |name| range.attribute(name));
+    inherit(world, "INHERIT_VNET_ATTR", nic, |name| vnet.template.get(name));
+    Ok(())
+}
+
+/// The address that the NIC asks for, or the lowest free one.
+fn lease_choose<'a>(
+    world: &World,
+    nic: &Vector,
+    vnet: &'a Vnet,
+    taken: &BTreeSet<(Id, Id, u32)>,
+) -> Result<(&'a AddressRange, u32), ApiError> {
+    let is_free = |range: &AddressRange, offset: u32| {
+        let leases = world.index.leases.get(&(vnet.id, range.id));
+        leases.is_some_and(|leases| !leases.used.contains_key(&offset))
+            && !taken.contains(&(vnet.id, range.id, offset))
+    };
+    let unavailable = |what: &str| {
+        refused(&format!(
+            "Cannot get {what} from virtual network {}: it is in use or not part of its ranges.",
+            vnet.id
+        ))
+    };
+    if let Some(text) = nic.get("IP").filter(|text| !text.is_empty()) {
+        let ip: Ipv4Addr = text
+            .parse()
+            .map_err(|_| refused(&format!("Wrong IP \"{text}\" of a NIC.")))?;
+        return vnet
+            .ranges
+            .iter()
+            .find_map(|range| {
+                range
+                    .offset_of_ip(ip)
+                    .filter(|offset| is_free(range, *offset))
+                    .map(|o| (range, o))
+            })
+            .ok_or_else(|| unavailable(&format!("IP {ip}")));
+    }
+    if let Some(text) = nic.get("MAC").filter(|text| !text.is_empty()) {
+        let mac = Mac::parse(text).ok_or_else(|| refused(&format!("Wrong MAC \"{text}\" of a NIC.")))?;
+        return vnet
+            .ranges
+            .iter()
+            .find_map(|range| {
+                range
+                    .offset_of_mac(mac)
+                    .filter(|offset| is_free(range, *offset))
+                    .map(|o| (range, o))
+            })
+            .ok_or_else(|| unavailable(&format!("MAC {mac}")));
+    }
+    vnet.ranges
+        .iter()
+        .find_map(|range| lowest_free(world, vnet.id, range, taken).map(|offset| (range, offset)))
+        .ok_or_else(|| {
+            refused(&format!(
+                "Cannot get IP/MAC lease from virtual network {}: all addresses are in use; add an address range.",
+                vnet.id
+            ))
+        })
+}
+
+fn lowest_free(
+    world: &World,
+    vnet: Id,
+    range: &AddressRange,
+    taken: &BTreeSet<(Id, Id, u32)>,
+) -> Option<u32> {
+    let leases = world.index.leases.get(&(vnet, range.id))?;
+    if taken.is_empty() {
+        return leases.first_free();
+    }
+    leases
+        .free
+        .iter()
+        .flat_map(|(first, last)| *first..=*last)
+        .find(|offset| !taken.contains(&(vnet, range.id, *offset)))
+}
+
+/// The NIC's own security groups and the network's, without repetition. (Recorded: the network's come first.)
+fn groups_set(world: &World, nic: &mut Vector, vnet: &Vnet, plan: &mut NicPlan) -> Result<(), ApiError> {
+    let own: Vec<Id> = id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()).collect();
+    let inherited = vnet.template.get("SECURITY_GROUPS").unwrap_or_default();
+    let mut groups = Vec::new();
+    for id in id_list(inherited).chain(own.iter().copied()) {
+        if world.secgroups.get(id).is_none() {
+            return Err(ApiError::new(
+                ErrorCode::Allocate,
+                format!("Error getting security group [{id}]."),
+            ));
+        }
+        if !groups.contains(&id) {
+            groups.push(id);
+        }
+    }
+    for id in own {
+        plan.rights
+            .push((Operation::Use, Target::of(world, Kind::SecurityGroup, id)?));
+    }
+    nic.set("SECURITY_GROUPS", join(&groups));
+    plan.groups.extend(groups);
+    Ok(())
+}
+
+/// The rules of the security groups in use, as the network drivers read them.
+pub(crate) fn rules_add(world: &World, groups: &BTreeSet<Id>, template: &mut Template) {
+    template.remove("SECURITY_GROUP_RULE");
+    for group in groups.iter().filter_map(|id| world.secgroups.get(*id)) {
+        for rule in group.template.vectors("RULE") {
+            let mut rule = rule.to_vector();
+            rule.set("SECURITY_GROUP_ID", group.id.to_string());
+            rule.set("SECURITY_GROUP_NAME", group.name.clone());
+            template.add_vector("SECURITY_GROUP_RULE", rule);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! A VM goes on: phases, history records, intents.
+
+use std::sync::Arc;
+
+use plerion_lifecycle::{Ask, Event, Outcome, Refusal, vm_step};
+use plerion_model::vm::Vm;
+use plerion_model::vm_history::{History, HistoryAction};
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_model::{Id, Kind, Seconds};
+use plerion_template::PackedTemplate;
+
+use crate::auth::Caller;
+use crate::change::{Intent, IntentKey, IntentResult, Object, Site, Task};
+use crate::txn::Txn;
+
+/// Who or what moves a VM, and what to note about it.
+pub(crate) struct Cause {
+    uid: Id,
+    gid: Id,
+    pub(crate) message: String,
+}
+
+impl Cause {
+    pub(crate) fn user(caller: &Caller) -> Self {
+        Self {
+            uid: caller.uid,
+            gid: caller.gid,
+            message: String::new(),
+        }
+    }
+
+    pub(crate) fn system(message: &str) -> Self {
+        Self {
+            uid: -1,
+            gid: -1,
+            message: message.to_owned(),
+        }
+    }
+}
+
+/// Moves a VM by an event.
+pub(crate) fn vm_event(txn: &mut Txn<'_>, id: Id, event: Event, cause: &Cause) -> Result<(), Refusal> {
+    let Some(vm) = txn.world.vms.get(id).cloned() else {
+        return Ok(());
+    };
+    let last = vm
+        .last_history()
+        .map_or(HistoryAction::None, |record| record.action);
+    let outcome = vm_step(vm.phase, last, event)?;
+    vm_go(txn, vm, &outcome, event, cause);
+    Ok(())
+}
+
+/// Carries an outcome out.
+pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event: Event, cause: &Cause) {
+    let now = txn.context.now;
+    let own = Arc::make_mut(&mut vm);
+    if outcome.path.is_empty() && outcome.ask.is_none() {
+        match event {
+            Event::Resched => own.resched = true,
+            Event::Unresched => own.resched = false,
+            _ => return,
+        }
+        txn.put(Object::Vm(vm));
+        return;
+    }
+    if let Some(action) = outcome.action {
+        history_note(own, action, cause);
+    }
+    if !outcome.path.is_empty() {
+        // What was asked for in the phase that is left is of no interest any more.
+        own.parts.clear();
+        txn.intents_over(Kind::Vm, own.id);
+    }
+    for phase in &outcome.path {
+        phase_enter(txn, own, *phase, event, now, &cause.message);
+    }
+    if let Some(ask) = outcome.ask {
+        ask_hosts(txn, own, ask, now);
+    }
+    txn.put(Object::Vm(vm));
+}
+
+fn history_note(vm: &mut Vm, action: HistoryAction, cause: &Cause) {
+    if let Some(record) = Arc::make_mut(&mut vm.history).last_mut() {
+        record.action = action;
+        record.uid = cause.uid;
+        record.gid = cause.gid;
+    }
+}
+
+fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: Seconds, message: &str) {
+    let old = vm.phase;
+    txn.log(Kind::Vm, vm.id, "state", old.as_str(), phase.as_str(), message);
+    history_open_again(vm, old, phase, now);
+    times_note(vm, old, phase, now);
+    files_note(vm, old, phase);
+    // A failure phase is entered with its reason, so that it is seen where the VM is looked at.
+    let failed = matches!(event, Event::Failed) && !message.is_empty();
+    error_note(vm, failed.then_some(message));
+    if phase.state == VmState::Pending && old.lcm == LcmState::CleanupResubmit {
+        vm.deploy_id.clear();
+    }
+    if phase.state == VmState::Done {
+        vm.etime = now;
+    }
+    vm.resched = vm.resched && phase.state == VmState::Active;
+    vm.prev_phase = phase;
+    vm.phase = phase;
+}
+
+/// A VM that boots from rest on its host opens a new record. (Recorded: resume does, with the same host.)
+fn history_open_again(vm: &mut Vm, old: Phase, new: Phase, now: Seconds) {
+    let boots = matches!(old.state, VmState::Poweroff | VmState::Suspended)
+        && new.state == VmState::Active
+        && matches!(
+            new.lcm,
+            LcmState::BootPoweroff | LcmState::BootSuspended | LcmState::Running
+        );
+    if !boots {
+        return;
+    }
+    let Some(last) = vm.last_history().cloned() else {
+        return;
+    };
+    let records = Arc::make_mut(&mut vm.history);
+    if let Some(record) = records.last_mut() {
+        record.etime = now;
+    }
+    records.push(History {
+        seq: last.seq.saturating_add(1),
+        stime: now,
+        etime: 0,
+        pstime: 0,
+        petime: 0,
+        rstime: now,
+        retime: 0,
+        estime: 0,
+        eetime: 0,
+        action: HistoryAction::None,
+        uid: -1,
+        gid: -1,
+        request_id: -1,
+        ..last
+    });
+}
+
+fn is_prolog(phase: Phase) -> bool {
+    phase.state == VmState::Active
+        && matches!(
+            phase.lcm,
+            LcmState::Prolog | LcmState::PrologResume | LcmState::PrologUndeploy
+        )
+}
+
+fn is_epilog(phase: Phase) -> bool {
+    phase.state == VmState::Active
+        && matches!(
+            phase.lcm,
+            LcmState::Epilog | LcmState::EpilogStop | LcmState::EpilogUndeploy
+        )
+}
+
+/// Times of prolog, running and epilog in the last record.
+fn times_note(vm: &mut Vm, old: Phase, new: Phase, now: Seconds) {
+    let Some(record) = Arc::make_mut(&mut vm.history).last_mut() else {
+        return;
+    };
+    if is_prolog(new) {
+        record.pstime = now;
+    }
+    if is_prolog(old) && !is_prolog(new) {
+        record.petime = now;
+        if new.lcm != LcmState::PrologFailure {
+            record.rstime = now;
+        }
+    }
+    let rests = new.state != VmState::Active;
+    if record.rstime > 0 && record.retime == 0 && (is_epilog(new) || rests) {
+        record.retime = now;
+    }
+    if is_epilog(new) {
+        record.estime = now;
+    }
+    if is_epilog(old) && !is_epilog(new) {
+        record.eetime = now;
+    }
+    let leaves_host = matches!(
+        new.state,
+        VmState::Done | VmState::Stopped | VmState::Undeployed | VmState::Pending
+    );
+    if leaves_host && record.etime == 0 {
+        record.etime = now;
+    }
+}
+
+fn files_note(vm: &mut Vm, old: Phase, new: Phase) {
+    if matches!(new.state, VmState::Stopped | VmState::Undeployed) {
+        vm.files_at_front_end = true;
+    } else if is_prolog(old) && !is_prolog(new) && new.state == VmState::Active {
+        let failed = matches!(
+            new.lcm,
+            LcmState::PrologResumeFailure | LcmState::PrologUndeployFailure
+        );
+        vm.files_at_front_end = vm.files_at_front_end && failed;
+    } else if new.state == VmState::Pending && old.lcm == LcmState::CleanupResubmit {
+        vm.files_at_front_end = false;
+    }
+}
+
+/// Puts the reason of a failure into the user template, or takes an old one away once the VM runs.
+fn error_note(vm: &mut Vm, reason: Option<&str>) {
+    let runs = vm.phase == Phase::active(LcmState::Running);
+    match reason {
+        Some(reason) => {
+            let mut template = vm.user_template.unpack();
+            template.set("ERROR", reason);
+            vm.user_template = PackedTemplate::new(&template);
+        }
+        None if runs && vm.user_template.get("ERROR").is_some() => {
+            let mut template = vm.user_template.unpack();
+            template.remove("ERROR");
+            vm.user_template = PackedTemplate::new(&template);
+        }
+        None => {}
+    }
+}
+
+/// Opens a step: one intent, or one a disk in a prolog.
+fn ask_hosts(txn: &mut Txn<'_>, vm: &mut Vm, ask: Ask, now: Seconds) {
+    vm.step = vm.step.saturating_add(1);
+    let site = match vm.last_history() {
+        Some(record) => Site::Host(record.host),
+        None => Site::FrontEnd,
+    };
+    let parts: Vec<u32> = match ask {
+        Ask::Prolog => vm
+            .demand
+            .disks
+            .iter()
+            .filter_map(|disk| u32::try_from(disk.disk).ok())
+            .collect(),
+        _ => vec![0],
+    };
+    // A VM without disks has nothing to prepare but its directory.
+    let parts = if parts.is_empty() { vec![u32::MAX] } else { parts };
+    for part in &parts {
+        let key = IntentKey {
+            kind: Kind::Vm,
+            id: vm.id,
+            step: vm.step,
+            part: *part,
+        };
+        txn.intent(Intent {
+            key,
+            site,
+            task: Task::Vm(ask),
+            time: now,
+        });
+    }
+    vm.parts = parts;
+}
+
+/// A part of a VM's step ended; the last one, or one that failed, ends the step.
+pub(crate) fn vm_part_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentResult) {
+    let Some(mut vm) = txn
+        .world
+        .vms
+        .get(key.id)
+        .filter(|vm| vm.step == key.step)
+        .cloned()
+    else {
+        return;
+    };
+    let own = Arc::make_mut(&mut vm);
+    own.parts.retain(|part| *part != key.part);
+    let runs = own.phase == Phase::active(LcmState::Running);
+    let (event, message) = match result {
+        Ok(output) => {
+            if let Some(deploy_id) = &output.deploy_id {
+                deploy_id.clone_into(&mut own.deploy_id);
+            }
+            (Event::Done, String::new())
+        }
+        Err(reason) => (Event::Failed, reason.clone()),
+    };
+    let over = own.parts.is_empty() || result.is_err();
+    if runs {
+        // A restart of the guest: its result is only said (recorded).
+        txn.log(
+            Kind::Vm,
+            key.id,
+            if result.is_ok() { "info" } else { "error" },
+            "",
+            "",
+            &message,
+        );
+        txn.put(Object::Vm(vm));
+        return;
+    }
+    txn.put(Object::Vm(vm));
+    if over {
+        // Refused only where nothing was asked for, and then there is nothing to do.
+        let _ = vm_event(txn, key.id, event, &Cause::system(&message));
+    }
+}

@@ -1,0 +1,122 @@
+# shellcheck shell=bash
+# libvirt's settings and daemon. To be sourced.
+
+readonly LIBVIRT_SECONDS=60
+
+apparmor_enabled() {
+    [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ] && [ -d /etc/apparmor.d/abstractions ]
+}
+
+virtlogd_runs() {
+    if systemd_runs; then
+        systemctl -q is-enabled virtlogd.socket 2>/dev/null || systemctl -q is-active virtlogd.socket 2>/dev/null
+    else
+        [ -n "$(pids_here virtlogd)" ]
+    fi
+}
+
+# libvirt_configure: guests run as oneadmin, who owns their disks.
+libvirt_configure() {
+    local conf=/etc/libvirt/qemu.conf before after unit
+    if systemd_runs; then
+        # Before the settings, so that it is undone after them.
+        unit=$(libvirt_unit)
+        manifest_add restart "$unit" "systemctl restart $unit, with its old settings"
+    fi
+    before=$(cat "$conf" 2>/dev/null || true)
+    {
+        printf 'user = "%s"\ngroup = "%s"\ndynamic_ownership = 0\n' "$RUN_USER" "$RUN_USER"
+        virtlogd_runs || printf 'stdio_handler = "file"\n'
+        apparmor_enabled || printf 'security_driver = "none"\n'
+    } | block_write "$conf"
+    after=$(cat "$conf")
+    # libvirt takes the first of two lines with the same name, so ours hold.
+    if block_strip "$conf" | grep -qE '^[[:space:]]*(user|group|dynamic_ownership|stdio_handler|security_driver)[[:space:]]*='; then
+        warn libvirt_overridden "$conf"
+    fi
+    ! apparmor_enabled || apparmor_configure
+    LIBVIRT_CHANGED=no
+    [ "$before" = "$after" ] || LIBVIRT_CHANGED=yes
+}
+
+# apparmor_configure: libvirt writes a profile for each guest; these two lines
+# let it, and the guests, reach the datastores.
+apparmor_configure() {
+    local directory=/etc/apparmor.d/local
+    mkdir -p "$directory/abstractions"
+    echo "$STATE_DIR/datastores/** r," | block_write "$directory/usr.lib.libvirt.virt-aa-helper"
+    echo "$STATE_DIR/datastores/** rwk," | block_write "$directory/abstractions/libvirt-qemu"
+    if [ -f /etc/apparmor.d/usr.lib.libvirt.virt-aa-helper ]; then
+        apparmor_parser -r /etc/apparmor.d/usr.lib.libvirt.virt-aa-helper || warn apparmor_failed
+    fi
+}
+
+machine_id_ensure() {
+    [ ! -s /etc/machine-id ] || return 0
+    manifest_add file /etc/machine-id "rm -f /etc/machine-id"
+    tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
+    chmod 0444 /etc/machine-id
+}
+
+libvirt_unit() {
+    local unit
+    for unit in libvirtd virtqemud; do
+        if systemctl cat "$unit.service" >/dev/null 2>&1; then
+            echo "$unit.service"
+            return 0
+        fi
+    done
+    die libvirt_no_unit
+}
+
+libvirt_start() {
+    machine_id_ensure
+    if systemd_runs; then
+        local unit
+        unit=$(libvirt_unit)
+        systemctl enable --quiet "$unit"
+        if [ "$LIBVIRT_CHANGED" = yes ]; then systemctl restart "$unit"; else systemctl start "$unit"; fi
+    else
+        libvirtd_by_hand
+    fi
+    wait_until "$LIBVIRT_SECONDS" libvirt_answers || die libvirt_silent "$RUN_USER" "$(as_user virsh -c qemu:///system version 2>&1 | head -n 3)"
+}
+
+libvirt_answers() {
+    as_user timeout 20 virsh -q -c qemu:///system version >/dev/null 2>&1
+}
+
+# runtime_directory_open: libvirtd itself makes it for root only; systemd would not.
+runtime_directory_open() {
+    local mode
+    if [ ! -d "$LIBVIRT_RUNTIME" ]; then
+        manifest_add tree "$LIBVIRT_RUNTIME" "rm -rf $LIBVIRT_RUNTIME"
+        install -d -m 0755 "$LIBVIRT_RUNTIME"
+        return 0
+    fi
+    mode=$(stat -c %a "$LIBVIRT_RUNTIME")
+    [ "$mode" = 755 ] && return 0
+    manifest_add mode "$mode $LIBVIRT_RUNTIME" "chmod $mode $LIBVIRT_RUNTIME"
+    chmod 755 "$LIBVIRT_RUNTIME"
+}
+
+libvirtd_by_hand() {
+    local config=$UP_DIR/libvirtd.conf pid
+    cat >"$config" <<'CONFIG'
+listen_tls = 0
+listen_tcp = 0
+unix_sock_group = "libvirt"
+unix_sock_rw_perms = "0770"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+host_uuid_source = "machine-id"
+CONFIG
+    pid=$(process_find libvirtd || true)
+    if [ -n "$pid" ]; then
+        [ "$LIBVIRT_CHANGED" = yes ] || return 0
+        process_stop "$pid"
+    fi
+    runtime_directory_open
+    setsid /usr/sbin/libvirtd -f "$config" -p /run/libvirtd.pid </dev/null >>"$UP_DIR/libvirtd.log" 2>&1 &
+    process_record libvirtd $!
+}
