@@ -54,7 +54,6 @@ impl Target {
             id: -1,
             owned: None,
             gid: -1,
-            uid: -1,
             clusters: Vec::new(),
         }
     }
@@ -62,13 +61,11 @@ impl Target {
     /// An object with an owner.
     #[must_use]
     pub fn owned(kind: Kind, id: Id, owned: &Owned) -> Self {
-        let (gid, uid) = (owned.gid, owned.uid);
         Self {
             kind,
             id,
             owned: Some(owned.clone()),
-            gid,
-            uid,
+            gid: owned.gid,
             clusters: Vec::new(),
         }
     }
@@ -81,7 +78,6 @@ impl Target {
             id,
             owned: None,
             gid: -1,
-            uid: -1,
             clusters: Vec::new(),
         }
     }
@@ -113,7 +109,6 @@ impl Target {
             Kind::User => {
                 let user = world.user(id)?;
                 Self {
-                    uid: id,
                     gid: user.gid,
                     ..Self::plain(kind, id)
                 }

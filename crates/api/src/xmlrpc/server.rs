@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,6 +22,8 @@ use super::request::{LARGE_BODIES_MAX, Shared, respond};
 
 /// While no connection is free, idle ones are asked this often to make room.
 const ROOM_INTERVAL: Duration = Duration::from_millis(250);
+/// That connections have run out is logged at most this often.
+const WARNING_INTERVAL: Duration = Duration::from_secs(10);
 /// First wait after `accept` failed for want of descriptors or memory; doubled up to [`ACCEPT_WAIT_MAX`].
 const ACCEPT_WAIT: Duration = Duration::from_millis(20);
 /// Longest wait between two attempts to accept.
@@ -117,8 +119,9 @@ async fn accept_all<S: Service>(
 ) {
     let slots = Arc::new(Semaphore::new(shared.limits.connections.max(1)));
     let mut wait = ACCEPT_WAIT;
+    let mut warned = None;
     loop {
-        let Some(slot) = slot_take(&slots, control).await else {
+        let Some(slot) = slot_take(&slots, control, &mut warned).await else {
             return;
         };
         while let Some(ended) = connections.try_join_next() {
@@ -147,11 +150,18 @@ async fn accept_all<S: Service>(
 }
 
 /// A place for one more connection; `None` never happens while the server runs.
-async fn slot_take(slots: &Arc<Semaphore>, control: &watch::Sender<Control>) -> Option<OwnedSemaphorePermit> {
+async fn slot_take(
+    slots: &Arc<Semaphore>,
+    control: &watch::Sender<Control>,
+    warned: &mut Option<Instant>,
+) -> Option<OwnedSemaphorePermit> {
     if let Ok(slot) = slots.clone().try_acquire_owned() {
         return Some(slot);
     }
-    tracing::warn!("all connections are in use, further ones wait until an idle one makes room");
+    if warned.is_none_or(|at| at.elapsed() >= WARNING_INTERVAL) {
+        *warned = Some(Instant::now());
+        tracing::warn!("all connections are in use, further ones wait until an idle one makes room");
+    }
     let mut slot = pin!(slots.clone().acquire_owned());
     loop {
         control.send_modify(|asked| {
