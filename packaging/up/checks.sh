@@ -156,7 +156,7 @@ network_choose() {
 cargo_find() {
     local home
     command -v cargo && return 0
-    for home in "${CARGO_HOME-}" "$HOME/.cargo" "$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)/.cargo"; do
+    for home in "${CARGO_HOME-}" "$(getent passwd "${SUDO_USER:-root}" | cut -d: -f6)/.cargo" "$HOME/.cargo"; do
         if [ -n "$home" ] && [ -x "$home/bin/cargo" ]; then
             echo "$home/bin/cargo"
             return 0
@@ -165,16 +165,23 @@ cargo_find() {
     return 1
 }
 
-# build_run COMMAND...: in the checkout, as the one it belongs to.
+# build_run CARGO ARGUMENT...: in the checkout, as the one it belongs to, so that
+# no file of root's is left in it. A toolchain of rustup lies beside its cargo.
 build_run() {
-    local owner cargo=$1
+    local cargo=$1 owner home toolchains
     shift
     owner=$(stat -c %U "$CHECKOUT")
+    toolchains=${RUSTUP_HOME:-$(dirname "$(dirname "$(dirname "$cargo")")")/.rustup}
     if [ "$owner" != root ] && [ "$owner" = "${SUDO_USER-}" ]; then
-        (cd "$CHECKOUT" && runuser -u "$owner" -- env PATH="$(dirname "$cargo"):$PATH" "$cargo" "$@")
-    else
-        (cd "$CHECKOUT" && PATH="$(dirname "$cargo"):$PATH" "$cargo" "$@")
+        home=$(getent passwd "$owner" | cut -d: -f6)
+        (cd "$CHECKOUT" && exec runuser -u "$owner" -- env HOME="$home" PATH="$(dirname "$cargo"):$PATH" "$cargo" "$@")
+        return
     fi
+    (
+        cd "$CHECKOUT" || exit
+        [ ! -d "$toolchains" ] || export RUSTUP_HOME=$toolchains
+        PATH="$(dirname "$cargo"):$PATH" exec "$cargo" "$@"
+    )
 }
 
 rust_check() {

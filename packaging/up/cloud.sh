@@ -57,6 +57,10 @@ UNIT
     say bridge_is "$BRIDGE" "$address"
 }
 
+guest_image_build() {
+    "$CHECKOUT/packaging/guest/build.sh" "$1" >"$UP_DIR/guest.log" 2>&1
+}
+
 guest_image_make() {
     local directory=$UP_DIR/guest stamp inputs
     manifest_add file "$GUEST_IMAGE" "rm -f $GUEST_IMAGE"
@@ -64,7 +68,8 @@ guest_image_make() {
     inputs=$(cd "$CHECKOUT/packaging/guest" && find build.sh rootfs -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum)
     if [ ! -f "$directory/guest.qcow2" ] || [ "$(cat "$stamp" 2>/dev/null)" != "$inputs" ]; then
         mkdir -p "$directory"
-        "$CHECKOUT/packaging/guest/build.sh" "$directory" >"$UP_DIR/guest.log" 2>&1 ||
+        # Lists of packages that are missing or old are the one failure that can be helped.
+        guest_image_build "$directory" || { apt_run update; guest_image_build "$directory"; } ||
             die guest_failed "$UP_DIR/guest.log" "$(tail -n 3 "$UP_DIR/guest.log")"
         echo "$inputs" >"$stamp"
     fi

@@ -29,6 +29,7 @@ undo() {
         dir) [ ! -d "$2" ] || rmdir --ignore-fail-on-non-empty -- "$2" ;;
         tree) tree_undo "$2" ;;
         mode) [ ! -e "${2#* }" ] || chmod "${2%% *}" "${2#* }" ;;
+        owner) owner_undo "${2%% *}" "${2#* }" ;;
         block) block_undo "$2" ;;
         processes) processes_undo "$2" ;;
         user) user_undo "$2" ;;
@@ -87,6 +88,12 @@ tree_undo() {
     esac
 }
 
+# owner_undo OWNER DIRECTORY: what belongs to our user goes back to its old one.
+owner_undo() {
+    [ -d "$2" ] && id -u "$RUN_USER" >/dev/null 2>&1 || return 0
+    find "$2" -xdev -user "$RUN_USER" -exec chown -h "$1" {} +
+}
+
 block_undo() {
     local rest
     [ -f "$1" ] || return 0
@@ -105,7 +112,9 @@ block_undo() {
 user_processes() {
     local path
     for path in /proc/[0-9]*; do
-        if [ "$(stat -c %u "$path" 2>/dev/null)" = "$1" ]; then echo "${path#/proc/}"; fi
+        if [ "$(stat -c %u "$path" 2>/dev/null)" = "$1" ] && ! process_gone "${path#/proc/}"; then
+            echo "${path#/proc/}"
+        fi
     done
 }
 
@@ -144,6 +153,18 @@ packages_undo() {
     printf '\n'
 }
 
+# manifest_reverse: last things first. A process started anew by a later run has
+# the place of its first start: libvirtd must outlive the guests.
+manifest_reverse() {
+    awk -F '\t' '
+        {
+            key = $1 FS $2
+            if ($1 == "process") { split($2, word, " "); key = $1 FS word[1] }
+            if (!(key in rank)) rank[key] = NR
+            printf "%d\t%d\t%s\n", rank[key], NR, $0
+        }' "$MANIFEST" | sort -t $'\t' -k1,1nr -k2,2nr | cut -f 3-
+}
+
 root_require "sudo make down"
 lock_hold "$0" "$@"
 if [ ! -f "$MANIFEST" ]; then
@@ -160,7 +181,7 @@ while IFS=$'\t' read -r kind value how; do
         warn undo_failed "$kind" "$value" "$how"
         printf '%s\t%s\t%s\n' "$kind" "$value" "$how" >>"$kept"
     fi
-done < <(tac "$MANIFEST")
+done < <(manifest_reverse)
 packages_undo || warn undo_failed package - "apt-get purge"
 
 if [ -s "$kept" ]; then

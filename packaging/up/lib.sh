@@ -188,12 +188,14 @@ block_strip() {
         !inside' "$1"
 }
 
-# process_start_time PID: changes when the number is used again. Nothing if it is not there.
+# process_start_time PID: changes when the number is used again. Nothing if it is
+# not there, or has ended and waits to be collected.
 process_start_time() {
     local stat
     { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
     # The name in parentheses may hold blanks; the time is 20 fields behind it.
     stat=${stat##*) }
+    [[ $stat != Z* ]] || return 0
     # shellcheck disable=SC2086
     set -- $stat
     echo "${20}"
@@ -231,7 +233,14 @@ pids_here() {
 # process_stop PID: asks it to end, then makes it end.
 process_stop() {
     kill -TERM "$1" 2>/dev/null || return 0
-    timeout "$STOP_SECONDS" tail --pid="$1" -f /dev/null || kill -KILL "$1" 2>/dev/null || true
+    wait_until "$STOP_SECONDS" process_gone "$1" || kill -KILL "$1" 2>/dev/null || true
+}
+
+# process_gone PID: ended, even if nobody has collected it yet.
+process_gone() {
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+    [[ ${stat##*) } == Z* ]]
 }
 
 # as_user COMMAND...: as oneadmin, with a clean environment, from its home.
@@ -249,7 +258,7 @@ xml_values() {
             cdata = cdata (cdata == "" ? "" : "<") $0
             end = index(cdata, "]]>")
             if (end) {
-                value = value substr(cdata, 10, end - 10)
+                value = value substr(cdata, 9, end - 9)
                 cdata = ""
             }
             next

@@ -17,12 +17,19 @@ virtlogd_runs() {
 
 # libvirt_configure: guests run as oneadmin, who owns their disks.
 libvirt_configure() {
-    local conf=/etc/libvirt/qemu.conf before after unit
+    local conf=/etc/libvirt/qemu.conf before after unit directory owner
     if systemd_runs; then
         # Before the settings, so that it is undone after them.
         unit=$(libvirt_unit)
         manifest_add restart "$unit" "systemctl restart $unit, with its old settings"
     fi
+    # libvirt gives these to the user of its guests when it starts.
+    for directory in /var/lib/libvirt/qemu /var/cache/libvirt/qemu; do
+        [ -d "$directory" ] || continue
+        owner=$(stat -c %U:%G "$directory")
+        [ "$owner" = "$RUN_USER:$RUN_USER" ] ||
+            manifest_add owner "$owner $directory" "chown $owner what $RUN_USER owns in $directory"
+    done
     before=$(cat "$conf" 2>/dev/null || true)
     {
         printf 'user = "%s"\ngroup = "%s"\ndynamic_ownership = 0\n' "$RUN_USER" "$RUN_USER"
@@ -102,6 +109,7 @@ runtime_directory_open() {
 
 libvirtd_by_hand() {
     local config=$UP_DIR/libvirtd.conf pid
+    runtime_directory_open
     cat >"$config" <<'CONFIG'
 listen_tls = 0
 listen_tcp = 0
@@ -116,7 +124,6 @@ CONFIG
         [ "$LIBVIRT_CHANGED" = yes ] || return 0
         process_stop "$pid"
     fi
-    runtime_directory_open
-    setsid /usr/sbin/libvirtd -f "$config" -p /run/libvirtd.pid </dev/null >>"$UP_DIR/libvirtd.log" 2>&1 &
+    setsid "$UP_SOURCE/reaper.pl" /usr/sbin/libvirtd -f "$config" -p /run/libvirtd.pid </dev/null >>"$UP_DIR/libvirtd.log" 2>&1 &
     process_record libvirtd $!
 }

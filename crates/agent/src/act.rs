@@ -30,16 +30,30 @@ impl Means {
     pub(crate) fn act(&self, action: &Action, limits: &Limits) -> Act<ActionOutput> {
         let roots = self.roots();
         match action {
-            Action::DiskCopy { source, destination, format, size_mib } => {
-                storage::disk_copy(&roots, source, destination, *format, *size_mib, limits)
-            }
-            Action::DiskOverlay { backing, backing_format, destination, size_mib } => {
-                storage::disk_overlay(&roots, backing, *backing_format, destination, *size_mib, limits)
-            }
-            Action::DiskLink { source, destination, format } => {
-                storage::disk_link(&roots, source, destination, *format)
-            }
-            Action::DiskMake { destination, format, size_mib, file_system, swap } => {
+            Action::DiskCopy {
+                source,
+                destination,
+                format,
+                size_mib,
+            } => storage::disk_copy(&roots, source, destination, *format, *size_mib, limits),
+            Action::DiskOverlay {
+                backing,
+                backing_format,
+                destination,
+                size_mib,
+            } => storage::disk_overlay(&roots, backing, *backing_format, destination, *size_mib, limits),
+            Action::DiskLink {
+                source,
+                destination,
+                format,
+            } => storage::disk_link(&roots, source, destination, *format),
+            Action::DiskMake {
+                destination,
+                format,
+                size_mib,
+                file_system,
+                swap,
+            } => {
                 let content = storage::DiskContent::of(file_system.as_deref(), *swap)?;
                 storage::disk_make(&roots, destination, *format, *size_mib, &content, limits)
             }
@@ -49,7 +63,13 @@ impl Means {
             }
             Action::Transfer { source, destination } => self.transfer(&roots, source, destination, limits),
             Action::ContextMake { destination, files } => storage::context_make(&roots, destination, files),
-            Action::ImageRegister { source, destination, format, checksum, size_limit_mib } => {
+            Action::ImageRegister {
+                source,
+                destination,
+                format,
+                checksum,
+                size_limit_mib,
+            } => {
                 let wanted = storage::Wanted {
                     format: *format,
                     checksum: checksum.as_deref(),
@@ -77,19 +97,42 @@ impl Means {
             (Location::There(target, other), Location::Here(path)) => {
                 storage::transfer_pull(roots, &self.transfer, target, other, path, limits)
             }
-            _ => Err(refused("exactly one end of a transfer must be on the host that does it")),
+            _ => Err(refused(
+                "exactly one end of a transfer must be on the host that does it",
+            )),
         }
     }
 
     fn domain(&self, roots: &Roots, action: &Action, limits: &Limits) -> Act<ActionOutput> {
         let domains = &self.hypervisor;
         match action {
-            Action::DomainStart { name, uuid, directory, xml, deployment_file, files, bridges } => {
+            Action::DomainStart {
+                name,
+                uuid,
+                directory,
+                xml,
+                deployment_file,
+                files,
+                bridges,
+            } => {
                 let directory = roots.target(directory)?;
-                let start = crate::hypervisor::Start { name, uuid, directory: &directory, xml, deployment_file, files };
+                let start = crate::hypervisor::Start {
+                    name,
+                    uuid,
+                    directory: &directory,
+                    xml,
+                    deployment_file,
+                    files,
+                };
                 domains.domain_start(&start, bridges, limits)
             }
-            Action::DomainRestore { name, uuid, checkpoint, xml, bridges } => {
+            Action::DomainRestore {
+                name,
+                uuid,
+                checkpoint,
+                xml,
+                bridges,
+            } => {
                 let checkpoint = roots.target(checkpoint)?;
                 domains.domain_restore(name, uuid, &checkpoint, xml, bridges, limits)
             }
@@ -108,5 +151,6 @@ impl Means {
 
 /// Turns a path into the text that programs and XML carry.
 pub(crate) fn path_text(path: &Path) -> Act<&str> {
-    path.to_str().ok_or_else(|| refused(format!("{} is not valid UTF-8", path.display())))
+    path.to_str()
+        .ok_or_else(|| refused(format!("{} is not valid UTF-8", path.display())))
 }

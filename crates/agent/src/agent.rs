@@ -5,7 +5,8 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use plerion_protocol::{
-    ActionError, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, Report, Request, ServerHello, Watch,
+    ActionError, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, Report, Request, ServerHello,
+    Watch,
 };
 
 use crate::act::Means;
@@ -82,7 +83,13 @@ impl Agent {
     }
 
     /// Judges a hello; on success the agent obeys it from now on, and `sender` is the channel of everything it says.
-    pub(crate) fn hello(&self, hello: &ServerHello, id: u64, sender: SyncSender<FromNode>, closer: Closer) -> Act<NodeHello> {
+    pub(crate) fn hello(
+        &self,
+        hello: &ServerHello,
+        id: u64,
+        sender: SyncSender<FromNode>,
+        closer: Closer,
+    ) -> Act<NodeHello> {
         if hello.protocol != PROTOCOL_VERSION {
             return Err(ActionError::new(
                 ErrorKind::Version,
@@ -94,7 +101,10 @@ impl Agent {
             ));
         }
         if hello.cloud != self.cloud {
-            return Err(refused(format!("this agent works for cloud {}, not for {}", self.cloud, hello.cloud)));
+            return Err(refused(format!(
+                "this agent works for cloud {}, not for {}",
+                self.cloud, hello.cloud
+            )));
         }
         let roots = Roots::new(&hello.roots)?;
         let facts = self.facts();
@@ -110,12 +120,19 @@ impl Agent {
                 (old.closer)();
             }
         }
-        Ok(NodeHello { protocol: PROTOCOL_VERSION, epoch: hello.epoch, boot_id: self.boot_id.clone(), facts })
+        Ok(NodeHello {
+            protocol: PROTOCOL_VERSION,
+            epoch: hello.epoch,
+            boot_id: self.boot_id.clone(),
+            facts,
+        })
     }
 
     fn facts(&self) -> HostFacts {
         let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
-        facts.get_or_insert_with(|| facts::host_facts(&self.state_directory, self.role == Role::Host)).clone()
+        facts
+            .get_or_insert_with(|| facts::host_facts(&self.state_directory, self.role == Role::Host))
+            .clone()
     }
 
     /// Takes a request of the channel `id`.
@@ -126,7 +143,11 @@ impl Agent {
                 && error.kind != ErrorKind::Epoch
             {
                 tracing::error!(%error, "cannot keep the epoch");
-                let report = Report { key: request.key, attempt: request.attempt, result: Err(error) };
+                let report = Report {
+                    key: request.key,
+                    attempt: request.attempt,
+                    result: Err(error),
+                };
                 drop(epoch);
                 return outlet(&self.link)(FromNode::Done(Box::new(report)));
             }
@@ -137,13 +158,22 @@ impl Agent {
 
     /// Sets what is watched.
     pub(crate) fn watch(&self, watch: Watch) {
-        let roots = self.means.roots.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let roots = self
+            .means
+            .roots
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         self.sampler.watch(watch, roots);
     }
 
     /// Whether `id` is the channel that is obeyed.
     pub(crate) fn is_current(&self, id: u64) -> bool {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).as_ref().is_some_and(|link| link.id == id)
+        self.link
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .as_ref()
+            .is_some_and(|link| link.id == id)
     }
 
     /// Forgets the channel `id` when it has ended.

@@ -39,7 +39,9 @@ pub fn node_main(args: &[String]) -> ExitCode {
 }
 
 fn subcommand_run(args: &[String]) -> Act<()> {
-    let Some((subcommand, rest)) = args.split_first() else { return Err(refused(USAGE)) };
+    let Some((subcommand, rest)) = args.split_first() else {
+        return Err(refused(USAGE));
+    };
     // Files are made with explicit modes; directories are for their owner to write and for others to read, so that a
     // guest's user can reach its disks.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
@@ -88,7 +90,8 @@ fn output_close() -> Act<()> {
         .write(true)
         .open("/dev/null")
         .map_err(|error| failed(format!("cannot open /dev/null: {error}")))?;
-    rustix::stdio::dup2_stdout(&null).map_err(|error| failed(format!("cannot let go of standard output: {error}")))
+    rustix::stdio::dup2_stdout(&null)
+        .map_err(|error| failed(format!("cannot let go of standard output: {error}")))
 }
 
 fn probe(options: &Options) -> Act<()> {
@@ -112,7 +115,9 @@ impl Options {
         let mut options = Self::default();
         let mut words = args.iter();
         while let Some(word) = words.next() {
-            let value = words.next().ok_or_else(|| refused(format!("{word} needs a value\n{USAGE}")))?;
+            let value = words
+                .next()
+                .ok_or_else(|| refused(format!("{word} needs a value\n{USAGE}")))?;
             match word.as_str() {
                 "--cloud" => {
                     names::cloud_check(value)?;
@@ -130,6 +135,8 @@ impl Options {
     }
 
     fn cloud(&self) -> Act<&str> {
-        self.cloud.as_deref().ok_or_else(|| refused(format!("--cloud is missing\n{USAGE}")))
+        self.cloud
+            .as_deref()
+            .ok_or_else(|| refused(format!("--cloud is missing\n{USAGE}")))
     }
 }

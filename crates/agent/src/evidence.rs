@@ -91,24 +91,37 @@ impl Evidence {
             | Action::DiskLink { destination, .. }
             | Action::DiskMake { destination, .. }
             | Action::ContextMake { destination, .. } => Self::file(destination, false),
-            Action::Transfer { destination: Location::Here(destination), .. } => Self::file(destination, false),
+            Action::Transfer {
+                destination: Location::Here(destination),
+                ..
+            } => Self::file(destination, false),
             Action::ImageRegister { destination, .. } => Self::file(destination, true),
             Action::PathDelete { path } => Self::Gone { path: path.clone() },
             Action::FileReplace { source, destination } => {
                 let real = Path::new(source).canonicalize().ok();
-                Self::Moved { file: real.and_then(|real| FileId::at(&real)), path: destination.clone() }
+                Self::Moved {
+                    file: real.and_then(|real| FileId::at(&real)),
+                    path: destination.clone(),
+                }
             }
             Action::DomainStart { name, uuid, .. } | Action::DomainRestore { name, uuid, .. } => {
-                Self::DomainRuns { name: name.clone(), uuid: uuid.clone() }
+                Self::DomainRuns {
+                    name: name.clone(),
+                    uuid: uuid.clone(),
+                }
             }
-            Action::DomainShutdown { name } | Action::DomainDestroy { name } => {
-                Self::DomainGone { name: name.clone(), checkpoint: None }
-            }
+            Action::DomainShutdown { name } | Action::DomainDestroy { name } => Self::DomainGone {
+                name: name.clone(),
+                checkpoint: None,
+            },
             Action::DomainSave { name, checkpoint } => Self::DomainGone {
                 name: name.clone(),
                 checkpoint: Some((checkpoint.clone(), FileId::at(Path::new(checkpoint)))),
             },
-            Action::Transfer { destination: Location::There(..), .. }
+            Action::Transfer {
+                destination: Location::There(..),
+                ..
+            }
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
             | Action::DomainReboot { .. }
@@ -117,7 +130,11 @@ impl Evidence {
     }
 
     fn file(path: &str, image: bool) -> Self {
-        Self::File { path: path.to_owned(), before: FileId::at(Path::new(path)), image }
+        Self::File {
+            path: path.to_owned(),
+            before: FileId::at(Path::new(path)),
+            image,
+        }
     }
 
     /// Looks. `Some` when the action was done; `None` when that cannot be told or it was not.
@@ -129,7 +146,11 @@ impl Evidence {
                 if Some(now) == *before {
                     return None;
                 }
-                if *image { crate::storage::image_output(Path::new(path)).ok() } else { Some(ActionOutput::default()) }
+                if *image {
+                    crate::storage::image_output(Path::new(path)).ok()
+                } else {
+                    Some(ActionOutput::default())
+                }
             }
             Self::Gone { path } => {
                 let gone = Path::new(path).symlink_metadata().is_err()
@@ -142,7 +163,10 @@ impl Evidence {
             }
             Self::DomainRuns { name, uuid } => {
                 let running = domains.running_uuid(name).ok()??;
-                (running == *uuid).then(|| ActionOutput { uuid: Some(running), ..ActionOutput::default() })
+                (running == *uuid).then(|| ActionOutput {
+                    uuid: Some(running),
+                    ..ActionOutput::default()
+                })
             }
             Self::DomainGone { name, checkpoint } => {
                 let saved = checkpoint.as_ref().is_none_or(|(path, before)| {
@@ -166,7 +190,11 @@ pub(crate) mod tests {
 
     impl DomainLook for Domains {
         fn running_uuid(&self, name: &str) -> Result<Option<String>, plerion_protocol::ActionError> {
-            Ok(self.0.iter().find(|(known, _)| known == name).map(|(_, uuid)| uuid.clone()))
+            Ok(self
+                .0
+                .iter()
+                .find(|(known, _)| known == name)
+                .map(|(_, uuid)| uuid.clone()))
         }
     }
 
@@ -175,7 +203,10 @@ pub(crate) mod tests {
         let scratch = Scratch::new("evidence");
         let path = scratch.path().join("disk.0");
         let none = Domains(Vec::new());
-        let action = Action::ContextMake { destination: path.to_string_lossy().into_owned(), files: Vec::new() };
+        let action = Action::ContextMake {
+            destination: path.to_string_lossy().into_owned(),
+            files: Vec::new(),
+        };
         let before = Evidence::of(&action);
         assert!(before.examine(&none).is_none(), "nothing there");
         std::fs::write(&path, "one").expect("written");
@@ -192,15 +223,25 @@ pub(crate) mod tests {
         let text = |name: &str| scratch.path().join(name).to_string_lossy().into_owned();
         std::fs::write(text("a"), "new").expect("written");
         std::fs::write(text("b"), "old").expect("written");
-        let moved = Evidence::of(&Action::FileReplace { source: text("a"), destination: text("b") });
+        let moved = Evidence::of(&Action::FileReplace {
+            source: text("a"),
+            destination: text("b"),
+        });
         let domains = Domains(vec![("one-1".to_owned(), "u-1".to_owned())]);
         assert!(moved.examine(&domains).is_none());
         std::fs::rename(text("a"), text("b")).expect("moved");
         assert!(moved.examine(&domains).is_some());
-        let destroyed = |name: &str| Evidence::of(&Action::DomainDestroy { name: name.to_owned() });
+        let destroyed = |name: &str| {
+            Evidence::of(&Action::DomainDestroy {
+                name: name.to_owned(),
+            })
+        };
         assert!(destroyed("one-1").examine(&domains).is_none());
         assert!(destroyed("one-2").examine(&domains).is_some());
-        let runs = |uuid: &str| Evidence::DomainRuns { name: "one-1".to_owned(), uuid: uuid.to_owned() };
+        let runs = |uuid: &str| Evidence::DomainRuns {
+            name: "one-1".to_owned(),
+            uuid: uuid.to_owned(),
+        };
         assert!(runs("u-1").examine(&domains).is_some());
         assert!(runs("u-2").examine(&domains).is_none());
     }

@@ -50,9 +50,18 @@ pub(crate) struct Entry {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
-    Entry { key: ActionKey, entry: Entry },
-    Done { key: ActionKey, attempt: u32, outcome: Outcome },
-    Forget { keys: Vec<ActionKey> },
+    Entry {
+        key: ActionKey,
+        entry: Entry,
+    },
+    Done {
+        key: ActionKey,
+        attempt: u32,
+        outcome: Outcome,
+    },
+    Forget {
+        keys: Vec<ActionKey>,
+    },
 }
 
 /// The journal of one cloud.
@@ -83,7 +92,10 @@ impl Journal {
             .at("cannot open", &path)?;
         let size = file.metadata().at("cannot look at", &path)?.len();
         if size > JOURNAL_BYTES_MAX {
-            return Err(failed(format!("{} is larger than {JOURNAL_BYTES_MAX} bytes", path.display())));
+            return Err(failed(format!(
+                "{} is larger than {JOURNAL_BYTES_MAX} bytes",
+                path.display()
+            )));
         }
         let mut content = Vec::new();
         file.read_to_end(&mut content).at("cannot read", &path)?;
@@ -95,7 +107,14 @@ impl Journal {
             file.sync_all().at("cannot sync", &path)?;
         }
         state::directory_sync(&path)?;
-        let mut journal = Self { path, file, bytes: whole as u64, bytes_compacted: 0, entries, broken: None };
+        let mut journal = Self {
+            path,
+            file,
+            bytes: whole as u64,
+            bytes_compacted: 0,
+            entries,
+            broken: None,
+        };
         journal.compact()?;
         Ok(journal)
     }
@@ -107,7 +126,11 @@ impl Journal {
 
     /// The keys of all entries without an outcome.
     pub(crate) fn open_keys(&self) -> Vec<ActionKey> {
-        self.entries.iter().filter(|(_, entry)| entry.outcome.is_none()).map(|(key, _)| *key).collect()
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.outcome.is_none())
+            .map(|(key, _)| *key)
+            .collect()
     }
 
     /// Notes that an action is begun; durable when this returns.
@@ -119,7 +142,10 @@ impl Journal {
                 self.path.display()
             )));
         }
-        self.append(&Record::Entry { key, entry: entry.clone() })?;
+        self.append(&Record::Entry {
+            key,
+            entry: entry.clone(),
+        })?;
         self.entries.insert(key, entry);
         Ok(())
     }
@@ -131,13 +157,21 @@ impl Journal {
         };
         entry.outcome = Some(outcome.clone());
         entry.attempt = attempt;
-        self.append(&Record::Done { key, attempt, outcome })?;
+        self.append(&Record::Done {
+            key,
+            attempt,
+            outcome,
+        })?;
         self.compact_when_due()
     }
 
     /// Drops the entries of these keys that have ended.
     pub(crate) fn forget(&mut self, keys: &[ActionKey]) -> Act<()> {
-        let ended = |key: &&ActionKey| self.entries.get(*key).is_some_and(|entry| entry.outcome.is_some());
+        let ended = |key: &&ActionKey| {
+            self.entries
+                .get(*key)
+                .is_some_and(|entry| entry.outcome.is_some())
+        };
         let keys: Vec<ActionKey> = keys.iter().filter(ended).copied().collect();
         if keys.is_empty() {
             return Ok(());
@@ -170,17 +204,27 @@ impl Journal {
     }
 
     fn compact_when_due(&mut self) -> Act<()> {
-        if self.bytes > COMPACT_BYTES_MIN.max(self.bytes_compacted * COMPACT_FACTOR) { self.compact() } else { Ok(()) }
+        if self.bytes > COMPACT_BYTES_MIN.max(self.bytes_compacted * COMPACT_FACTOR) {
+            self.compact()
+        } else {
+            Ok(())
+        }
     }
 
     /// Rewrites the journal with what is alive.
     fn compact(&mut self) -> Act<()> {
         let mut content = Vec::new();
         for (key, entry) in &self.entries {
-            content.extend(line_make(&Record::Entry { key: *key, entry: entry.clone() })?);
+            content.extend(line_make(&Record::Entry {
+                key: *key,
+                entry: entry.clone(),
+            })?);
         }
         state::file_write(&self.path, &content, 0o600)?;
-        self.file = OpenOptions::new().append(true).open(&self.path).at("cannot open", &self.path)?;
+        self.file = OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .at("cannot open", &self.path)?;
         self.bytes = content.len() as u64;
         self.bytes_compacted = self.bytes;
         Ok(())
@@ -194,7 +238,11 @@ fn line_make(record: &Record) -> Act<Vec<u8>> {
 
 fn checksum(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
-    digest.iter().take(CHECKSUM_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .take(CHECKSUM_DIGITS / 2)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Replays a journal; gives the living entries and how many bytes are whole.
@@ -210,7 +258,7 @@ fn entries_read(content: &[u8], path: &Path) -> Act<(BTreeMap<ActionKey, Entry>,
                 record_apply(&mut entries, record);
                 position += end + 1;
             }
-            _ if rest.split(|byte| *byte == b'\n').skip(1).any(|line| record_read(line).is_some()) => {
+            _ if record_follows(rest) => {
                 return Err(failed(format!(
                     "{} is damaged at byte {position}, before its end: the disk or somebody has changed it. Check the \
                      disk, then move the file away; what the actions in it did must be checked by hand",
@@ -221,6 +269,21 @@ fn entries_read(content: &[u8], path: &Path) -> Act<(BTreeMap<ActionKey, Entry>,
         }
     }
     Ok((entries, position))
+}
+
+/// Whether a whole record follows later in what begins with a bad one; also where the end of a line was damaged.
+fn record_follows(rest: &[u8]) -> bool {
+    rest.split(|byte| *byte == b'\n')
+        .enumerate()
+        .any(|(number, line)| {
+            let begins = line
+                .windows(2)
+                .enumerate()
+                .filter(|(_, pair)| pair == b" {")
+                .map(|(at, _)| at);
+            let mut begins = begins.filter_map(|at| at.checked_sub(CHECKSUM_DIGITS));
+            begins.any(|at| (number > 0 || at > 0) && record_read(&line[at..]).is_some())
+        })
 }
 
 fn record_read(line: &[u8]) -> Option<Record> {
@@ -237,7 +300,11 @@ fn record_apply(entries: &mut BTreeMap<ActionKey, Entry>, record: Record) {
         Record::Entry { key, entry } => {
             entries.insert(key, entry);
         }
-        Record::Done { key, attempt, outcome } => {
+        Record::Done {
+            key,
+            attempt,
+            outcome,
+        } => {
             if let Some(entry) = entries.get_mut(&key) {
                 entry.attempt = attempt;
                 entry.outcome = Some(outcome);
@@ -258,11 +325,22 @@ mod tests {
     use plerion_protocol::ObjectKind;
 
     fn key(step: u64) -> ActionKey {
-        ActionKey { kind: ObjectKind::Vm, id: 7, step, part: 0 }
+        ActionKey {
+            kind: ObjectKind::Vm,
+            id: 7,
+            step,
+            part: 0,
+        }
     }
 
     fn entry() -> Entry {
-        Entry { attempt: 1, epoch: 1, boot_id: "b".to_owned(), evidence: Evidence::Nothing, outcome: None }
+        Entry {
+            attempt: 1,
+            epoch: 1,
+            boot_id: "b".to_owned(),
+            evidence: Evidence::Nothing,
+            outcome: None,
+        }
     }
 
     #[test]
@@ -271,7 +349,9 @@ mod tests {
         let mut journal = Journal::open(scratch.path()).expect("new");
         journal.begin(key(1), entry()).expect("begun");
         journal.begin(key(2), entry()).expect("begun");
-        journal.end(key(1), 1, Ok(ActionOutput::default())).expect("ended");
+        journal
+            .end(key(1), 1, Ok(ActionOutput::default()))
+            .expect("ended");
         journal.forget(&[key(2)]).expect("an open one stays");
         drop(journal);
         let mut journal = Journal::open(scratch.path()).expect("again");
@@ -313,8 +393,18 @@ mod tests {
         let mut journal = Journal::open(scratch.path()).expect("new");
         let text = "x".repeat(20_000);
         for step in 0..200 {
-            journal.begin(key(step), Entry { boot_id: text.clone(), ..entry() }).expect("begun");
-            journal.end(key(step), 1, Ok(ActionOutput::default())).expect("ended");
+            journal
+                .begin(
+                    key(step),
+                    Entry {
+                        boot_id: text.clone(),
+                        ..entry()
+                    },
+                )
+                .expect("begun");
+            journal
+                .end(key(step), 1, Ok(ActionOutput::default()))
+                .expect("ended");
             journal.forget(&[key(step)]).expect("forgotten");
         }
         let size = scratch.path().join("journal").metadata().expect("there").len();

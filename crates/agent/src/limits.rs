@@ -32,7 +32,10 @@ struct CancelState {
 impl Limits {
     /// Limits that end after `duration`.
     pub(crate) fn new(duration: Duration) -> Self {
-        Self { until: Instant::now() + duration, cancel: Arc::default() }
+        Self {
+            until: Instant::now() + duration,
+            cancel: Arc::default(),
+        }
     }
 
     /// The handle that stops what runs under these limits.
@@ -42,7 +45,10 @@ impl Limits {
 
     /// The same limits, ending after `duration` at the latest.
     pub(crate) fn at_most(&self, duration: Duration) -> Self {
-        Self { until: self.until.min(Instant::now() + duration), cancel: Arc::clone(&self.cancel) }
+        Self {
+            until: self.until.min(Instant::now() + duration),
+            cancel: Arc::clone(&self.cancel),
+        }
     }
 
     /// Time left.
@@ -51,7 +57,10 @@ impl Limits {
     /// [`ErrorKind::Deadline`] when there is none, [`ErrorKind::Interrupted`] when it was told to stop.
     pub(crate) fn remaining(&self) -> Act<Duration> {
         if self.cancel.is_cancelled() {
-            return Err(ActionError::new(ErrorKind::Interrupted, "stopped: a newer step or a new agent took over"));
+            return Err(ActionError::new(
+                ErrorKind::Interrupted,
+                "stopped: a newer step or a new agent took over",
+            ));
         }
         let left = self.until.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -75,7 +84,10 @@ impl Cancel {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).cancelled
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .cancelled
     }
 
     /// Registers a process group; one that comes after the stop is killed at once.
@@ -90,7 +102,11 @@ impl Cancel {
 
     /// Forgets a process group. Must happen before its leader is reaped, while its number cannot be taken by another.
     pub(crate) fn group_remove(&self, group: i32) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).groups.remove(&group);
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .groups
+            .remove(&group);
     }
 }
 

@@ -11,7 +11,8 @@ const CLOUD_BYTES_MAX: usize = 64;
 
 /// Whether a domain belongs to a cloud: `one-` and a number.
 pub(crate) fn domain_is_ours(name: &str) -> bool {
-    name.strip_prefix("one-").is_some_and(|id| !id.is_empty() && id.len() <= 10 && digits(id))
+    name.strip_prefix("one-")
+        .is_some_and(|id| !id.is_empty() && id.len() <= 10 && digits(id))
 }
 
 /// Checks the name of a domain.
@@ -19,14 +20,20 @@ pub(crate) fn domain_check(name: &str) -> Act<()> {
     if domain_is_ours(name) {
         return Ok(());
     }
-    Err(refused(format!("{name:?} is not the name of a domain of this cloud (one-NUMBER)")))
+    Err(refused(format!(
+        "{name:?} is not the name of a domain of this cloud (one-NUMBER)"
+    )))
 }
 
 /// Checks a UUID in its usual form.
 pub(crate) fn uuid_check(uuid: &str) -> Act<()> {
     let groups: Vec<&str> = uuid.split('-').collect();
     let lengths: Vec<usize> = groups.iter().map(|group| group.len()).collect();
-    if lengths == [8, 4, 4, 4, 12] && groups.iter().all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    if lengths == [8, 4, 4, 4, 12]
+        && groups
+            .iter()
+            .all(|group| group.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
         return Ok(());
     }
     Err(refused(format!("{uuid:?} is not a UUID")))
@@ -34,7 +41,9 @@ pub(crate) fn uuid_check(uuid: &str) -> Act<()> {
 
 /// Checks the name of a network interface: letters, digits, `.`, `_`, `-`, no leading `-`.
 pub(crate) fn interface_check(name: &str) -> Act<()> {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     let special = name == "." || name == ".." || name.starts_with('-');
     if plain && !special && !name.is_empty() && name.len() <= INTERFACE_BYTES_MAX {
         return Ok(());
@@ -59,24 +68,35 @@ pub(crate) fn file_check(name: &str) -> Act<()> {
 
 /// Checks the name of a deployment file: `deployment.` and a number.
 pub(crate) fn deployment_check(name: &str) -> Act<()> {
-    if name.strip_prefix("deployment.").is_some_and(|number| !number.is_empty() && digits(number)) {
+    if name
+        .strip_prefix("deployment.")
+        .is_some_and(|number| !number.is_empty() && digits(number))
+    {
         return Ok(());
     }
-    Err(refused(format!("{name:?} is not the name of a deployment file (deployment.NUMBER)")))
+    Err(refused(format!(
+        "{name:?} is not the name of a deployment file (deployment.NUMBER)"
+    )))
 }
 
 /// Checks a cloud id, which becomes a directory name.
 pub(crate) fn cloud_check(cloud: &str) -> Act<()> {
-    let plain = cloud.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+    let plain = cloud
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
     if plain && !cloud.is_empty() && cloud.len() <= CLOUD_BYTES_MAX {
         return Ok(());
     }
-    Err(refused(format!("{cloud:?} is not a cloud id: 1 to {CLOUD_BYTES_MAX} letters, digits, '_', '-'")))
+    Err(refused(format!(
+        "{cloud:?} is not a cloud id: 1 to {CLOUD_BYTES_MAX} letters, digits, '_', '-'"
+    )))
 }
 
 /// Checks what is given to ssh as the host.
 pub(crate) fn host_check(host: &str) -> Act<()> {
-    let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-:@%[]".contains(&byte));
+    let plain = host
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-:@%[]".contains(&byte));
     if plain && !host.is_empty() && !host.starts_with('-') {
         return Ok(());
     }
@@ -85,16 +105,22 @@ pub(crate) fn host_check(host: &str) -> Act<()> {
 
 /// Checks the path of the program on another host: it passes through a login shell there.
 pub(crate) fn program_check(path: &str) -> Act<()> {
-    let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
+    let plain = path
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte));
     if plain && path.starts_with('/') {
         return Ok(());
     }
-    Err(refused(format!("{path:?} is not a path for the program: absolute, of letters, digits, '.', '_', '-'")))
+    Err(refused(format!(
+        "{path:?} is not a path for the program: absolute, of letters, digits, '.', '_', '-'"
+    )))
 }
 
 /// Checks the name of a file system, which becomes part of the name of a program (mkfs.NAME).
 pub(crate) fn file_system_check(name: &str) -> Act<()> {
-    let plain = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
     if plain && !name.is_empty() && name.len() <= 16 {
         return Ok(());
     }

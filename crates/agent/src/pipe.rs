@@ -30,7 +30,9 @@ pub(crate) const READY: &str = "ready\n";
 /// Runs until either side ends the channel.
 pub(crate) fn pipe_run(base: &Path, cloud: &str) -> Act<()> {
     let stream = agent_connect(base, cloud)?;
-    let input = stream.try_clone().map_err(|error| failed(format!("cannot set up the channel: {error}")))?;
+    let input = stream
+        .try_clone()
+        .map_err(|error| failed(format!("cannot set up the channel: {error}")))?;
     std::thread::spawn(move || {
         let result = bytes_pass(&mut std::io::stdin().lock(), &mut &input);
         if let Err(error) = result {
@@ -41,7 +43,8 @@ pub(crate) fn pipe_run(base: &Path, cloud: &str) -> Act<()> {
             tracing::debug!(%error, "the agent has gone already");
         }
     });
-    bytes_pass(&mut &stream, &mut std::io::stdout().lock()).map_err(|error| failed(format!("the channel: {error}")))
+    bytes_pass(&mut &stream, &mut std::io::stdout().lock())
+        .map_err(|error| failed(format!("the channel: {error}")))
 }
 
 /// Copies until the end, flushing after every piece: a message must not wait in a buffer.
@@ -65,7 +68,11 @@ fn agent_connect(base: &Path, cloud: &str) -> Act<UnixStream> {
     let directory = state::directory_open(base, cloud, Role::Host)?;
     let place = SocketPlace::new(&directory)?;
     // Only one pipe at a time starts or replaces the agent; the others then find it.
-    let lock = state::lock_take(&directory.join("start.lock"), LOCK_TIME_MAX * 2, "another channel that is starting up")?;
+    let lock = state::lock_take(
+        &directory.join("start.lock"),
+        LOCK_TIME_MAX * 2,
+        "another channel that is starting up",
+    )?;
     let program = state::program_identity()?;
     for _ in 0..ROUNDS_MAX {
         let mut stream = match place.connect() {
@@ -86,18 +93,34 @@ fn agent_connect(base: &Path, cloud: &str) -> Act<UnixStream> {
             Err(error) => tracing::info!(%error, "the agent did not answer"),
         }
     }
-    Err(failed(format!("the agent could not be reached in {ROUNDS_MAX} rounds; see agent.log in {}", directory.display())))
+    Err(failed(format!(
+        "the agent could not be reached in {ROUNDS_MAX} rounds; see agent.log in {}",
+        directory.display()
+    )))
 }
 
 fn absent(error: &std::io::Error) -> bool {
-    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused)
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused
+    )
 }
 
 fn knock(stream: &mut UnixStream, program: &str) -> Act<KnockAnswer> {
     let lost = |error: &dyn std::fmt::Display| failed(format!("the agent did not answer: {error}"));
-    stream.set_read_timeout(Some(LOCK_TIME_MAX)).map_err(|error| lost(&error))?;
-    frame_write(stream, &Knock { program: program.to_owned() }).map_err(|error| lost(&error))?;
-    let answer = frame_read(stream).map_err(|error| lost(&error))?.ok_or_else(|| lost(&"the channel ended"))?;
+    stream
+        .set_read_timeout(Some(LOCK_TIME_MAX))
+        .map_err(|error| lost(&error))?;
+    frame_write(
+        stream,
+        &Knock {
+            program: program.to_owned(),
+        },
+    )
+    .map_err(|error| lost(&error))?;
+    let answer = frame_read(stream)
+        .map_err(|error| lost(&error))?
+        .ok_or_else(|| lost(&"the channel ended"))?;
     stream.set_read_timeout(None).map_err(|error| lost(&error))?;
     Ok(answer)
 }
@@ -108,8 +131,16 @@ fn leaving_await(mut stream: UnixStream, pid: i32) -> Act<()> {
         .set_read_timeout(Some(DRAIN_TIME_MAX + LEAVE_GRACE))
         .map_err(|error| failed(format!("cannot wait for the old agent: {error}")))?;
     match stream.read(&mut [0; 1]) {
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut) => {
-            tracing::warn!(pid, "the old agent does not end: it is killed, its journal tells what it did");
+        Err(error)
+            if matches!(
+                error.kind(),
+                std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+            ) =>
+        {
+            tracing::warn!(
+                pid,
+                "the old agent does not end: it is killed, its journal tells what it did"
+            );
             let peer = rustix::net::sockopt::socket_peercred(&stream)
                 .map_err(|error| failed(format!("cannot find the old agent: {error}")))?;
             // The kernel's word counts, not the peer's.
@@ -128,8 +159,10 @@ fn leaving_await(mut stream: UnixStream, pid: i32) -> Act<()> {
 /// Starts the daemon and waits until it says that it listens, or why it does not.
 fn daemon_start(base: &Path, cloud: &str, directory: &Path) -> Act<()> {
     let log = log_open(&directory.join("agent.log"))?;
-    let program = std::env::current_exe().map_err(|error| failed(format!("cannot find this program: {error}")))?;
-    let (mut reader, writer) = std::io::pipe().map_err(|error| failed(format!("cannot make a pipe: {error}")))?;
+    let program =
+        std::env::current_exe().map_err(|error| failed(format!("cannot find this program: {error}")))?;
+    let (mut reader, writer) =
+        std::io::pipe().map_err(|error| failed(format!("cannot make a pipe: {error}")))?;
     let mut child = Command::new(&program)
         .args(["node", "daemon", "--cloud", cloud, "--state-dir"])
         .arg(base)
@@ -147,15 +180,28 @@ fn daemon_start(base: &Path, cloud: &str, directory: &Path) -> Act<()> {
     if text == READY {
         return Ok(());
     }
-    let status = child.wait().map_err(|error| failed(format!("cannot wait for the agent: {error}")))?;
+    let status = child
+        .wait()
+        .map_err(|error| failed(format!("cannot wait for the agent: {error}")))?;
     let log = directory.join("agent.log");
-    Err(failed(format!("the agent did not start ({status}): {}; see {}", text.trim(), log.display())))
+    Err(failed(format!(
+        "the agent did not start ({status}): {}; see {}",
+        text.trim(),
+        log.display()
+    )))
 }
 
 fn log_open(path: &Path) -> Act<File> {
-    let large = path.metadata().is_ok_and(|metadata| metadata.len() > LOG_BYTES_MAX);
+    let large = path
+        .metadata()
+        .is_ok_and(|metadata| metadata.len() > LOG_BYTES_MAX);
     if large {
         std::fs::rename(path, path.with_extension("log.old")).at("cannot rename", path)?;
     }
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path).at("cannot open", path)
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .at("cannot open", path)
 }

@@ -61,7 +61,12 @@ pub(crate) struct Running {
 impl Program {
     /// A program found on the path, or by absolute path.
     pub(crate) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), arguments: Vec::new(), input: Vec::new(), stop_text: None }
+        Self {
+            name: name.to_owned(),
+            arguments: Vec::new(),
+            input: Vec::new(),
+            stop_text: None,
+        }
     }
 
     /// Adds an argument.
@@ -72,7 +77,8 @@ impl Program {
 
     /// Adds arguments.
     pub(crate) fn args<T: AsRef<OsStr>>(mut self, arguments: impl IntoIterator<Item = T>) -> Self {
-        self.arguments.extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
+        self.arguments
+            .extend(arguments.into_iter().map(|argument| argument.as_ref().to_owned()));
         self
     }
 
@@ -93,7 +99,11 @@ impl Program {
         if self.input.len() > INPUT_BYTES_MAX {
             return Err(failed(format!("the input for {} is too long", self.name)));
         }
-        let wiring = if self.input.is_empty() { Wiring::Output } else { Wiring::Both };
+        let wiring = if self.input.is_empty() {
+            Wiring::Output
+        } else {
+            Wiring::Both
+        };
         let (input, stop_text) = (self.input.clone(), self.stop_text);
         let mut running = self.start(wiring, limits)?;
         if let Some(mut stdin) = running.stdin_take() {
@@ -111,7 +121,11 @@ impl Program {
         let status = running.wait()?;
         let stdout = drained(stdout);
         let stderr = error_text(&drained(stderr));
-        Ok(Output { status, stdout, stderr })
+        Ok(Output {
+            status,
+            stdout,
+            stderr,
+        })
     }
 
     /// Runs the program; a status other than 0 is a failure with the program's own words.
@@ -121,27 +135,42 @@ impl Program {
         if output.status.success() {
             return Ok(output);
         }
-        Err(failed(format!("{name} failed ({}): {}", output.status, output.stderr)))
+        Err(failed(format!(
+            "{name} failed ({}): {}",
+            output.status, output.stderr
+        )))
     }
 
     /// Starts the program; the caller reads and writes its pipes.
     pub(crate) fn start(self, wiring: Wiring, limits: &Limits) -> Act<Running> {
         limits.remaining()?;
         let mut command = Command::new(&self.name);
-        command.args(&self.arguments).env("LC_ALL", "C").env("PATH", search_path());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command
+            .args(&self.arguments)
+            .env("LC_ALL", "C")
+            .env("PATH", search_path());
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
         command.stdin(match wiring {
             Wiring::Output => Stdio::null(),
             Wiring::FileIn(file) => Stdio::from(file),
             Wiring::Both => Stdio::piped(),
         });
         let child = command.spawn().map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => {
-                failed(format!("the program {} is not installed on this host; install it", self.name))
-            }
+            std::io::ErrorKind::NotFound => failed(format!(
+                "the program {} is not installed on this host; install it",
+                self.name
+            )),
             _ => failed(format!("cannot start {}: {error}", self.name)),
         })?;
-        let running = Running { child, limits: limits.clone(), name: self.name, reaped: false };
+        let running = Running {
+            child,
+            limits: limits.clone(),
+            name: self.name,
+            reaped: false,
+        };
         limits.group_add(running.group());
         Ok(running)
     }
@@ -178,7 +207,10 @@ impl Running {
             .map_err(|error| failed(format!("cannot watch {}: {error}", self.name)))?;
         loop {
             let left = self.limits.remaining()?;
-            let timeout = Timespec::try_from(left).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
+            let timeout = Timespec::try_from(left).unwrap_or(Timespec {
+                tv_sec: 3600,
+                tv_nsec: 0,
+            });
             let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
             match rustix::event::poll(&mut descriptors, Some(&timeout)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
@@ -200,7 +232,9 @@ impl Running {
         // Children it left behind would hold the pipes open. The number is still ours: the leader is not reaped yet.
         group_kill(group);
         self.reaped = true;
-        self.child.wait().map_err(|error| failed(format!("cannot wait for {}: {error}", self.name)))
+        self.child
+            .wait()
+            .map_err(|error| failed(format!("cannot wait for {}: {error}", self.name)))
     }
 }
 
@@ -220,11 +254,17 @@ pub(crate) fn error_collected(receiver: Option<mpsc::Receiver<Vec<u8>>>) -> Stri
 }
 
 fn drained(receiver: Option<mpsc::Receiver<Vec<u8>>>) -> Vec<u8> {
-    receiver.and_then(|receiver| receiver.recv_timeout(DRAIN_TIME_MAX).ok()).unwrap_or_default()
+    receiver
+        .and_then(|receiver| receiver.recv_timeout(DRAIN_TIME_MAX).ok())
+        .unwrap_or_default()
 }
 
 /// Reads a pipe to its end in a thread of its own, keeping the first part.
-fn drain(mut pipe: impl Read + Send + 'static, stop_text: Option<&'static str>, group: i32) -> mpsc::Receiver<Vec<u8>> {
+fn drain(
+    mut pipe: impl Read + Send + 'static,
+    stop_text: Option<&'static str>,
+    group: i32,
+) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::sync_channel(1);
     std::thread::spawn(move || {
         let mut kept = Vec::new();
@@ -279,7 +319,10 @@ mod tests {
     fn output_beyond_the_bound_is_drained() {
         let limits = Limits::new(Duration::from_secs(20));
         let size = (OUTPUT_BYTES_MAX + 100_000).to_string();
-        let output = Program::new("head").args(["-c", &size, "/dev/zero"]).run_ok(&limits).expect("runs");
+        let output = Program::new("head")
+            .args(["-c", &size, "/dev/zero"])
+            .run_ok(&limits)
+            .expect("runs");
         assert_eq!(output.stdout.len(), OUTPUT_BYTES_MAX);
     }
 
@@ -287,7 +330,9 @@ mod tests {
     fn a_program_that_is_late_is_killed_with_its_children() {
         let limits = Limits::new(Duration::from_millis(200));
         let began = Instant::now();
-        let result = Program::new("sh").args(["-c", "sleep 30 & sleep 30"]).run(&limits);
+        let result = Program::new("sh")
+            .args(["-c", "sleep 30 & sleep 30"])
+            .run(&limits);
         let error = result.err().expect("must not end by itself");
         assert_eq!(error.kind, ErrorKind::Deadline);
         assert!(began.elapsed() < Duration::from_secs(5));
@@ -297,7 +342,10 @@ mod tests {
     fn a_stopped_action_ends_its_program() {
         let limits = Limits::new(Duration::from_secs(30));
         let handle = limits.cancel_handle();
-        let mut running = Program::new("sleep").arg("30").start(Wiring::Output, &limits).expect("starts");
+        let mut running = Program::new("sleep")
+            .arg("30")
+            .start(Wiring::Output, &limits)
+            .expect("starts");
         handle.cancel();
         assert_eq!(running.wait().expect_err("stopped").kind, ErrorKind::Interrupted);
     }
@@ -305,7 +353,10 @@ mod tests {
     #[test]
     fn a_missing_program_is_named() {
         let limits = Limits::new(Duration::from_secs(1));
-        let error = Program::new("no-such-program").run(&limits).err().expect("missing");
+        let error = Program::new("no-such-program")
+            .run(&limits)
+            .err()
+            .expect("missing");
         assert!(error.text.contains("no-such-program"), "{}", error.text);
     }
 }

@@ -27,16 +27,24 @@ pub(crate) struct Roots {
 impl Roots {
     /// Takes over the roots of a hello; each must be a normalized absolute path other than `/`.
     pub(crate) fn new(roots: &[String]) -> Act<Self> {
-        let roots = roots.iter().map(|root| normalized(root)).collect::<Act<Vec<_>>>()?;
+        let roots = roots
+            .iter()
+            .map(|root| normalized(root))
+            .collect::<Act<Vec<_>>>()?;
         if roots.iter().any(|root| root.parent().is_none()) {
-            return Err(refused("'/' cannot be a root: name the directory of the datastores"));
+            return Err(refused(
+                "'/' cannot be a root: name the directory of the datastores",
+            ));
         }
         Ok(Self { roots })
     }
 
     /// The roots as texts.
     pub(crate) fn texts(&self) -> Vec<String> {
-        self.roots.iter().map(|root| root.to_string_lossy().into_owned()).collect()
+        self.roots
+            .iter()
+            .map(|root| root.to_string_lossy().into_owned())
+            .collect()
     }
 
     /// A path to make, replace or link: its parents are resolved, itself is not.
@@ -50,9 +58,16 @@ impl Roots {
     /// A path to delete or to replace: as [`Roots::target`], and deep enough not to be a datastore itself.
     pub(crate) fn disposable(&self, path: &str) -> Act<PathBuf> {
         let path = self.target(path)?;
-        let depth = self.roots.iter().filter_map(|root| path.strip_prefix(root).ok()).map(|rest| rest.iter().count());
+        let depth = self
+            .roots
+            .iter()
+            .filter_map(|root| path.strip_prefix(root).ok())
+            .map(|rest| rest.iter().count());
         if depth.max().unwrap_or(0) < DELETE_DEPTH_MIN {
-            return Err(refused(format!("{} is a whole datastore: it is not deleted", path.display())));
+            return Err(refused(format!(
+                "{} is a whole datastore: it is not deleted",
+                path.display()
+            )));
         }
         Ok(path)
     }
@@ -95,7 +110,11 @@ impl Roots {
 
     fn beneath(&self, path: &str) -> Act<PathBuf> {
         let path = normalized(path)?;
-        if self.roots.iter().any(|root| path.starts_with(root) && path != *root) {
+        if self
+            .roots
+            .iter()
+            .any(|root| path.starts_with(root) && path != *root)
+        {
             return Ok(path);
         }
         Err(refused(format!(
@@ -111,7 +130,11 @@ impl Roots {
             match ancestor.canonicalize() {
                 Ok(real) => {
                     // A parent above the root exists while the root does not yet: nothing can lead out of it.
-                    if self.roots.iter().any(|root| root.starts_with(ancestor) && root != ancestor) {
+                    if self
+                        .roots
+                        .iter()
+                        .any(|root| root.starts_with(ancestor) && root != ancestor)
+                    {
                         return Ok(());
                     }
                     return self.real_check(&real, path);
@@ -149,7 +172,11 @@ impl Roots {
 pub(crate) fn regular_open(path: &Path) -> Act<(File, PathBuf)> {
     // Without NONBLOCK the opening of a FIFO would wait for a writer for ever.
     let flags = i32::try_from((OFlags::NONBLOCK | OFlags::NOCTTY).bits()).unwrap_or(0);
-    let file = File::options().read(true).custom_flags(flags).open(path).at("cannot open", path)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)
+        .at("cannot open", path)?;
     if !file.metadata().at("cannot look at", path)?.is_file() {
         return Err(failed(format!("{} is not a regular file", path.display())));
     }
@@ -159,7 +186,8 @@ pub(crate) fn regular_open(path: &Path) -> Act<(File, PathBuf)> {
 
 /// Where an open file really is.
 pub(crate) fn file_path(file: &File, path: &Path) -> Act<PathBuf> {
-    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).at("cannot find out the real path of", path)
+    std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))
+        .at("cannot find out the real path of", path)
 }
 
 /// Checks that a path is absolute and normalized.
@@ -167,7 +195,10 @@ pub(crate) fn normalized(path: &str) -> Act<PathBuf> {
     let wrong = !path.starts_with('/')
         || path.len() > PATH_BYTES_MAX
         || path.contains(['\0', '\n'])
-        || (path != "/" && path[1..].split('/').any(|part| part.is_empty() || part == "." || part == ".."));
+        || (path != "/"
+            && path[1..]
+                .split('/')
+                .any(|part| part.is_empty() || part == "." || part == ".."));
     if wrong {
         return Err(refused(format!("{path:?} is not a normalized absolute path")));
     }
@@ -202,15 +233,33 @@ mod tests {
         let roots = Roots::new(&[inside.to_string_lossy().into_owned()]).expect("roots");
         let text = |rest: &str| format!("{}/{rest}", inside.display());
         assert!(roots.target(&text("100/5/disk.1")).is_ok());
-        assert!(roots.target(&text("100/6/new/disk.1")).is_ok(), "missing parents are fine");
-        assert!(roots.target(&text("100/away/disk.1")).is_err(), "a link in a parent");
-        assert!(roots.target(&text("100/away/new/disk.1")).is_err(), "a link in a parent further up");
-        assert!(roots.source(&text("100/5/disk.0")).is_err(), "the last part is a link out");
-        assert!(roots.target(&text("100/5/disk.0")).is_ok(), "a link may be replaced or deleted");
+        assert!(
+            roots.target(&text("100/6/new/disk.1")).is_ok(),
+            "missing parents are fine"
+        );
+        assert!(
+            roots.target(&text("100/away/disk.1")).is_err(),
+            "a link in a parent"
+        );
+        assert!(
+            roots.target(&text("100/away/new/disk.1")).is_err(),
+            "a link in a parent further up"
+        );
+        assert!(
+            roots.source(&text("100/5/disk.0")).is_err(),
+            "the last part is a link out"
+        );
+        assert!(
+            roots.target(&text("100/5/disk.0")).is_ok(),
+            "a link may be replaced or deleted"
+        );
         assert!(roots.target(&outside.join("x").to_string_lossy()).is_err());
         assert!(roots.disposable(&text("100")).is_err(), "a whole datastore");
         assert!(roots.disposable(&text("100/5")).is_ok());
-        assert!(roots.target(&inside.to_string_lossy()).is_err(), "the root itself");
+        assert!(
+            roots.target(&inside.to_string_lossy()).is_err(),
+            "the root itself"
+        );
     }
 
     #[test]

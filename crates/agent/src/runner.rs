@@ -1,17 +1,22 @@
 //! Runs actions: each key once, bounded in number, never two steps of one object at the same time.
 
+mod load;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{Action, ActionError, ActionKey, ActionOutput, ErrorKind, ObjectKind, Report, Request};
+use plerion_protocol::{Action, ActionError, ActionKey, ActionOutput, ErrorKind, Report, Request};
 
 use crate::epoch::epoch_refused;
 use crate::evidence::{DomainLook, Evidence};
 use crate::fault::{Act, failed};
 use crate::journal::{Entry, Journal, Outcome};
 use crate::limits::{Cancel, Limits};
+use load::{Class, Load};
 
 /// Actions that run at once, those that only wait for a guest not counted.
 pub(crate) const ACTIONS_MAX: usize = 64;
@@ -23,42 +28,6 @@ pub(crate) const WAITS_MAX: usize = 512;
 pub(crate) const QUEUE_MAX: usize = 8192;
 /// Longest deadline, in seconds.
 const DEADLINE_S_MAX: u32 = 7 * 24 * 3600;
-
-/// What bounds an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    /// Moves data; stopped when a newer step of its object comes.
-    Copy,
-    /// Waits for a guest to end; runs beside whatever else its object needs.
-    Wait,
-    /// Anything else. Calls of virsh have a bound of their own where they are made.
-    Other,
-}
-
-impl Class {
-    fn of(action: &Action) -> Self {
-        match action {
-            Action::DiskCopy { .. }
-            | Action::FileReplace { .. }
-            | Action::Transfer { .. }
-            | Action::ImageRegister { .. }
-            | Action::ImageStat { .. } => Self::Copy,
-            Action::DomainShutdown { .. } => Self::Wait,
-            Action::DiskOverlay { .. }
-            | Action::DiskLink { .. }
-            | Action::DiskMake { .. }
-            | Action::PathDelete { .. }
-            | Action::ContextMake { .. }
-            | Action::DatastoreStat { .. }
-            | Action::DomainStart { .. }
-            | Action::DomainRestore { .. }
-            | Action::DomainDestroy { .. }
-            | Action::DomainSave { .. }
-            | Action::DomainReboot { .. }
-            | Action::DomainReset { .. } => Self::Other,
-        }
-    }
-}
 
 /// Does one action.
 pub(crate) type Doer = dyn Fn(&Action, &Limits) -> Act<ActionOutput> + Send + Sync;
@@ -94,8 +63,19 @@ struct Job {
 impl Runner {
     /// A runner over an opened journal.
     pub(crate) fn new(journal: Journal, boot_id: String, doer: Box<Doer>, sink: Box<Sink>) -> Arc<Self> {
-        let inner = Inner { journal, jobs: HashMap::new(), queue: VecDeque::new(), draining: false };
-        Arc::new(Self { inner: Mutex::new(inner), idle: Condvar::new(), doer, sink, boot_id })
+        let inner = Inner {
+            journal,
+            jobs: HashMap::new(),
+            queue: VecDeque::new(),
+            draining: false,
+        };
+        Arc::new(Self {
+            inner: Mutex::new(inner),
+            idle: Condvar::new(),
+            doer,
+            sink,
+            boot_id,
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -108,7 +88,9 @@ impl Runner {
         {
             let mut inner = self.lock();
             for key in inner.journal.open_keys() {
-                let Some(entry) = inner.journal.get(&key).cloned() else { continue };
+                let Some(entry) = inner.journal.get(&key).cloned() else {
+                    continue;
+                };
                 inner.jobs.insert(key, Job::settling(entry.attempt));
                 open.push((key, entry));
             }
@@ -119,17 +101,26 @@ impl Runner {
         let runner = Arc::clone(self);
         std::thread::spawn(move || {
             for (key, entry) in open {
-                let outcome = entry.evidence.examine(&domains).ok_or_else(|| runner.interrupted(&entry));
+                let outcome = entry
+                    .evidence
+                    .examine(&domains)
+                    .ok_or_else(|| runner.interrupted(&entry));
                 runner.finish(key, outcome);
             }
         });
     }
 
     fn interrupted(&self, entry: &Entry) -> ActionError {
-        let what = if entry.boot_id == self.boot_id { "the agent" } else { "the host" };
+        let what = if entry.boot_id == self.boot_id {
+            "the agent"
+        } else {
+            "the host"
+        };
         ActionError::new(
             ErrorKind::Interrupted,
-            format!("{what} was restarted before it ended, and what it should have made is not there; ask again"),
+            format!(
+                "{what} was restarted before it ended, and what it should have made is not there; ask again"
+            ),
         )
     }
 
@@ -149,7 +140,11 @@ impl Runner {
             }
             Err(error) => {
                 drop(inner);
-                return (self.sink)(Report { key, attempt, result: Err(error) });
+                return (self.sink)(Report {
+                    key,
+                    attempt,
+                    result: Err(error),
+                });
             }
         }
         self.dispatch(inner);
@@ -171,14 +166,21 @@ impl Runner {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             // What waits for a guest leaves nothing behind: the next agent can wait as well.
-            let busy = inner.jobs.values().any(|job| job.running && job.class != Class::Wait);
+            let busy = inner
+                .jobs
+                .values()
+                .any(|job| job.running && job.class != Class::Wait);
             if !busy || left.is_zero() {
                 for job in inner.jobs.values().filter(|job| job.class == Class::Copy) {
                     job.cancel.cancel();
                 }
                 return !busy;
             }
-            inner = self.idle.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+            inner = self
+                .idle
+                .wait_timeout(inner, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 
@@ -197,7 +199,10 @@ impl Runner {
                 runner.finish(key, outcome);
             });
             if let Err(error) = spawned {
-                lost.push((key, failed(format!("the host gives no thread for another action: {error}"))));
+                lost.push((
+                    key,
+                    failed(format!("the host gives no thread for another action: {error}")),
+                ));
             }
         }
         drop(inner);
@@ -217,7 +222,9 @@ impl Runner {
 
     fn finish(self: &Arc<Self>, key: ActionKey, outcome: Outcome) {
         let mut inner = self.lock();
-        let Some(job) = inner.jobs.remove(&key) else { return };
+        let Some(job) = inner.jobs.remove(&key) else {
+            return;
+        };
         if let Err(error) = &outcome {
             tracing::info!(%key, %error, "an action failed");
         }
@@ -227,7 +234,11 @@ impl Runner {
         }
         self.dispatch(inner);
         self.idle.notify_all();
-        (self.sink)(Report { key, attempt: job.attempt, result: outcome });
+        (self.sink)(Report {
+            key,
+            attempt: job.attempt,
+            result: outcome,
+        });
     }
 }
 
@@ -235,7 +246,14 @@ impl Job {
     fn settling(attempt: u32) -> Self {
         let limits = Limits::new(Duration::from_secs(u64::from(DEADLINE_S_MAX)));
         let cancel = limits.cancel_handle();
-        Self { request: None, attempt, class: Class::Other, running: true, limits, cancel }
+        Self {
+            request: None,
+            attempt,
+            class: Class::Other,
+            running: true,
+            limits,
+            cancel,
+        }
     }
 }
 
@@ -255,10 +273,15 @@ impl Inner {
             }
         }
         if self.draining {
-            return Err(ActionError::new(ErrorKind::Interrupted, "the agent is being replaced; ask the next one"));
+            return Err(ActionError::new(
+                ErrorKind::Interrupted,
+                "the agent is being replaced; ask the next one",
+            ));
         }
         if self.queue.len() >= QUEUE_MAX {
-            return Err(failed(format!("{QUEUE_MAX} actions wait on this host already; ask again later")));
+            return Err(failed(format!(
+                "{QUEUE_MAX} actions wait on this host already; ask again later"
+            )));
         }
         self.supersede(&key);
         let entry = Entry {
@@ -296,7 +319,8 @@ impl Inner {
 
     /// The next action in the queue that may run.
     fn next(&mut self) -> Option<(ActionKey, Arc<Request>, Limits)> {
-        let load = Load::of(&self.jobs);
+        let running = self.jobs.iter().filter(|(_, job)| job.running);
+        let load = Load::of(running.map(|(key, job)| (key, job.class)));
         let position = self.queue.iter().position(|key| {
             let class = self.jobs.get(key).map(|job| job.class);
             class.is_some_and(|class| load.has_room(class) && load.is_free(key, class))
@@ -306,197 +330,5 @@ impl Inner {
         job.running = true;
         let request = job.request.clone()?;
         Some((key, request, job.limits.clone()))
-    }
-}
-
-/// What runs now.
-#[derive(Default)]
-struct Load {
-    waits: usize,
-    copies: usize,
-    others: usize,
-    /// Steps that run, by object; those that only wait for a guest left out.
-    steps: HashMap<(ObjectKind, i32), Vec<u64>>,
-}
-
-impl Load {
-    fn of(jobs: &HashMap<ActionKey, Job>) -> Self {
-        let mut load = Self::default();
-        for (key, job) in jobs.iter().filter(|(_, job)| job.running) {
-            match job.class {
-                Class::Wait => load.waits += 1,
-                Class::Copy => load.copies += 1,
-                Class::Other => load.others += 1,
-            }
-            if job.class != Class::Wait {
-                load.steps.entry((key.kind, key.id)).or_default().push(key.step);
-            }
-        }
-        load
-    }
-
-    fn has_room(&self, class: Class) -> bool {
-        let total = self.copies + self.others;
-        match class {
-            Class::Wait => self.waits < WAITS_MAX,
-            Class::Copy => self.copies < COPIES_MAX && total < ACTIONS_MAX,
-            Class::Other => total < ACTIONS_MAX,
-        }
-    }
-
-    /// Whether no other step of the object runs.
-    fn is_free(&self, key: &ActionKey, class: Class) -> bool {
-        let steps = self.steps.get(&(key.kind, key.id));
-        class == Class::Wait || steps.is_none_or(|steps| steps.iter().all(|step| *step == key.step))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::evidence::tests::Domains;
-    use crate::state::tests::Scratch;
-    use std::sync::mpsc::{Receiver, Sender, channel};
-
-    const PATIENCE: Duration = Duration::from_secs(10);
-
-    struct Bench {
-        runner: Arc<Runner>,
-        reports: Receiver<Report>,
-        begun: Receiver<String>,
-        release: Sender<Outcome>,
-    }
-
-    fn bench(scratch: &Scratch) -> Bench {
-        let (report_sender, reports) = channel();
-        let (begun_sender, begun) = channel();
-        let (release, released) = channel::<Outcome>();
-        let (released, report_sender, begun_sender) =
-            (Mutex::new(released), Mutex::new(report_sender), Mutex::new(begun_sender));
-        let doer = move |action: &Action, _: &Limits| {
-            let Action::DomainReboot { name } = action else { panic!("a fault for the test") };
-            begun_sender.lock().expect("lock").send(name.clone()).expect("begun");
-            released.lock().expect("lock").recv().expect("released")
-        };
-        let sink = move |report| report_sender.lock().expect("lock").send(report).expect("reported");
-        let journal = Journal::open(scratch.path()).expect("journal");
-        let runner = Runner::new(journal, "boot".to_owned(), Box::new(doer), Box::new(sink));
-        Bench { runner, reports, begun, release }
-    }
-
-    fn request(id: i32, step: u64, part: u32, attempt: u32) -> Request {
-        Request {
-            key: ActionKey { kind: ObjectKind::Vm, id, step, part },
-            epoch: 5,
-            attempt,
-            deadline_s: 60,
-            action: Action::DomainReboot { name: format!("one-{id}.{step}.{part}") },
-        }
-    }
-
-    #[test]
-    fn an_action_is_done_once_and_again_only_after_failing() {
-        let scratch = Scratch::new("once");
-        let bench = bench(&scratch);
-        bench.runner.submit(request(1, 1, 0, 1), 5);
-        bench.begun.recv_timeout(PATIENCE).expect("begun");
-        bench.runner.submit(request(1, 1, 0, 1), 5);
-        bench.release.send(Err(failed("no"))).expect("released");
-        assert!(bench.reports.recv_timeout(PATIENCE).expect("one report").result.is_err());
-        bench.runner.submit(request(1, 1, 0, 1), 5);
-        assert!(bench.reports.recv_timeout(PATIENCE).expect("reported again").result.is_err());
-        bench.runner.submit(request(1, 1, 0, 2), 5);
-        bench.begun.recv_timeout(PATIENCE).expect("done again");
-        bench.release.send(Ok(ActionOutput::default())).expect("released");
-        assert!(bench.reports.recv_timeout(PATIENCE).expect("reported").result.is_ok());
-        bench.runner.submit(request(1, 1, 0, 3), 5);
-        let report = bench.reports.recv_timeout(PATIENCE).expect("reported");
-        assert!(report.result.is_ok());
-        assert_eq!(report.attempt, 3);
-        assert!(bench.begun.try_recv().is_err(), "a success is not done again");
-    }
-
-    #[test]
-    fn a_lower_epoch_starts_nothing() {
-        let scratch = Scratch::new("stale");
-        let bench = bench(&scratch);
-        bench.runner.submit(request(1, 1, 0, 1), 6);
-        let error = bench.reports.recv_timeout(PATIENCE).expect("reported").result.expect_err("refused");
-        assert_eq!(error.kind, ErrorKind::Epoch);
-        assert!(bench.begun.try_recv().is_err());
-    }
-
-    #[test]
-    fn parts_of_a_step_run_together_and_steps_one_after_another() {
-        let scratch = Scratch::new("steps");
-        let bench = bench(&scratch);
-        bench.runner.submit(request(1, 1, 0, 1), 5);
-        bench.runner.submit(request(1, 2, 0, 1), 5);
-        bench.runner.submit(request(1, 1, 1, 1), 5);
-        bench.runner.submit(request(2, 1, 0, 1), 5);
-        let mut begun: Vec<String> =
-            (0..3).map(|_| bench.begun.recv_timeout(PATIENCE).expect("three begin")).collect();
-        begun.sort();
-        assert_eq!(begun, ["one-1.1.0", "one-1.1.1", "one-2.1.0"]);
-        assert!(bench.begun.try_recv().is_err());
-        for _ in 0..3 {
-            bench.release.send(Ok(ActionOutput::default())).expect("released");
-        }
-        assert_eq!(bench.begun.recv_timeout(PATIENCE).expect("the next step"), "one-1.2.0");
-        bench.release.send(Ok(ActionOutput::default())).expect("released");
-    }
-
-    #[test]
-    fn no_more_than_the_bound_run_at_once() {
-        let scratch = Scratch::new("bound");
-        let bench = bench(&scratch);
-        let count = i32::try_from(ACTIONS_MAX).expect("small") + 3;
-        for id in 0..count {
-            bench.runner.submit(request(id, 1, 0, 1), 5);
-        }
-        for _ in 0..ACTIONS_MAX {
-            bench.begun.recv_timeout(PATIENCE).expect("begun");
-        }
-        assert!(bench.begun.try_recv().is_err());
-        for _ in 0..count {
-            bench.release.send(Ok(ActionOutput::default())).expect("released");
-            bench.reports.recv_timeout(PATIENCE).expect("reported");
-        }
-        assert_eq!(bench.runner.busy(), 0);
-    }
-
-    #[test]
-    fn what_an_earlier_process_left_open_is_settled() {
-        let scratch = Scratch::new("settle");
-        let made = scratch.path().join("made");
-        let evidence = |path: &std::path::Path| Evidence::File {
-            path: path.to_string_lossy().into_owned(),
-            before: None,
-            image: false,
-        };
-        let entry = |evidence| Entry { attempt: 1, epoch: 5, boot_id: "earlier".to_owned(), evidence, outcome: None };
-        let mut journal = Journal::open(scratch.path()).expect("journal");
-        journal.begin(request(1, 1, 0, 1).key, entry(evidence(&made))).expect("begun");
-        journal.begin(request(2, 1, 0, 1).key, entry(evidence(&scratch.path().join("missing")))).expect("begun");
-        drop(journal);
-        std::fs::write(&made, "whole").expect("written");
-        let bench = bench(&scratch);
-        bench.runner.settle(Domains(Vec::new()));
-        let mut reports: Vec<Report> =
-            (0..2).map(|_| bench.reports.recv_timeout(PATIENCE).expect("settled")).collect();
-        reports.sort_by_key(|report| report.key);
-        assert!(reports[0].result.is_ok());
-        assert_eq!(reports[1].result.as_ref().expect_err("not done").kind, ErrorKind::Interrupted);
-        bench.runner.submit(request(1, 1, 0, 1), 5);
-        assert!(bench.reports.recv_timeout(PATIENCE).expect("known").result.is_ok());
-    }
-
-    #[test]
-    fn a_fault_in_an_action_is_a_failure_of_that_action() {
-        let scratch = Scratch::new("fault");
-        let bench = bench(&scratch);
-        let action = Action::PathDelete { path: "/x".to_owned() };
-        bench.runner.submit(Request { action, ..request(1, 1, 0, 1) }, 5);
-        assert!(bench.reports.recv_timeout(PATIENCE).expect("reported").result.is_err());
     }
 }

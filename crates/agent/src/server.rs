@@ -59,7 +59,9 @@ pub(crate) struct SocketPlace {
 
 impl SocketPlace {
     pub(crate) fn new(directory: &Path) -> Act<Self> {
-        Ok(Self { directory: File::open(directory).at("cannot open", directory)? })
+        Ok(Self {
+            directory: File::open(directory).at("cannot open", directory)?,
+        })
     }
 
     /// A short path to the socket, however long the directory's own path is (socket paths end at 107 bytes).
@@ -74,7 +76,9 @@ impl SocketPlace {
     fn listen(&self) -> Act<UnixListener> {
         let path = self.path();
         match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error).at("cannot remove", &path),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).at("cannot remove", &path);
+            }
             _ => {}
         }
         let listener = UnixListener::bind(&path).at("cannot listen on", &path)?;
@@ -88,7 +92,11 @@ impl SocketPlace {
 /// Runs the daemon of a host; `ready` is told when it listens.
 pub(crate) fn daemon_run(base: &Path, cloud: &str, ready: impl FnOnce() -> Act<()>) -> Act<()> {
     let directory = state::directory_open(base, cloud, Role::Host)?;
-    let lock = state::lock_take(&directory.join("agent.lock"), LOCK_TIME_MAX, "another agent of this cloud")?;
+    let lock = state::lock_take(
+        &directory.join("agent.lock"),
+        LOCK_TIME_MAX,
+        "another agent of this cloud",
+    )?;
     let agent = Agent::open(cloud, Role::Host, &directory)?;
     let place = SocketPlace::new(&directory)?;
     let listener = place.listen()?;
@@ -148,7 +156,8 @@ fn connection_serve(agent: &Arc<Agent>, mut stream: UnixStream, program: &str) -
     if knock.program != program {
         hand_over(agent, &mut stream);
     }
-    frame_write(&mut stream, &KnockAnswer::Welcome).map_err(|error| failed(format!("cannot answer: {error}")))?;
+    frame_write(&mut stream, &KnockAnswer::Welcome)
+        .map_err(|error| failed(format!("cannot answer: {error}")))?;
     let writer = stream.try_clone().map_err(setup)?;
     let closing = stream.try_clone().map_err(setup)?;
     let closer = Box::new(move || {
@@ -178,19 +187,28 @@ fn peer_check(stream: &UnixStream) -> Act<()> {
     if peer.uid == rustix::process::geteuid() {
         return Ok(());
     }
-    Err(failed(format!("user {} is not the one this agent works for", peer.uid.as_raw())))
+    Err(failed(format!(
+        "user {} is not the one this agent works for",
+        peer.uid.as_raw()
+    )))
 }
 
 /// Runs the front-end's own agent on standard input and output.
 pub(crate) fn stdio_run(base: &Path, cloud: &str) -> Act<()> {
     let directory = state::directory_open(base, cloud, Role::FrontEnd)?;
-    let lock = state::lock_take(&directory.join("agent.lock"), LOCK_TIME_MAX, "the agent of an earlier front-end")?;
+    let lock = state::lock_take(
+        &directory.join("agent.lock"),
+        LOCK_TIME_MAX,
+        "the agent of an earlier front-end",
+    )?;
     let agent = Agent::open(cloud, Role::FrontEnd, &directory)?;
     let closer = Box::new(|| tracing::warn!("a second channel on standard input"));
     session_serve(&agent, &mut std::io::stdin().lock(), std::io::stdout(), closer);
     let all = agent.runner.drain(DRAIN_TIME_MAX);
     tracing::info!(all, "the front-end has gone; the agent ends");
-    std::io::stdout().flush().map_err(|error| failed(format!("standard output: {error}")))?;
+    std::io::stdout()
+        .flush()
+        .map_err(|error| failed(format!("standard output: {error}")))?;
     drop(lock);
     Ok(())
 }

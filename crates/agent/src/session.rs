@@ -51,7 +51,9 @@ fn session_run(
     sender: &SyncSender<FromNode>,
     closer: Closer,
 ) -> Result<(), FrameError> {
-    let Some(first) = frame_read::<ToNode>(reader)? else { return Ok(()) };
+    let Some(first) = frame_read::<ToNode>(reader)? else {
+        return Ok(());
+    };
     let ToNode::Hello(hello) = first else {
         let error = crate::fault::refused("the first message must be a hello");
         drop(sender.send(FromNode::Refused(error)));

@@ -29,9 +29,9 @@ pub(crate) fn base_default() -> Act<PathBuf> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from(ROOT_STATE_DIRECTORY));
     }
-    let home = std::env::var_os("HOME").filter(|home| !home.is_empty()).ok_or_else(|| {
-        failed("HOME is not set: give a directory for the agent's state with --state-dir")
-    })?;
+    let home = std::env::var_os("HOME")
+        .filter(|home| !home.is_empty())
+        .ok_or_else(|| failed("HOME is not set: give a directory for the agent's state with --state-dir"))?;
     Ok(PathBuf::from(home).join(".plerion").join(machine_id()))
 }
 
@@ -47,7 +47,11 @@ pub(crate) fn directory_open(base: &Path, cloud: &str, role: Role) -> Act<PathBu
 
 /// Makes a directory of mode 0700, or checks that an existing one belongs to this user and is closed to others.
 pub(crate) fn private_directory_make(directory: &Path) -> Act<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).at("cannot make", directory)?;
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .at("cannot make", directory)?;
     let metadata = directory.symlink_metadata().at("cannot look at", directory)?;
     if !metadata.is_dir() || metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(failed(format!(
@@ -82,7 +86,8 @@ pub(crate) fn file_write(path: &Path, content: &[u8], mode: u32) -> Act<()> {
         .custom_flags(i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0))
         .open(&part)
         .at("cannot write", &part)?;
-    file.set_permissions(Permissions::from_mode(mode)).at("cannot set the mode of", &part)?;
+    file.set_permissions(Permissions::from_mode(mode))
+        .at("cannot set the mode of", &part)?;
     file.write_all(content).at("cannot write", &part)?;
     file.sync_all().at("cannot sync", &part)?;
     std::fs::rename(&part, path).at("cannot put in place", path)?;
@@ -92,7 +97,9 @@ pub(crate) fn file_write(path: &Path, content: &[u8], mode: u32) -> Act<()> {
 /// Makes the name of `path` durable.
 pub(crate) fn directory_sync(path: &Path) -> Act<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
-    File::open(directory).and_then(|file| file.sync_all()).at("cannot sync", directory)
+    File::open(directory)
+        .and_then(|file| file.sync_all())
+        .at("cannot sync", directory)
 }
 
 /// The name under which a file is written until it is whole: `.NAME.part` beside it.
@@ -110,8 +117,13 @@ pub(crate) fn sibling(path: &Path, suffix: &str) -> PathBuf {
 
 /// Opens a lock file and takes the lock, waiting at most `patience`. Held until the file is dropped.
 pub(crate) fn lock_take(path: &Path, patience: Duration, holder: &str) -> Act<File> {
-    let file =
-        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).at("cannot open", path)?;
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .at("cannot open", path)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => return Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => {}
@@ -141,11 +153,18 @@ pub(crate) fn boot_id() -> String {
 
 fn machine_id() -> String {
     let id = trimmed("/etc/machine-id");
-    if id.is_empty() { rustix::system::uname().nodename().to_string_lossy().into_owned() } else { id }
+    if id.is_empty() {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    } else {
+        id
+    }
 }
 
 fn trimmed(path: &str) -> String {
-    std::fs::read_to_string(path).unwrap_or_default().trim().to_owned()
+    std::fs::read_to_string(path)
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }
 
 /// Identity of the program that runs: its version and the file it was started from. Two processes of one file agree;
@@ -175,7 +194,8 @@ pub(crate) mod tests {
         pub(crate) fn new(name: &str) -> Self {
             static COUNT: AtomicU32 = AtomicU32::new(0);
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
-            let path = std::env::temp_dir().join(format!("plerion-agent-{name}-{}-{count}", std::process::id()));
+            let path =
+                std::env::temp_dir().join(format!("plerion-agent-{name}-{}-{count}", std::process::id()));
             std::fs::create_dir_all(&path).expect("scratch directory");
             Self(path.canonicalize().expect("scratch directory"))
         }

@@ -1,3 +1,17 @@
-//! Placeholder head of plerion-api.
+//! The API of the front-end. The table in `methods` is the one source of what can be called: dispatch, rights,
+//! documentation. [`xmlrpc`] carries calls over HTTP; another transport would use the same table.
 
+mod decode;
+mod image;
+mod info;
+mod methods;
+mod pool;
+mod reject;
+mod service;
+mod short_cache;
+mod system;
+mod user;
 pub mod xmlrpc;
+
+pub use methods::{Method, Right, methods};
+pub use service::ApiService;

@@ -38,12 +38,20 @@ pub struct ArgDef {
 impl ArgDef {
     /// An argument that must be given.
     pub const fn needed(kind: ArgKind, label: &'static str) -> Self {
-        Self { kind, label, optional: false }
+        Self {
+            kind,
+            label,
+            optional: false,
+        }
     }
 
     /// An argument that may be left out.
     pub const fn optional(kind: ArgKind, label: &'static str) -> Self {
-        Self { kind, label, optional: true }
+        Self {
+            kind,
+            label,
+            optional: true,
+        }
     }
 }
 
@@ -86,12 +94,22 @@ pub struct OptDef {
 impl OptDef {
     /// An option without a value.
     pub const fn flag(short: Option<char>, long: &'static str) -> Self {
-        Self { short, long, kind: OptKind::Flag, value: "" }
+        Self {
+            short,
+            long,
+            kind: OptKind::Flag,
+            value: "",
+        }
     }
 
     /// An option with a value.
     pub const fn value(short: Option<char>, long: &'static str, kind: OptKind, value: &'static str) -> Self {
-        Self { short, long, kind, value }
+        Self {
+            short,
+            long,
+            kind,
+            value,
+        }
     }
 }
 

@@ -28,10 +28,15 @@ impl Filter {
             None | Some("AND") => false,
             Some("OR") => true,
             Some(other) => {
-                return Err(CliError::text(format!("The operator '{other}' is not known. Use AND or OR.")));
+                return Err(CliError::text(format!(
+                    "The operator '{other}' is not known. Use AND or OR."
+                )));
             }
         };
-        let conditions = expressions.iter().map(|text| Condition::parse(text)).collect::<Result<_, _>>()?;
+        let conditions = expressions
+            .iter()
+            .map(|text| Condition::parse(text))
+            .collect::<Result<_, _>>()?;
         Ok(Self { conditions, any })
     }
 
@@ -42,7 +47,10 @@ impl Filter {
 
     /// Whether a row is picked; `cell` gives the text of a column.
     pub fn accepts(&self, cell: impl Fn(&str) -> String) -> bool {
-        let mut outcomes = self.conditions.iter().map(|condition| condition.holds(&cell(&condition.column)));
+        let mut outcomes = self
+            .conditions
+            .iter()
+            .map(|condition| condition.holds(&cell(&condition.column)));
         if self.conditions.is_empty() {
             true
         } else if self.any {
@@ -109,7 +117,10 @@ mod tests {
     #[test]
     fn nonsense_is_refused() {
         let error = Filter::parse(&["BAD".to_owned()], None).expect_err("no operator");
-        assert_eq!((error.to_string().as_str(), error.exit_status()), ("Expression 'BAD' incorrect", 0));
+        assert_eq!(
+            (error.to_string().as_str(), error.exit_status()),
+            ("Expression 'BAD' incorrect", 0)
+        );
         assert!(Filter::parse(&[], Some("XOR")).is_err());
     }
 }

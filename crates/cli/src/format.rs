@@ -9,9 +9,13 @@ const UNITS: [&str; 5] = ["K", "M", "G", "T", "P"];
 
 /// A size given in KiB with the unit that keeps it at or below 1024, one digit behind the point.
 pub fn size_text(kib: i64) -> String {
+    unit_text(kib, 0)
+}
+
+/// A number of the unit at `unit`, in the unit that keeps it at or below 1024.
+fn unit_text(amount: i64, mut unit: usize) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-    let mut value = kib as f64;
-    let mut unit = 0;
+    let mut value = amount as f64;
     while value > 1024.0 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -22,7 +26,16 @@ pub fn size_text(kib: i64) -> String {
 
 /// A size given in MiB.
 pub fn size_text_mib(mib: i64) -> String {
-    size_text(mib.saturating_mul(1024))
+    unit_text(mib, 1)
+}
+
+/// The local zone; tests have one of their own so that they do not depend on the machine's.
+pub fn zone() -> TimeZone {
+    if cfg!(test) {
+        TimeZone::UTC
+    } else {
+        TimeZone::system()
+    }
 }
 
 /// A point in time in the local zone, in a strftime format; a dash for zero.
@@ -31,7 +44,7 @@ pub fn time_text(seconds: i64, format: &str) -> String {
         return "-".to_owned();
     }
     match Timestamp::from_second(seconds) {
-        Ok(time) => time.to_zoned(TimeZone::system()).strftime(format).to_string(),
+        Ok(time) => time.to_zoned(zone()).strftime(format).to_string(),
         Err(_) => "-".to_owned(),
     }
 }
@@ -44,7 +57,12 @@ pub fn moment_text(seconds: i64) -> String {
 /// A duration as days, hours and minutes: `  0d 00h00m`.
 pub fn duration_text(seconds: i64) -> String {
     let minutes = seconds.max(0) / 60;
-    format!("{:>3}d {:02}h{:02}m", minutes / 1440, minutes / 60 % 24, minutes % 60)
+    format!(
+        "{:>3}d {:02}h{:02}m",
+        minutes / 1440,
+        minutes / 60 % 24,
+        minutes % 60
+    )
 }
 
 /// A duration as hours, minutes and seconds: `0h00m00s`.
@@ -63,7 +81,11 @@ pub fn fit(text: &str, columns: usize, right: bool) -> String {
     let mut cut = String::new();
     let mut used = 0;
     for letter in text.chars() {
-        let letter = if letter == '\n' || letter == '\t' { ' ' } else { letter };
+        let letter = if letter == '\n' || letter == '\t' {
+            ' '
+        } else {
+            letter
+        };
         let letter_width = letter.width().unwrap_or(0);
         if used + letter_width > columns {
             break;
@@ -77,7 +99,11 @@ pub fn fit(text: &str, columns: usize, right: bool) -> String {
 /// The text filled to at least `columns`.
 pub fn pad(text: &str, columns: usize, right: bool) -> String {
     let fill = " ".repeat(columns.saturating_sub(width(text)));
-    if right { format!("{fill}{text}") } else { format!("{text}{fill}") }
+    if right {
+        format!("{fill}{text}")
+    } else {
+        format!("{text}{fill}")
+    }
 }
 
 #[cfg(test)]
@@ -86,6 +112,10 @@ mod tests {
 
     #[test]
     fn sizes() {
+        assert_eq!(
+            (size_text_mib(0), size_text_mib(1)),
+            ("0M".to_owned(), "1M".to_owned())
+        );
         for (kib, expected) in [
             (0, "0K"),
             (1024, "1024K"),

@@ -33,13 +33,22 @@ impl Input {
 
     /// The text behind the option; the last one counts.
     pub fn value(&self, long: &str) -> Option<&str> {
-        self.options.iter().rev().find(|(name, _)| *name == long).map(|(_, value)| value.as_str())
+        self.options
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == long)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The texts behind the option, split at commas.
     pub fn list(&self, long: &str) -> Vec<String> {
         let value = self.value(long).unwrap_or_default();
-        value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+        value
+            .split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(str::to_owned)
+            .collect()
     }
 
     /// The number behind the option, which the parser has checked.
@@ -177,10 +186,14 @@ fn value_take(
         (OptKind::Flag, None) => Ok(String::new()),
         (OptKind::Flag, Some(_)) => Err(CliError::text(format!("needless argument: {word}"))),
         (_, Some(value)) => Ok(value),
-        (OptKind::Maybe, None) => {
-            Ok(words.next_if(|next| !next.starts_with('-')).cloned().unwrap_or_default())
-        }
-        (_, None) => words.next().cloned().ok_or_else(|| CliError::text(format!("missing argument: {word}"))),
+        (OptKind::Maybe, None) => Ok(words
+            .next_if(|next| !next.starts_with('-'))
+            .cloned()
+            .unwrap_or_default()),
+        (_, None) => words
+            .next()
+            .cloned()
+            .ok_or_else(|| CliError::text(format!("missing argument: {word}"))),
     }
 }
 
@@ -188,10 +201,17 @@ fn value_take(
 pub fn value_check(option: &OptDef, value: &str) -> Result<String, CliError> {
     let bad = || CliError::text(format!("invalid argument: --{} {value}", option.long));
     match option.kind {
-        OptKind::Number => value.parse::<i32>().map(|number| number.to_string()).map_err(|_| bad()),
+        OptKind::Number => value
+            .parse::<i32>()
+            .map(|number| number.to_string())
+            .map_err(|_| bad()),
         OptKind::Float => value.parse::<f64>().map(|_| value.to_owned()).map_err(|_| bad()),
         OptKind::Memory => memory_parse(value).map(|mib| mib.to_string()).ok_or_else(|| {
-            CliError::text(format!("Memory value malformed\noption {}: Parsing error", option.long))
+            let what = if option.long == "memory" { "Memory" } else { "Size" };
+            CliError::text(format!(
+                "{what} value malformed\noption {}: Parsing error",
+                option.long
+            ))
         }),
         OptKind::ImageType => {
             let upper = value.to_ascii_uppercase();
@@ -210,7 +230,7 @@ pub fn value_check(option: &OptDef, value: &str) -> Result<String, CliError> {
 }
 
 /// An amount of memory in MiB.
-fn memory_parse(text: &str) -> Option<i64> {
+pub fn memory_parse(text: &str) -> Option<i64> {
     let lower = text.trim().to_ascii_lowercase();
     let (digits, unit) = match lower.find(|letter: char| !(letter.is_ascii_digit() || letter == '.')) {
         Some(at) => lower.split_at(at),
@@ -237,7 +257,11 @@ mod tests {
     fn parse(line: &str) -> Result<Raw, CliError> {
         let words: Vec<String> = line.split('|').map(str::to_owned).collect();
         let command = command_find(&words[0]).expect("a command");
-        let subcommand = command.subcommands.iter().find(|entry| entry.name == words[1]).expect("a subcommand");
+        let subcommand = command
+            .subcommands
+            .iter()
+            .find(|entry| entry.name == words[1])
+            .expect("a subcommand");
         raw_parse(subcommand, &words[2..])
     }
 
@@ -245,20 +269,46 @@ mod tests {
     fn options_and_arguments_in_any_order() {
         let raw = parse("onevm|list|-l|ID,NAME|--csv|alice|-fSTAT=runn|--csv-del=;|-xv").expect("good");
         assert_eq!(raw.args, ["alice"]);
-        let options: Vec<_> = raw.options.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let options: Vec<_> = raw
+            .options
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         assert_eq!(
             options,
-            [("list", "ID,NAME"), ("csv", ""), ("filter", "STAT=runn"), ("csv-del", ";"), ("xml", ""), ("verbose", "")]
+            [
+                ("list", "ID,NAME"),
+                ("csv", ""),
+                ("filter", "STAT=runn"),
+                ("csv-del", ";"),
+                ("xml", ""),
+                ("verbose", "")
+            ]
         );
     }
 
     #[test]
     fn negative_values_prefixes_and_the_end_of_options() {
-        assert_eq!(parse("onevm|resize|2|--cpu|-1").expect("good").options, [("cpu", "-1".to_owned())]);
-        assert_eq!(parse("onevm|list|--no-he").expect("good").options, [("no-header", String::new())]);
-        assert_eq!(parse("onevm|rename|2|--|--odd").expect("good").args, ["2", "--odd"]);
-        assert_eq!(parse("onehost|create|h|-i|kvm|-v|kvm").expect("good").options[1].0, "vm");
-        assert_eq!(parse("onevm|list|--expand").expect("good").options, [("expand", String::new())]);
+        assert_eq!(
+            parse("onevm|resize|2|--cpu|-1").expect("good").options,
+            [("cpu", "-1".to_owned())]
+        );
+        assert_eq!(
+            parse("onevm|list|--no-he").expect("good").options,
+            [("no-header", String::new())]
+        );
+        assert_eq!(
+            parse("onevm|rename|2|--|--odd").expect("good").args,
+            ["2", "--odd"]
+        );
+        assert_eq!(
+            parse("onehost|create|h|-i|kvm|-v|kvm").expect("good").options[1].0,
+            "vm"
+        );
+        assert_eq!(
+            parse("onevm|list|--expand").expect("good").options,
+            [("expand", String::new())]
+        );
     }
 
     #[test]
@@ -276,9 +326,14 @@ mod tests {
 
     #[test]
     fn memory_has_units() {
-        for (text, expected) in
-            [("512", Some(512)), ("1g", Some(1024)), ("2GB", Some(2048)), ("512k", Some(0)), ("1x", None), ("", None)]
-        {
+        for (text, expected) in [
+            ("512", Some(512)),
+            ("1g", Some(1024)),
+            ("2GB", Some(2048)),
+            ("512k", Some(0)),
+            ("1x", None),
+            ("", None),
+        ] {
             assert_eq!(memory_parse(text), expected, "{text}");
         }
     }

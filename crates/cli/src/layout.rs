@@ -27,12 +27,19 @@ pub struct Fields {
 impl Fields {
     /// Fields whose names take `label_width` columns and whose values are filled up.
     pub fn new(label_width: usize) -> Self {
-        Self { text: String::new(), label_width, value_width: VALUE_WIDTH }
+        Self {
+            text: String::new(),
+            label_width,
+            value_width: VALUE_WIDTH,
+        }
     }
 
     /// Fields whose values are not filled up.
     pub fn bare(label_width: usize) -> Self {
-        Self { value_width: 0, ..Self::new(label_width) }
+        Self {
+            value_width: 0,
+            ..Self::new(label_width)
+        }
     }
 
     /// Adds a field.
@@ -48,6 +55,12 @@ impl Fields {
         self.add(label, xml::text(node, path))
     }
 
+    /// Adds a section head.
+    pub fn add_head(&mut self, title: impl AsRef<str>) -> &mut Self {
+        self.text.push_str(&head(title.as_ref()));
+        self
+    }
+
     /// Adds a line as it is.
     pub fn add_line(&mut self, line: &str) -> &mut Self {
         self.text.push_str(line);
@@ -57,7 +70,8 @@ impl Fields {
 
     /// Adds who owns the object: user, group and lock.
     pub fn add_owner(&mut self, node: Node<'_, '_>) -> &mut Self {
-        self.add_text("USER", node, "UNAME").add_text("GROUP", node, "GNAME")
+        self.add_text("USER", node, "UNAME")
+            .add_text("GROUP", node, "GNAME")
     }
 
     /// Adds what a lock forbids.
@@ -67,8 +81,11 @@ impl Fields {
 
     /// The section about permissions, with the same widths.
     pub fn permissions(&self, node: Node<'_, '_>) -> String {
-        let mut fields =
-            Self { text: head("PERMISSIONS"), label_width: self.label_width, value_width: self.value_width };
+        let mut fields = Self {
+            text: head("PERMISSIONS"),
+            label_width: self.label_width,
+            value_width: self.value_width,
+        };
         for who in ["OWNER", "GROUP", "OTHER"] {
             let rights: String = [("U", 'u'), ("M", 'm'), ("A", 'a')]
                 .iter()

@@ -26,6 +26,9 @@ mod template_text;
 mod texts;
 mod xml;
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 use plerion_client::Overrides;
@@ -54,7 +57,10 @@ pub fn command_run(command: &str, args: &[String], now: i64) -> ExitCode {
         Some(command) => dispatch(command, args, now, language),
         None => {
             let names: Vec<&str> = command_names().collect();
-            Err(CliError::text(format!("There is no command '{command}'. There are: {}.", names.join(", "))))
+            Err(CliError::text(format!(
+                "There is no command '{command}'. There are: {}.",
+                names.join(", ")
+            )))
         }
     };
     match outcome {
@@ -69,7 +75,12 @@ pub fn command_run(command: &str, args: &[String], now: i64) -> ExitCode {
     }
 }
 
-fn dispatch(command: &'static Command, args: &[String], now: i64, language: Language) -> Result<(), CliError> {
+fn dispatch(
+    command: &'static Command,
+    args: &[String],
+    now: i64,
+    language: Language,
+) -> Result<(), CliError> {
     let quiet = Session::new(Overrides::default(), false, now, language);
     let Some(first) = args.first() else {
         return quiet.print(&help::command_help(command, language));
@@ -91,15 +102,24 @@ fn dispatch(command: &'static Command, args: &[String], now: i64, language: Lang
         return quiet.print(&help::command_help(command, language));
     };
     let raw = input::raw_parse(subcommand, &args[1..])?;
-    let given = |long: &str| raw.options.iter().rev().find(|(name, _)| *name == long).map(|(_, value)| value.clone());
+    let given = |long: &str| {
+        raw.options
+            .iter()
+            .rev()
+            .find(|(name, _)| *name == long)
+            .map(|(_, value)| value.clone())
+    };
     if given("help").is_some() {
         return quiet.print(&help::subcommand_help(command, subcommand, language));
     }
     if given("version").is_some() {
         return quiet.print(&help::version());
     }
-    let overrides =
-        Overrides { endpoint: given("endpoint"), user: given("user"), password: given("password") };
+    let overrides = Overrides {
+        endpoint: given("endpoint"),
+        user: given("user"),
+        password: given("password"),
+    };
     let mut session = Session::new(overrides, given("verbose").is_some(), now, language);
     let outcome = input_resolve(&mut session, command, subcommand, raw)
         .and_then(|input| (subcommand.run)(&mut session, &input));
@@ -110,7 +130,10 @@ fn dispatch(command: &'static Command, args: &[String], now: i64, language: Lang
 }
 
 fn subcommand_find(command: &'static Command, name: &str) -> Option<&'static Subcommand> {
-    command.subcommands.iter().find(|subcommand| subcommand.name == name)
+    command
+        .subcommands
+        .iter()
+        .find(|subcommand| subcommand.name == name)
 }
 
 /// Checks the words against the definition and turns names into ids.
@@ -131,21 +154,32 @@ fn input_resolve(
     arguments_count(subcommand, raw.args.len())?;
     let mut args = Vec::new();
     for (index, text) in raw.args.iter().enumerate() {
-        args.push(argument_resolve(session, subcommand, &subcommand.args[index], index, text)?);
+        args.push(argument_resolve(
+            session,
+            subcommand,
+            &subcommand.args[index],
+            index,
+            text,
+        )?);
     }
-    Ok(Input { command, args, options })
+    Ok(Input {
+        command,
+        args,
+        options,
+    })
 }
 
 fn option_resolve(session: &mut Session, option: &OptDef, value: &str) -> Result<String, CliError> {
     match option.kind {
-        OptKind::Object(kind) => session.id_resolve(kind, value).map(|id| id.to_string()).map_err(|error| {
-            match error {
+        OptKind::Object(kind) => session
+            .id_resolve(kind, value)
+            .map(|id| id.to_string())
+            .map_err(|error| match error {
                 CliError::Text(text) => {
                     CliError::text(format!("{text}\noption {}: Parsing error", option.long))
                 }
                 other => other,
-            }
-        }),
+            }),
         _ => input::value_check(option, value),
     }
 }
@@ -155,11 +189,19 @@ fn arguments_count(subcommand: &Subcommand, given: usize) -> Result<(), CliError
     if given < needed {
         return Err(CliError::Usage(match needed {
             1 => format!("Command {} requires one parameter to run", subcommand.name),
-            _ => format!("Command {} requires {} parameters to run.", subcommand.name, subcommand.args.len()),
+            _ => format!(
+                "Command {} requires {} parameters to run.",
+                subcommand.name,
+                subcommand.args.len()
+            ),
         }));
     }
     if given > subcommand.args.len() {
-        let labels: Vec<String> = subcommand.args.iter().map(|arg| format!("<{}>", arg.label)).collect();
+        let labels: Vec<String> = subcommand
+            .args
+            .iter()
+            .map(|arg| format!("<{}>", arg.label))
+            .collect();
         return Err(CliError::text(format!(
             "Wrong number of arguments\nThe arguments should be: {}",
             labels.join(" ")
@@ -176,7 +218,10 @@ fn argument_resolve(
     text: &str,
 ) -> Result<Argument, CliError> {
     let mismatch = |what: &str| {
-        CliError::text(format!("command {}: argument {index} must be one of {what}", subcommand.name))
+        CliError::text(format!(
+            "command {}: argument {index} must be one of {what}",
+            subcommand.name
+        ))
     };
     Ok(match definition.kind {
         ArgKind::Text => Argument::Text(text.to_owned()),

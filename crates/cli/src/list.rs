@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use roxmltree::Node;
+use roxmltree::{Document, Node};
 
 use crate::convert;
 use crate::error::CliError;
@@ -50,9 +50,32 @@ pub struct Context {
 }
 
 impl Context {
+    /// What the options say, nothing fetched yet.
+    fn new(input: &Input, now: i64) -> Self {
+        Self {
+            now,
+            numeric: input.has("numeric"),
+            kilobytes: input.has("kilobytes"),
+            extra: HashMap::new(),
+        }
+    }
+
     /// A size given in KiB, as the caller wants it.
     pub fn size(&self, kib: i64) -> String {
-        if self.kilobytes { kib.to_string() } else { crate::format::size_text(kib) }
+        if self.kilobytes {
+            kib.to_string()
+        } else {
+            crate::format::size_text(kib)
+        }
+    }
+
+    /// A size given in MiB, as the caller wants it.
+    pub fn size_mib(&self, mib: i64) -> String {
+        if self.kilobytes {
+            mib.saturating_mul(1024).to_string()
+        } else {
+            crate::format::size_text_mib(mib)
+        }
     }
 }
 
@@ -100,7 +123,11 @@ fn repeat(session: &mut Session, input: &Input, seconds: i32) -> Result<(), CliE
     let pause = Duration::from_secs(u64::try_from(seconds.max(1)).unwrap_or(1));
     loop {
         let text = render(session, input)?;
-        let clear = if std::io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+        let clear = if std::io::stdout().is_terminal() {
+            "\x1b[H\x1b[2J"
+        } else {
+            ""
+        };
         session.print(&format!("{clear}{text}"))?;
         std::thread::sleep(pause);
         session.now += i64::from(seconds.max(1));
@@ -126,42 +153,71 @@ fn render(session: &mut Session, input: &Input) -> Result<String, CliError> {
     }
     let pool = (spec.fetch)(session, input)?;
     let document = xml::document_parse(&pool)?;
-    if input.has("xml") {
-        return Ok(convert::xml_render(&document));
+    if let Some(text) = convert::as_asked(input, &document) {
+        return Ok(text);
     }
-    if input.has("json") {
-        return Ok(convert::json_render(&convert::value_of(&document)));
-    }
-    if input.has("yaml") {
-        return Ok(convert::yaml_render(&convert::value_of(&document)));
-    }
-    let mut context = Context {
-        now: session.now,
-        numeric: input.has("numeric"),
-        kilobytes: input.has("kilobytes"),
-        extra: HashMap::new(),
-    };
+    let mut context = Context::new(input, session.now);
     let mut names: Vec<&'static str> = columns.iter().map(|column| column.name).collect();
     for name in filter.columns() {
         names.push(column_find(spec, name)?.name);
     }
     (spec.prepare)(session, &mut context, &names)?;
+    table_render(table_fill(spec, &context, columns, &filter, &document), input)
+}
+
+/// The rows of a pool that the filter picks.
+fn table_fill(
+    spec: &ListSpec,
+    context: &Context,
+    columns: Vec<Column>,
+    filter: &Filter,
+    pool: &Document<'_>,
+) -> Table {
     let mut table = Table::new(&columns);
-    for object in xml::children(document.root_element(), spec.element) {
-        if filter.accepts(|name| (spec.cell)(&context, object, name)) {
-            table.rows.push(columns.iter().map(|column| (spec.cell)(&context, object, column.name)).collect());
+    for object in xml::children(pool.root_element(), spec.element) {
+        if filter.accepts(|name| (spec.cell)(context, object, name)) {
+            table.rows.push(
+                columns
+                    .iter()
+                    .map(|column| (spec.cell)(context, object, column.name))
+                    .collect(),
+            );
         }
     }
-    table_render(table, input)
+    table
+}
+
+/// What `list` prints for a pool that needs nothing beyond itself.
+#[cfg(test)]
+pub fn pool_render(input: &Input, pool: &str, now: i64) -> Result<String, CliError> {
+    let spec = input.command.list;
+    let columns = columns_pick(spec, input)?;
+    let filter = Filter::parse(&input.list("filter"), input.value("operator"))?;
+    let document = xml::document_parse(pool)?;
+    if let Some(text) = convert::as_asked(input, &document) {
+        return Ok(text);
+    }
+    table_render(
+        table_fill(spec, &Context::new(input, now), columns, &filter, &document),
+        input,
+    )
 }
 
 /// The table of some objects of a pool with the default columns, for the `show` of other objects.
 pub fn table_plain(spec: &ListSpec, context: &Context, objects: &[Node<'_, '_>]) -> Result<String, CliError> {
-    let columns: Vec<Column> =
-        spec.shown.iter().map(|name| column_find(spec, name)).collect::<Result<_, _>>()?;
+    let columns: Vec<Column> = spec
+        .shown
+        .iter()
+        .map(|name| column_find(spec, name))
+        .collect::<Result<_, _>>()?;
     let mut table = Table::new(&columns);
     for object in objects {
-        table.rows.push(columns.iter().map(|column| (spec.cell)(context, *object, column.name)).collect());
+        table.rows.push(
+            columns
+                .iter()
+                .map(|column| (spec.cell)(context, *object, column.name))
+                .collect(),
+        );
     }
     Ok(table.render())
 }
@@ -190,9 +246,11 @@ fn expand(table: &mut Table, input: &Input) -> Result<(), CliError> {
     let mut shares = Vec::new();
     for item in input.list("expand") {
         let (name, share) = item.split_once('=').unwrap_or((&item, "1"));
-        let share: f64 = share
-            .parse()
-            .map_err(|_| CliError::text(format!("invalid argument: --expand {item}: the share is no number")))?;
+        let share: f64 = share.parse().map_err(|_| {
+            CliError::text(format!(
+                "invalid argument: --expand {item}: the share is no number"
+            ))
+        })?;
         let index = table
             .columns
             .iter()
@@ -201,7 +259,11 @@ fn expand(table: &mut Table, input: &Input) -> Result<(), CliError> {
         shares.push((index, share));
     }
     if shares.is_empty() {
-        let flagged = table.columns.iter().enumerate().filter(|(_, column)| column.expand);
+        let flagged = table
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, column)| column.expand);
         shares = flagged.map(|(index, _)| (index, 1.0)).collect();
     }
     table.columns_expand(terminal_width(), &shares);
@@ -209,7 +271,9 @@ fn expand(table: &mut Table, input: &Input) -> Result<(), CliError> {
 }
 
 fn terminal_width() -> usize {
-    let asked = rustix::termios::tcgetwinsize(std::io::stdout()).ok().map(|size| usize::from(size.ws_col));
+    let asked = rustix::termios::tcgetwinsize(std::io::stdout())
+        .ok()
+        .map(|size| usize::from(size.ws_col));
     asked
         .filter(|width| *width > 0)
         .or_else(|| std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()))
@@ -219,10 +283,23 @@ fn terminal_width() -> usize {
 fn columns_pick(spec: &ListSpec, input: &Input) -> Result<Vec<Column>, CliError> {
     let asked = input.list("list");
     let mut columns: Vec<Column> = if asked.is_empty() {
-        spec.shown.iter().map(|name| column_find(spec, name)).collect::<Result<_, _>>()?
+        spec.shown
+            .iter()
+            .map(|name| column_find(spec, name))
+            .collect::<Result<_, _>>()?
     } else {
-        asked.iter().map(|name| column_find(spec, name)).collect::<Result<_, _>>()?
+        asked
+            .iter()
+            .map(|name| column_find(spec, name))
+            .collect::<Result<_, _>>()?
     };
+    if input.has("kilobytes") {
+        // A number without unit means another amount once it is cut.
+        columns
+            .iter_mut()
+            .filter(|column| column.right)
+            .for_each(|column| column.adjust = true);
+    }
     for item in input.list("size") {
         let (name, width) = item.split_once('=').unwrap_or((&item, ""));
         let width = width
@@ -243,9 +320,15 @@ fn columns_pick(spec: &ListSpec, input: &Input) -> Result<Vec<Column>, CliError>
 }
 
 fn column_find(spec: &ListSpec, name: &str) -> Result<Column, CliError> {
-    let found = spec.columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
+    let found = spec
+        .columns
+        .iter()
+        .find(|column| column.name.eq_ignore_ascii_case(name));
     found.copied().ok_or_else(|| {
         let names: Vec<&str> = spec.columns.iter().map(|column| column.name).collect();
-        CliError::Column(format!("There is no column '{name}'. The columns are: {}.", names.join(", ")))
+        CliError::Column(format!(
+            "There is no column '{name}'. The columns are: {}.",
+            names.join(", ")
+        ))
     })
 }

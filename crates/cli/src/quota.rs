@@ -22,14 +22,19 @@ enum Unit {
 
 /// The limit that holds: the object's own, else the default one, else none.
 fn limit(own: Option<Node<'_, '_>>, default: Option<Node<'_, '_>>, name: &str) -> Option<String> {
-    let of = |node: Option<Node<'_, '_>>| node.map(|node| xml::text(node, name)).filter(|text| !text.is_empty());
+    let of = |node: Option<Node<'_, '_>>| {
+        node.map(|node| xml::text(node, name))
+            .filter(|text| !text.is_empty())
+    };
     let own = of(own).unwrap_or_else(|| LIMIT_DEFAULT.to_owned());
     let held = if own == LIMIT_DEFAULT { of(default)? } else { own };
     (held != LIMIT_DEFAULT && held != LIMIT_NONE).then_some(held)
 }
 
 fn used(own: Option<Node<'_, '_>>, name: &str) -> String {
-    let text = own.map(|node| xml::text(node, &format!("{name}_USED"))).unwrap_or_default();
+    let text = own
+        .map(|node| xml::text(node, &format!("{name}_USED")))
+        .unwrap_or_default();
     if text.is_empty() { "0".to_owned() } else { text }
 }
 
@@ -42,7 +47,12 @@ fn figure(text: &str, unit: Unit) -> String {
 }
 
 /// Used and allowed in a table of users or groups; `wide` is the room of the CPU limit.
-pub fn usage_text(quotas: Option<Node<'_, '_>>, defaults: Option<Node<'_, '_>>, name: &str, wide: usize) -> String {
+pub fn usage_text(
+    quotas: Option<Node<'_, '_>>,
+    defaults: Option<Node<'_, '_>>,
+    name: &str,
+    wide: usize,
+) -> String {
     let own = quotas.and_then(|node| xml::at(node, "VM_QUOTA/VM"));
     let default = defaults.and_then(|node| xml::at(node, "VM_QUOTA/VM"));
     let (quota, unit, left, right) = match name {
@@ -60,9 +70,27 @@ pub fn sections(object: Node<'_, '_>, defaults: Option<Node<'_, '_>>) -> String 
     [
         vm_section(object, defaults),
         vm_running_section(object, defaults),
-        pool_section("DATASTORE", "DATASTORE_QUOTA/DATASTORE", object, defaults, &[("IMAGES", "IMAGES"), ("SIZE", "SIZE")]),
-        pool_section("NETWORK", "NETWORK_QUOTA/NETWORK", object, defaults, &[("LEASES", "LEASES")]),
-        pool_section("IMAGE", "IMAGE_QUOTA/IMAGE", object, defaults, &[("RVMS", "RUNNING VMS")]),
+        pool_section(
+            "DATASTORE",
+            "DATASTORE_QUOTA/DATASTORE",
+            object,
+            defaults,
+            &[("IMAGES", "IMAGES"), ("SIZE", "SIZE")],
+        ),
+        pool_section(
+            "NETWORK",
+            "NETWORK_QUOTA/NETWORK",
+            object,
+            defaults,
+            &[("LEASES", "LEASES")],
+        ),
+        pool_section(
+            "IMAGE",
+            "IMAGE_QUOTA/IMAGE",
+            object,
+            defaults,
+            &[("RVMS", "RUNNING VMS")],
+        ),
     ]
     .concat()
 }
@@ -70,7 +98,12 @@ pub fn sections(object: Node<'_, '_>, defaults: Option<Node<'_, '_>>) -> String 
 /// A figure of the VM sections: name of the quota, its unit and the room on both sides of the slash.
 type Figure = (&'static str, Unit, usize);
 
-fn vm_table(columns: &[Column], figures: &[Figure], object: Node<'_, '_>, defaults: Option<Node<'_, '_>>) -> String {
+fn vm_table(
+    columns: &[Column],
+    figures: &[Figure],
+    object: Node<'_, '_>,
+    defaults: Option<Node<'_, '_>>,
+) -> String {
     let mut table = Table::new(columns);
     let default = defaults.and_then(|node| xml::at(node, "VM_QUOTA/VM"));
     let mut rows: Vec<Option<Node<'_, '_>>> = xml::child(object, "VM_QUOTA")
@@ -89,7 +122,10 @@ fn vm_table(columns: &[Column], figures: &[Figure], object: Node<'_, '_>, defaul
                     _ => figure(&text, *unit),
                 },
             );
-            row.push(format!("{:>room$} / {allowed:>room$}", figure(&used(own, name), *unit)));
+            row.push(format!(
+                "{:>room$} / {allowed:>room$}",
+                figure(&used(own, name), *unit)
+            ));
         }
         table.rows.push(row);
     }
@@ -114,7 +150,11 @@ fn vm_section(object: Node<'_, '_>, defaults: Option<Node<'_, '_>>) -> String {
         ("PCI_NIC", Unit::Count, 3),
         ("SYSTEM_DISK_SIZE", Unit::Mib, 6),
     ];
-    format!("{}\n{}\n", layout::head("VMS USAGE & QUOTAS"), vm_table(&columns, &figures, object, defaults))
+    format!(
+        "{}\n{}\n",
+        layout::head("VMS USAGE & QUOTAS"),
+        vm_table(&columns, &figures, object, defaults)
+    )
 }
 
 fn vm_running_section(object: Node<'_, '_>, defaults: Option<Node<'_, '_>>) -> String {
@@ -133,7 +173,11 @@ fn vm_running_section(object: Node<'_, '_>, defaults: Option<Node<'_, '_>>) -> S
         ("RUNNING_PCI_DEV", Unit::Count, 3),
         ("RUNNING_PCI_NIC", Unit::Count, 3),
     ];
-    format!("{}\n{}\n", layout::head("VMS USAGE & QUOTAS - RUNNING"), vm_table(&columns, &figures, object, defaults))
+    format!(
+        "{}\n{}\n",
+        layout::head("VMS USAGE & QUOTAS - RUNNING"),
+        vm_table(&columns, &figures, object, defaults)
+    )
 }
 
 fn pool_section(
@@ -146,10 +190,18 @@ fn pool_section(
     let mut text = format!("{}\n", layout::head(&format!("{title} USAGE & QUOTAS")));
     let (list, element) = path.split_once('/').unwrap_or((path, ""));
     let of = |node: Node<'_, '_>| -> Vec<String> {
-        let Some(list) = xml::child(node, list) else { return Vec::new() };
+        let Some(list) = xml::child(node, list) else {
+            return Vec::new();
+        };
         xml::elements(list)
             .filter(|quota| quota.has_tag_name(element))
-            .map(|quota| quota_row(quota, defaults.and_then(|node| xml::child(node, list.tag_name().name())), figures))
+            .map(|quota| {
+                quota_row(
+                    quota,
+                    defaults.and_then(|node| xml::child(node, list.tag_name().name())),
+                    figures,
+                )
+            })
             .collect()
     };
     let rows = of(object);
@@ -179,7 +231,8 @@ fn quota_row(quota: Node<'_, '_>, defaults: Option<Node<'_, '_>>, figures: &[(&s
     let mut line = fit(&id, 12, true);
     for (name, _) in figures {
         let unit = if *name == "SIZE" { Unit::Mib } else { Unit::Count };
-        let allowed = limit(Some(quota), default, name).map_or_else(|| "-".to_owned(), |text| figure(&text, unit));
+        let allowed =
+            limit(Some(quota), default, name).map_or_else(|| "-".to_owned(), |text| figure(&text, unit));
         let cell = format!("{:>8} / {allowed:>8}", figure(&used(Some(quota), name), unit));
         line.push_str(&format!(" {}", fit(&cell, room(name), true)));
     }

@@ -1,7 +1,6 @@
 //! Scheduled actions: the section of `show`, and the options that schedule an action.
 
 use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 use roxmltree::Node;
 
@@ -14,15 +13,16 @@ use crate::xml;
 
 /// The section about what is going to happen to a VM; nothing when nothing is.
 pub fn section(vm: Node<'_, '_>, now: i64) -> String {
-    let Some(template) = xml::child(vm, "TEMPLATE") else { return String::new() };
-    let grown = |name, width: usize| Column::right(name, width.max(format::width(name))).adjusted();
+    let Some(template) = xml::child(vm, "TEMPLATE") else {
+        return String::new();
+    };
     let mut table = Table::new(&[
         Column::right("ID", 5),
-        grown("ACTION", 5),
-        grown("ARGS", 5),
+        Column::right("ACTION", 5).adjusted(),
+        Column::right("ARGS", 5).adjusted(),
         Column::right("SCHEDULED", 11),
-        grown("REPEAT", 5),
-        grown("END", 5),
+        Column::right("REPEAT", 5).adjusted(),
+        Column::right("END", 5).adjusted(),
         Column::left("STATUS", 50),
     ]);
     for action in xml::elements(template).filter(|node| node.has_tag_name("SCHED_ACTION")) {
@@ -79,7 +79,11 @@ fn status_text(action: Node<'_, '_>, now: i64) -> String {
         seconds if seconds < 86_400.0 => (left / 3600.0, "hours"),
         _ => (left / 86_400.0, "days"),
     };
-    if left < 0.0 { format!("Overdue {:.2} {unit}", -amount) } else { format!("Next in {amount:.2} {unit}") }
+    if left < 0.0 {
+        format!("Overdue {:.2} {unit}", -amount)
+    } else {
+        format!("Next in {amount:.2} {unit}")
+    }
 }
 
 /// What the options schedule: the template for one.vm.schedadd, and the time of the first run.
@@ -100,8 +104,13 @@ pub fn from_options(
     now: i64,
 ) -> Result<Option<Scheduled>, CliError> {
     let Some(time) = input.value("schedule") else {
-        if ["weekly", "monthly", "yearly", "hourly", "end"].iter().any(|name| input.has(name)) {
-            return Err(CliError::text("A repeated action needs its first time, too. Add --schedule TIME."));
+        if ["weekly", "monthly", "yearly", "hourly", "end"]
+            .iter()
+            .any(|name| input.has(name))
+        {
+            return Err(CliError::text(
+                "A repeated action needs its first time, too. Add --schedule TIME.",
+            ));
         }
         return Ok(None);
     };
@@ -114,7 +123,14 @@ pub fn from_options(
     if !args.is_empty() {
         pairs.push(("ARGS", args.join(",")));
     }
-    pairs.push(("TIME", if relative.is_some() { time.to_owned() } else { seconds.to_string() }));
+    pairs.push((
+        "TIME",
+        if relative.is_some() {
+            time.to_owned()
+        } else {
+            seconds.to_string()
+        },
+    ));
     pairs.extend(repetition(input, now)?);
     let pairs: Vec<String> = pairs
         .iter()
@@ -127,17 +143,28 @@ pub fn from_options(
 }
 
 fn repetition(input: &Input, now: i64) -> Result<Vec<(&'static str, String)>, CliError> {
-    let given: Vec<(&str, &str)> = [("weekly", "0"), ("monthly", "1"), ("yearly", "2"), ("hourly", "3")]
-        .into_iter()
-        .filter(|(name, _)| input.has(name))
-        .collect();
+    let given: Vec<(&str, &str)> = [
+        ("weekly", "0"),
+        ("monthly", "1"),
+        ("yearly", "2"),
+        ("hourly", "3"),
+    ]
+    .into_iter()
+    .filter(|(name, _)| input.has(name))
+    .collect();
     let (name, number) = match given.as_slice() {
         [] => return Ok(Vec::new()),
         [one] => *one,
-        _ => return Err(CliError::text("An action repeats in one way only: --hourly, --weekly, --monthly or --yearly.")),
+        _ => {
+            return Err(CliError::text(
+                "An action repeats in one way only: --hourly, --weekly, --monthly or --yearly.",
+            ));
+        }
     };
-    let mut pairs =
-        vec![("REPEAT", number.to_owned()), ("DAYS", input.value(name).unwrap_or_default().to_owned())];
+    let mut pairs = vec![
+        ("REPEAT", number.to_owned()),
+        ("DAYS", input.value(name).unwrap_or_default().to_owned()),
+    ];
     let (end_type, end_value) = match input.value("end") {
         None => ("0", None),
         Some(text) if text.bytes().all(|byte| byte.is_ascii_digit()) => ("1", Some(text.to_owned())),
@@ -150,7 +177,11 @@ fn repetition(input: &Input, now: i64) -> Result<Vec<(&'static str, String)>, Cl
 
 /// Seconds, or a number with one of the units m, h, d, w.
 fn offset_parse(text: &str) -> Result<i64, CliError> {
-    let bad = || CliError::text(format!("'+{text}' is no time. Use +SECONDS, or +NUMBER with m, h, d or w."));
+    let bad = || {
+        CliError::text(format!(
+            "'+{text}' is no time. Use +SECONDS, or +NUMBER with m, h, d or w."
+        ))
+    };
     let (digits, factor) = match text.char_indices().last() {
         Some((at, 'm')) => (&text[..at], 60),
         Some((at, 'h')) => (&text[..at], 3600),
@@ -158,19 +189,34 @@ fn offset_parse(text: &str) -> Result<i64, CliError> {
         Some((at, 'w')) => (&text[..at], 604_800),
         _ => (text, 1),
     };
-    digits.parse::<i64>().ok().and_then(|number| number.checked_mul(factor)).ok_or_else(bad)
+    digits
+        .parse::<i64>()
+        .ok()
+        .and_then(|number| number.checked_mul(factor))
+        .ok_or_else(bad)
 }
 
 /// A date or time in one of the usual forms, in the local zone; without a year the next one to come.
 fn time_parse(text: &str, now: i64) -> Result<i64, CliError> {
-    let zone = TimeZone::system();
-    let today = Timestamp::from_second(now).unwrap_or_default().to_zoned(zone.clone());
-    for form in ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%m/%d/%Y %H:%M:%S", "%m/%d/%Y %H:%M"] {
+    let zone = format::zone();
+    let today = Timestamp::from_second(now)
+        .unwrap_or_default()
+        .to_zoned(zone.clone());
+    for form in [
+        "%Y-%m-%d %H:%M:%S",
+        "%Y-%m-%d %H:%M",
+        "%m/%d/%Y %H:%M:%S",
+        "%m/%d/%Y %H:%M",
+    ] {
         if let Ok(time) = DateTime::strptime(form, text) {
             return zoned_seconds(time.to_zoned(zone));
         }
     }
-    for (prefix, form) in [("", "%Y-%m-%d %H:%M"), ("", "%m/%d/%Y %H:%M"), ("year", "%Y/%m/%d %H:%M")] {
+    for (prefix, form) in [
+        ("", "%Y-%m-%d %H:%M"),
+        ("", "%m/%d/%Y %H:%M"),
+        ("year", "%Y/%m/%d %H:%M"),
+    ] {
         let dated = if prefix.is_empty() {
             format!("{text} 00:00")
         } else if text.contains(':') {
@@ -196,7 +242,8 @@ fn time_parse(text: &str, now: i64) -> Result<i64, CliError> {
 }
 
 fn zoned_seconds(time: Result<Zoned, jiff::Error>) -> Result<i64, CliError> {
-    time.map(|time| time.timestamp().as_second()).map_err(|error| CliError::text(error.to_string()))
+    time.map(|time| time.timestamp().as_second())
+        .map_err(|error| CliError::text(error.to_string()))
 }
 
 #[cfg(test)]
@@ -205,7 +252,10 @@ mod tests {
 
     fn local(year: i16, month: i8, day: i8, hour: i8, minute: i8) -> i64 {
         let time = jiff::civil::date(year, month, day).at(hour, minute, 0, 0);
-        time.to_zoned(TimeZone::system()).expect("a time").timestamp().as_second()
+        time.to_zoned(format::zone())
+            .expect("a time")
+            .timestamp()
+            .as_second()
     }
 
     #[test]

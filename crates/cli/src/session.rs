@@ -33,7 +33,13 @@ pub struct Session {
 impl Session {
     /// A session that connects at the first call.
     pub fn new(overrides: Overrides, verbose: bool, now: i64, language: Language) -> Self {
-        Self { overrides, client: None, verbose, now, language }
+        Self {
+            overrides,
+            client: None,
+            verbose,
+            now,
+            language,
+        }
     }
 
     /// The connection; asks for the password when only a user was named.
@@ -45,7 +51,9 @@ impl Session {
             let settings = Settings::from_environment(&self.overrides)?;
             self.client = Some(Client::new(&settings)?);
         }
-        self.client.as_mut().ok_or_else(|| CliError::text("There is no connection."))
+        self.client
+            .as_mut()
+            .ok_or_else(|| CliError::text("There is no connection."))
     }
 
     /// The endpoint calls go to.
@@ -86,8 +94,16 @@ impl Session {
             return self.call_text(&kind.pool_method(), &[]);
         }
         let method = kind.pool_method();
-        let extra = if kind == Kind::Vm { vec![STATE_NOT_DONE.into()] } else { Vec::new() };
-        Ok(self.client()?.pool(&PoolQuery { method: &method, filter, extra })?)
+        let extra = if kind == Kind::Vm {
+            vec![STATE_NOT_DONE.into()]
+        } else {
+            Vec::new()
+        };
+        Ok(self.client()?.pool(&PoolQuery {
+            method: &method,
+            filter,
+            extra,
+        })?)
     }
 
     /// Writes to standard output.
@@ -96,7 +112,9 @@ impl Session {
         match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(CliError::Closed),
-            Err(error) => Err(CliError::text(format!("Standard output cannot be written: {error}"))),
+            Err(error) => Err(CliError::text(format!(
+                "Standard output cannot be written: {error}"
+            ))),
         }
     }
 
@@ -166,10 +184,16 @@ fn id_parse(text: &str) -> Option<i32> {
 }
 
 fn range_parse(text: &str) -> Result<Option<Vec<i32>>, CliError> {
-    let Some((first, last)) = text.split_once("..") else { return Ok(None) };
-    let (Some(first), Some(last)) = (id_parse(first), id_parse(last)) else { return Ok(None) };
+    let Some((first, last)) = text.split_once("..") else {
+        return Ok(None);
+    };
+    let (Some(first), Some(last)) = (id_parse(first), id_parse(last)) else {
+        return Ok(None);
+    };
     if last.saturating_sub(first) >= RANGE_MAX {
-        return Err(CliError::text(format!("The range {text} has more than {RANGE_MAX} ids.")));
+        return Err(CliError::text(format!(
+            "The range {text} has more than {RANGE_MAX} ids."
+        )));
     }
     Ok(Some((first..=last).collect()))
 }
@@ -182,7 +206,10 @@ fn id_by_name(pool: &str, kind: Kind, name: &str) -> Result<i32, CliError> {
         .collect();
     match found.as_slice() {
         [id] => Ok(*id),
-        [] => Err(CliError::text(format!("{} named {name} not found.", kind.element()))),
+        [] => Err(CliError::text(format!(
+            "{} named {name} not found.",
+            kind.element()
+        ))),
         several => {
             let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
             Err(CliError::text(format!(
@@ -198,7 +225,11 @@ fn id_by_name(pool: &str, kind: Kind, name: &str) -> Result<i32, CliError> {
 pub fn password_ask(question: &str) -> Result<String, CliError> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let input = io::stdin();
-    let shown = if input.is_terminal() { tcgetattr(&input).ok() } else { None };
+    let shown = if input.is_terminal() {
+        tcgetattr(&input).ok()
+    } else {
+        None
+    };
     eprint!("{question}");
     if let Some(modes) = &shown {
         let mut hidden = modes.clone();
@@ -215,7 +246,9 @@ pub fn password_ask(question: &str) -> Result<String, CliError> {
     }
     match read {
         Ok(count) if count > 0 => Ok(line.trim_end_matches(['\r', '\n']).to_owned()),
-        Ok(_) => Err(CliError::text("No password was given. Use --password or type one.")),
+        Ok(_) => Err(CliError::text(
+            "No password was given. Use --password or type one.",
+        )),
         Err(error) => Err(CliError::text(format!("The password cannot be read: {error}"))),
     }
 }
@@ -237,7 +270,15 @@ mod tests {
         let pool = "<HOST_POOL><HOST><ID>1</ID><NAME>a</NAME></HOST><HOST><ID>2</ID><NAME>b</NAME></HOST>\
                     <HOST><ID>3</ID><NAME>b</NAME></HOST></HOST_POOL>";
         assert_eq!(id_by_name(pool, Kind::Host, "a").expect("good"), 1);
-        assert_eq!(id_by_name(pool, Kind::Host, "x").expect_err("none").to_string(), "HOST named x not found.");
-        assert!(id_by_name(pool, Kind::Host, "b").expect_err("two").to_string().contains("2, 3"));
+        assert_eq!(
+            id_by_name(pool, Kind::Host, "x").expect_err("none").to_string(),
+            "HOST named x not found."
+        );
+        assert!(
+            id_by_name(pool, Kind::Host, "b")
+                .expect_err("two")
+                .to_string()
+                .contains("2, 3")
+        );
     }
 }

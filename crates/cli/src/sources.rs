@@ -36,7 +36,9 @@ fn text_read(reader: impl Read, name: &str) -> Result<String, CliError> {
     let read = reader.take(TEMPLATE_BYTES_MAX + 1).read_to_string(&mut text);
     let count = read.map_err(|error| CliError::text(format!("{name} cannot be read: {error}")))?;
     if count as u64 > TEMPLATE_BYTES_MAX {
-        return Err(CliError::text(format!("{name} is larger than {TEMPLATE_BYTES_MAX} bytes.")));
+        return Err(CliError::text(format!(
+            "{name} is larger than {TEMPLATE_BYTES_MAX} bytes."
+        )));
     }
     Ok(text)
 }
@@ -53,15 +55,18 @@ pub fn required(path: &str) -> Result<String, CliError> {
 
 /// The text from the file if one is named, else from standard input if something is there, else from an
 /// editor that is given `current`. `None` means that nothing was changed.
-pub fn edited(path: &str, current: impl FnOnce() -> Result<String, CliError>) -> Result<Option<String>, CliError> {
+pub fn edited(
+    path: &str,
+    current: impl FnOnce() -> Result<String, CliError>,
+) -> Result<Option<String>, CliError> {
     if !path.is_empty() {
         return file_read(path).map(Some);
     }
     match stdin_read()? {
         // An empty input (a service, cron) must not wipe out a template.
-        Some(text) if text.trim().is_empty() => {
-            Err(CliError::text("The template on standard input is empty. Name a file, or send a template."))
-        }
+        Some(text) if text.trim().is_empty() => Err(CliError::text(
+            "The template on standard input is empty. Name a file, or send a template.",
+        )),
         Some(text) => Ok(Some(text)),
         None => {
             let before = current()?;
@@ -82,7 +87,9 @@ pub fn editor_run(text: &str) -> Result<String, CliError> {
 }
 
 fn editor_run_on(path: &Path) -> Result<String, CliError> {
-    let editor = std::env::var("EDITOR").ok().filter(|text| !text.trim().is_empty());
+    let editor = std::env::var("EDITOR")
+        .ok()
+        .filter(|text| !text.trim().is_empty());
     let editor = editor.unwrap_or_else(|| EDITOR_DEFAULT.to_owned());
     let mut words = editor.split_whitespace();
     let status = Command::new(words.next().unwrap_or(EDITOR_DEFAULT))
@@ -90,10 +97,14 @@ fn editor_run_on(path: &Path) -> Result<String, CliError> {
         .arg(path)
         .status()
         .map_err(|error| {
-            CliError::text(format!("The editor '{editor}' cannot be started: {error}. Set EDITOR to another."))
+            CliError::text(format!(
+                "The editor '{editor}' cannot be started: {error}. Set EDITOR to another."
+            ))
         })?;
     if !status.success() {
-        return Err(CliError::text(format!("The editor '{editor}' failed ({status}). Nothing was changed.")));
+        return Err(CliError::text(format!(
+            "The editor '{editor}' failed ({status}). Nothing was changed."
+        )));
     }
     file_read(&path.display().to_string())
 }
@@ -102,17 +113,31 @@ fn editor_run_on(path: &Path) -> Result<String, CliError> {
 fn private_file_create(text: &str) -> Result<PathBuf, CliError> {
     for number in 0..FILE_TRIES {
         let path = std::env::temp_dir().join(format!("one-{}-{number}.txt", std::process::id()));
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
             Ok(mut file) => {
-                return file.write_all(text.as_bytes()).map(|()| path.clone()).map_err(|error| {
-                    CliError::text(format!("{} cannot be written: {error}", path.display()))
-                });
+                return file
+                    .write_all(text.as_bytes())
+                    .map(|()| path.clone())
+                    .map_err(|error| {
+                        CliError::text(format!("{} cannot be written: {error}", path.display()))
+                    });
             }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => {
-                return Err(CliError::text(format!("{} cannot be created: {error}", path.display())));
+                return Err(CliError::text(format!(
+                    "{} cannot be created: {error}",
+                    path.display()
+                )));
             }
         }
     }
-    Err(CliError::text(format!("No new file can be created in {}.", std::env::temp_dir().display())))
+    Err(CliError::text(format!(
+        "No new file can be created in {}.",
+        std::env::temp_dir().display()
+    )))
 }

@@ -1,13 +1,24 @@
 //! Names of states and types, long and short.
 
 /// Short names of VM states, by number; an active VM shows its life cycle state instead.
-const VM_SHORT: [&str; 12] =
-    ["init", "pend", "hold", "actv", "stop", "susp", "done", "fail", "poff", "unde", "clon", "fail"];
+const VM_SHORT: [&str; 12] = [
+    "init", "pend", "hold", "actv", "stop", "susp", "done", "fail", "poff", "unde", "clon", "fail",
+];
 
 /// Names of VM states, by number.
 const VM_STATES: [&str; 12] = [
-    "INIT", "PENDING", "HOLD", "ACTIVE", "STOPPED", "SUSPENDED", "DONE", "FAILED", "POWEROFF", "UNDEPLOYED",
-    "CLONING", "CLONING_FAILURE",
+    "INIT",
+    "PENDING",
+    "HOLD",
+    "ACTIVE",
+    "STOPPED",
+    "SUSPENDED",
+    "DONE",
+    "FAILED",
+    "POWEROFF",
+    "UNDEPLOYED",
+    "CLONING",
+    "CLONING_FAILURE",
 ];
 
 /// Names and short names of the life cycle states of a VM, by number.
@@ -90,8 +101,6 @@ const LCM_STATES: [(&str, &str); 72] = [
 pub const VM_ACTIVE: i64 = 3;
 /// The state number of a suspended VM.
 pub const VM_SUSPENDED: i64 = 5;
-/// The state number of a VM that is gone.
-pub const VM_DONE: i64 = 6;
 /// The state number of a VM that is switched off.
 pub const VM_POWEROFF: i64 = 8;
 
@@ -107,8 +116,9 @@ const HOST_STATES: [(&str, &str); 9] = [
     ("OFFLINE", "off"),
 ];
 
-const IMAGE_SHORT: [&str; 11] =
-    ["init", "rdy", "used", "disa", "lock", "err", "clon", "dele", "used", "lock", "lock"];
+const IMAGE_SHORT: [&str; 11] = [
+    "init", "rdy", "used", "disa", "lock", "err", "clon", "dele", "used", "lock", "lock",
+];
 
 const IMAGE_TYPES: [(&str, &str); 8] = [
     ("OS", "OS"),
@@ -121,14 +131,27 @@ const IMAGE_TYPES: [(&str, &str); 8] = [
     ("FILESYSTEM", "FS"),
 ];
 
-const DATASTORE_TYPES: [(&str, &str); 4] =
-    [("IMAGE", "img"), ("SYSTEM", "sys"), ("FILE", "fil"), ("BACKUP", "bck")];
+const DATASTORE_TYPES: [(&str, &str); 4] = [
+    ("IMAGE", "img"),
+    ("SYSTEM", "sys"),
+    ("FILE", "fil"),
+    ("BACKUP", "bck"),
+];
 
 const DATASTORE_STATES: [(&str, &str); 2] = [("READY", "on"), ("DISABLED", "off")];
 
 const DISK_TYPES: [&str; 11] = [
-    "FILE", "CD_ROM", "BLOCK", "RBD", "RBD_CDROM", "GLUSTER", "GLUSTER_CDROM", "SHEEPDOG", "SHEEPDOG_CDROM",
-    "ISCSI", "FILE_SYSTEM",
+    "FILE",
+    "CD_ROM",
+    "BLOCK",
+    "RBD",
+    "RBD_CDROM",
+    "GLUSTER",
+    "GLUSTER_CDROM",
+    "SHEEPDOG",
+    "SHEEPDOG_CDROM",
+    "ISCSI",
+    "FILE_SYSTEM",
 ];
 
 const VNET_STATES: [(&str, &str); 7] = [
@@ -215,7 +238,10 @@ const HISTORY_ACTIONS: [&str; 66] = [
 ];
 
 fn pick<T: Copy>(table: &[T], number: i64) -> Option<T> {
-    usize::try_from(number).ok().and_then(|index| table.get(index)).copied()
+    usize::try_from(number)
+        .ok()
+        .and_then(|index| table.get(index))
+        .copied()
 }
 
 fn long(table: &[(&'static str, &'static str)], number: i64) -> &'static str {
@@ -228,7 +254,11 @@ fn short(table: &[(&'static str, &'static str)], number: i64) -> &'static str {
 
 /// The short name of what a VM does: its life cycle state while it is active.
 pub fn vm_short(state: i64, lcm_state: i64) -> &'static str {
-    if state == VM_ACTIVE { short(&LCM_STATES, lcm_state) } else { pick(&VM_SHORT, state).unwrap_or("-") }
+    if state == VM_ACTIVE {
+        short(&LCM_STATES, lcm_state)
+    } else {
+        pick(&VM_SHORT, state).unwrap_or("-")
+    }
 }
 
 /// The name of a VM's state.

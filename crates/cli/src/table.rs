@@ -22,12 +22,22 @@ pub struct Column {
 impl Column {
     /// A column whose texts stand at the left.
     pub const fn left(name: &'static str, width: usize) -> Self {
-        Self { name, width, right: false, adjust: false, expand: false, about: ("", "") }
+        Self {
+            name,
+            width,
+            right: false,
+            adjust: false,
+            expand: false,
+            about: ("", ""),
+        }
     }
 
     /// A column whose texts stand at the right.
     pub const fn right(name: &'static str, width: usize) -> Self {
-        Self { right: true, ..Self::left(name, width) }
+        Self {
+            right: true,
+            ..Self::left(name, width)
+        }
     }
 
     /// The same column, growing to its longest text.
@@ -42,7 +52,10 @@ impl Column {
 
     /// The same column with its description.
     pub const fn about(self, en: &'static str, zh: &'static str) -> Self {
-        Self { about: (en, zh), ..self }
+        Self {
+            about: (en, zh),
+            ..self
+        }
     }
 }
 
@@ -58,14 +71,22 @@ pub struct Table {
 impl Table {
     /// A table without rows.
     pub fn new(columns: &[Column]) -> Self {
-        Self { columns: columns.to_vec(), rows: Vec::new() }
+        Self {
+            columns: columns.to_vec(),
+            rows: Vec::new(),
+        }
     }
 
     /// Widens the columns that adjust to what is in them.
     pub fn columns_adjust(&mut self) {
         for (index, column) in self.columns.iter_mut().enumerate() {
             if column.adjust {
-                let longest = self.rows.iter().map(|row| format::width(&row[index])).max().unwrap_or(0);
+                let longest = self
+                    .rows
+                    .iter()
+                    .map(|row| format::width(&row[index]))
+                    .max()
+                    .unwrap_or(0);
                 column.width = column.width.max(longest);
             }
         }
@@ -73,7 +94,12 @@ impl Table {
 
     /// Shares out what is left of `total` columns among those that expand, by their shares.
     pub fn columns_expand(&mut self, total: usize, shares: &[(usize, f64)]) {
-        let used: usize = self.columns.iter().map(|column| column.width + 1).sum::<usize>().saturating_sub(1);
+        let used: usize = self
+            .columns
+            .iter()
+            .map(|column| column.width + 1)
+            .sum::<usize>()
+            .saturating_sub(1);
         let left = total.saturating_sub(used);
         let sum: f64 = shares.iter().map(|(_, share)| share).sum();
         if left == 0 || sum <= 0.0 {
@@ -96,7 +122,11 @@ impl Table {
         let names: Vec<String> = self
             .columns
             .iter()
-            .map(|column| format::fit(column.name, column.width, column.right))
+            .map(|column| match column.adjust {
+                // A column that fits its texts has room for its name, too.
+                true => format::pad(column.name, column.width, column.right),
+                false => format::fit(column.name, column.width, column.right),
+            })
             .collect();
         names.join(" ")
     }
@@ -157,20 +187,31 @@ mod tests {
             Column::left("NAME", 6).expanded(),
             Column::right("SIZE", 4),
         ]);
-        table.rows.push(vec!["123456".into(), "数据库服务器".into(), "10M".into()]);
+        table
+            .rows
+            .push(vec!["123456".into(), "数据库服务器".into(), "10M".into()]);
         table.rows.push(vec!["7".into(), "a,\"b\"".into(), String::new()]);
         table
     }
 
     #[test]
     fn cells_are_cut_filled_and_adjusted() {
-        assert_eq!(table().render(), "    ID NAME   SIZE\n123456 数据库  10M\n     7 a,\"b\"\n");
+        assert_eq!(
+            table().render(),
+            "    ID NAME   SIZE\n123456 数据库  10M\n     7 a,\"b\"\n"
+        );
     }
 
     #[test]
     fn values_are_quoted_where_needed() {
-        assert_eq!(table().csv(",", true), "ID,NAME,SIZE\n123456,数据库服务器,10M\n7,\"a,\"\"b\"\"\",\"\"\n");
-        assert_eq!(table().csv(";", false), "123456;数据库服务器;10M\n7;\"a,\"\"b\"\"\";\"\"\n");
+        assert_eq!(
+            table().csv(",", true),
+            "ID,NAME,SIZE\n123456,数据库服务器,10M\n7,\"a,\"\"b\"\"\",\"\"\n"
+        );
+        assert_eq!(
+            table().csv(";", false),
+            "123456;数据库服务器;10M\n7;\"a,\"\"b\"\"\";\"\"\n"
+        );
     }
 
     #[test]

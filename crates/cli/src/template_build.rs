@@ -85,7 +85,9 @@ pub fn vm_template(input: &Input, with_name: bool) -> Result<String, CliError> {
     builder.vector("VIDEO", &video_pairs(input)?);
     builder.vector("CONTEXT", &context_pairs(input)?);
     for line in input.list("user-inputs") {
-        let (name, value) = line.split_once('=').ok_or_else(|| not_a_pair("user-inputs", &line))?;
+        let (name, value) = line
+            .split_once('=')
+            .ok_or_else(|| not_a_pair("user-inputs", &line))?;
         builder.single(&name.trim().to_ascii_uppercase(), value.trim());
     }
     if let Some(raw) = input.value("raw") {
@@ -104,9 +106,9 @@ fn device_pairs(text: &str, name: &str) -> Result<Vec<String>, CliError> {
     let what = parts.next().unwrap_or_default();
     let mut pairs = match what.split_once('[') {
         Some((user, rest)) => {
-            let object = rest.strip_suffix(']').ok_or_else(|| {
-                CliError::text(format!("'{text}' has an open bracket. Use user[name]."))
-            })?;
+            let object = rest
+                .strip_suffix(']')
+                .ok_or_else(|| CliError::text(format!("'{text}' has an open bracket. Use user[name].")))?;
             vec![pair(name, object), pair(&format!("{name}_UNAME"), user)]
         }
         None if !what.is_empty() && what.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -116,7 +118,9 @@ fn device_pairs(text: &str, name: &str) -> Result<Vec<String>, CliError> {
     };
     for part in parts {
         let (key, value) = part.split_once('=').ok_or_else(|| {
-            CliError::text(format!("'{part}' in '{text}' is no attribute. Use {name}:KEY=VALUE."))
+            CliError::text(format!(
+                "'{part}' in '{text}' is no attribute. Use {name}:KEY=VALUE."
+            ))
         })?;
         pairs.push(pair(&key.to_ascii_uppercase(), value));
     }
@@ -140,7 +144,10 @@ fn graphics_pairs(input: &Input) -> Result<Vec<String>, CliError> {
 
 fn video_pairs(input: &Input) -> Result<Vec<String>, CliError> {
     let Some(kind) = input.value("video") else {
-        return if ["video-vram", "video-resolution", "video-ats", "video-iommu"].iter().any(|name| input.has(name)) {
+        return if ["video-vram", "video-resolution", "video-ats", "video-iommu"]
+            .iter()
+            .any(|name| input.has(name))
+        {
             Err(CliError::text("Name the video device, too: --video TYPE."))
         } else {
             Ok(Vec::new())
@@ -163,13 +170,21 @@ fn context_pairs(input: &Input) -> Result<Vec<String>, CliError> {
         pairs.push(pair(name.trim(), value.trim().trim_matches('"')));
     }
     if let Some(path) = input.value("ssh") {
-        let key = if path.is_empty() { "$USER[SSH_PUBLIC_KEY]".to_owned() } else { sources::file_read(path)? };
+        let key = if path.is_empty() {
+            "$USER[SSH_PUBLIC_KEY]".to_owned()
+        } else {
+            sources::file_read(path)?
+        };
         pairs.push(pair("SSH_PUBLIC_KEY", key.trim()));
     }
     if input.has("net_context") {
         pairs.push(pair("NETWORK", "YES"));
     }
-    let files: Vec<String> = input.list("files_ds").iter().map(|name| file_reference(name)).collect();
+    let files: Vec<String> = input
+        .list("files_ds")
+        .iter()
+        .map(|name| file_reference(name))
+        .collect();
     if !files.is_empty() {
         pairs.push(pair("FILES_DS", &files.join(" ")));
     }
@@ -178,7 +193,10 @@ fn context_pairs(input: &Input) -> Result<Vec<String>, CliError> {
         pairs.push(pair("INIT_SCRIPTS", &scripts.join(" ")));
     }
     if let Some(path) = input.value("startscript") {
-        pairs.push(pair("START_SCRIPT_BASE64", &base64(sources::file_read(path)?.as_bytes())));
+        pairs.push(pair(
+            "START_SCRIPT_BASE64",
+            &base64(sources::file_read(path)?.as_bytes()),
+        ));
     }
     if input.has("report_ready") {
         pairs.push(pair("REPORT_READY", "YES"));
@@ -198,7 +216,10 @@ fn file_reference(name: &str) -> String {
 fn base64(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = chunk.iter().fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte)) << (8 * (3 - chunk.len()));
+        let bits = chunk
+            .iter()
+            .fold(0_usize, |bits, byte| bits << 8 | usize::from(*byte))
+            << (8 * (3 - chunk.len()));
         for place in 0..4 {
             if place <= chunk.len() {
                 text.push(char::from(BASE64[bits >> (18 - 6 * place) & 63]));
@@ -219,7 +240,10 @@ mod tests {
         for (text, expected) in [
             ("0", "IMAGE_ID=\"0\""),
             ("data1", "IMAGE=\"data1\""),
-            ("alice[data1]:size=10:dev_prefix=vd", "IMAGE=\"data1\", IMAGE_UNAME=\"alice\", SIZE=\"10\", DEV_PREFIX=\"vd\""),
+            (
+                "alice[data1]:size=10:dev_prefix=vd",
+                "IMAGE=\"data1\", IMAGE_UNAME=\"alice\", SIZE=\"10\", DEV_PREFIX=\"vd\"",
+            ),
         ] {
             assert_eq!(device_pairs(text, "IMAGE").expect(text).join(", "), expected);
         }
@@ -229,7 +253,13 @@ mod tests {
 
     #[test]
     fn base64_of_all_lengths() {
-        for (text, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+        for (text, expected) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
             assert_eq!(base64(text.as_bytes()), expected);
         }
     }

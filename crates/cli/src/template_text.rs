@@ -19,11 +19,21 @@ pub fn template_render(template: Node<'_, '_>, without: &[&str]) -> String {
             continue;
         }
         let pairs: Vec<String> = xml::elements(attribute)
+            // Nothing between the tags is no value; an empty value has its CDATA.
+            .filter(|pair| !xml::inner_source(pair.document(), *pair).is_empty())
             .map(|pair| format!("  {}={}", pair.tag_name().name(), quoted(&xml::text_of(pair))))
             .collect();
         let _ = writeln!(text, "{name}=[\n{} ]", pairs.join(",\n"));
     }
     text
+}
+
+/// The template of an object as `show` prints it: an empty one takes an empty line.
+pub fn template_block(object: Node<'_, '_>, without: &[&str]) -> String {
+    let text = xml::child(object, "TEMPLATE")
+        .map(|node| template_render(node, without))
+        .unwrap_or_default();
+    if text.is_empty() { "\n".to_owned() } else { text }
 }
 
 /// A value between quotation marks; those inside get a backslash.

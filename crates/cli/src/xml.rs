@@ -9,13 +9,20 @@ const NODES_MAX: u32 = 200_000_000;
 
 /// Parses an answer's document.
 pub fn document_parse(text: &str) -> Result<Document<'_>, CliError> {
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES_MAX, ..ParsingOptions::default() };
+    let options = ParsingOptions {
+        allow_dtd: false,
+        nodes_limit: NODES_MAX,
+        ..ParsingOptions::default()
+    };
     Ok(Document::parse_with_options(text, options)?)
 }
 
 /// The text of an element, CDATA sections and split texts joined.
 pub fn text_of(node: Node<'_, '_>) -> String {
-    node.children().filter(Node::is_text).filter_map(|child| child.text()).collect()
+    node.children()
+        .filter(Node::is_text)
+        .filter_map(|child| child.text())
+        .collect()
 }
 
 /// The first child element of that name.
@@ -24,10 +31,7 @@ pub fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
 }
 
 /// All child elements of that name.
-pub fn children<'a, 'i: 'a>(
-    node: Node<'a, 'i>,
-    name: &'static str,
-) -> impl Iterator<Item = Node<'a, 'i>> {
+pub fn children<'a, 'i: 'a>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
     node.children().filter(move |child| child.has_tag_name(name))
 }
 
@@ -59,7 +63,9 @@ pub fn number_at(node: Node<'_, '_>, path: &str) -> Option<i64> {
 
 /// The texts of the `ID` elements at a path.
 pub fn ids(node: Node<'_, '_>, path: &str) -> Vec<String> {
-    at(node, path).map(|list| children(list, "ID").map(text_of).collect()).unwrap_or_default()
+    at(node, path)
+        .map(|list| children(list, "ID").map(text_of).collect())
+        .unwrap_or_default()
 }
 
 /// The child elements of a node.

@@ -1,1 +1,24 @@
-//! Placeholder head of plerion-engine.
+//! The running front-end: the writer, the outbox dispatcher, host links, monitoring, scheduling, authentication.
+//!
+//! [`Core`] is the heart, without threads: it applies orders and commits them. [`Dispatcher`] is what becomes of
+//! intents, without threads. [`Engine`] runs both with threads around them; the simulator runs them by itself.
+
+mod auth;
+mod clock;
+mod coordinator;
+mod core;
+mod dispatcher;
+mod engine;
+mod intake;
+mod session_cache;
+mod token;
+mod writer;
+
+pub use auth::{Authenticator, password_hash};
+pub use clock::{Clock, SystemClock};
+pub use core::{Core, CoreError};
+pub use dispatcher::{Dispatch, Dispatcher};
+pub use engine::{Engine, EngineError, EngineSettings, Snapshot};
+pub use intake::{Intake, dummy_report};
+pub use token::token_hash;
+pub use writer::Answer;

@@ -59,7 +59,8 @@ impl Group {
         out.close("QUOTAS");
     }
 
-    fn render_vlan_rules(&self, out: &mut impl Markup) {
+    /// `<VLAN_RULES>`; in pools it follows the quotas.
+    pub fn render_vlan_rules(&self, out: &mut impl Markup) {
         out.open("VLAN_RULES");
         out.cdata_element("ID", &self.id.to_string());
         out.close("VLAN_RULES");

@@ -1,1 +1,37 @@
-//! Placeholder head of plerion-scheduler.
+//! Which pending VM goes to which host and system datastore, and why the others wait: [`plan`], a pure function.
+//!
+//! A plan is made from a snapshot and is a proposal: each placement is checked again when it is applied. VMs are taken
+//! by priority, then by id; one that cannot be placed holds up nobody. A host is fit when it is monitored, meets the
+//! requirements (those that follow from the VM's networks and datastores, then the user's), has CPU and memory left, and
+//! has a system datastore for the VM. Of the fit ones the one with the highest rank is taken.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod class;
+mod columns;
+mod document;
+mod host_document;
+mod hosts;
+mod limits;
+mod path;
+mod plan;
+mod planner;
+mod ranking;
+mod reason;
+mod rule;
+mod space;
+mod stores;
+mod summary;
+mod view;
+
+pub use limits::Limits;
+pub use plan::{HostVerdict, Placement, Plan, Refusal, plan};
+pub use reason::Reason;

@@ -1,7 +1,9 @@
 //! [`StoreError`].
 
+use std::path::PathBuf;
+
 /// Why the database did not do what was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// Another front-end leads.
     #[error("another front-end has taken over (its epoch is {found}, ours {own}): this one stops writing")]
@@ -19,6 +21,12 @@ pub enum StoreError {
         /// Highest version known.
         known: i64,
     },
+    /// Somebody else has the database open for writing.
+    #[error(
+        "another plerion serve uses this database ({} is locked): stop that one first, or give this one a database \
+         of its own", .0.display()
+    )]
+    Locked(PathBuf),
     /// A row cannot be understood.
     #[error("{table} row {key}: {reason}")]
     Row {
@@ -32,4 +40,7 @@ pub enum StoreError {
     /// The database failed.
     #[error("database: {0}")]
     Database(String),
+    /// A call before this one failed, and nobody knows what it wrote.
+    #[error("the database is not used any more since it failed ({0}): start again to go on from what it holds")]
+    Unusable(String),
 }

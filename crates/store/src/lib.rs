@@ -4,16 +4,28 @@
 //! so that a front-end that was replaced cannot write. A [`StoreReader`] answers what memory does not hold: VMs that
 //! are DONE and the change log.
 
+mod batch;
+mod dialect;
 mod error;
+mod memory;
+mod migration;
+mod row;
+mod schema;
+mod sqlite;
+mod sqlite_reader;
+mod vm_row;
 
 pub use error::StoreError;
+pub use memory::{FailPoint, MemoryStore};
+pub use sqlite::SqliteStore;
+pub use sqlite_reader::SqliteReader;
 
 use plerion_model::vm::Vm;
 use plerion_model::{Id, Seconds};
 use plerion_world::{Change, Config, LogEntry, World};
 
 /// Who may write: made by [`Store::lead`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
 /// Reads and writes the whole state. One thread owns it.

@@ -221,3 +221,31 @@ fn by_rules(world: &World, caller: &Caller, operation: Operation, target: &Targe
         .values()
         .any(|rule| rule.grants(&question, plerion_model::zone::LOCAL))
 }
+
+/// Whether a caller may see an object, locks aside. Lists are filtered by it.
+#[must_use]
+pub fn may_see(world: &World, caller: &Caller, target: &Target) -> bool {
+    allows_unlocked(world, caller, Operation::Use, target)
+}
+
+/// Refuses unless the caller may see an object, locks aside.
+///
+/// # Errors
+/// When it may not.
+pub fn require_see(world: &World, caller: &Caller, target: &Target) -> Result<(), ApiError> {
+    if may_see(world, caller, target) {
+        return Ok(());
+    }
+    Err(ApiError::authorization(caller.uid, &missing_text(Operation::Use, target)))
+}
+
+/// Refuses unless the caller has a right on an object, locks aside.
+///
+/// # Errors
+/// When it has not.
+pub fn require_right(world: &World, caller: &Caller, right: Operation, target: &Target) -> Result<(), ApiError> {
+    if allows_unlocked(world, caller, right, target) {
+        return Ok(());
+    }
+    Err(ApiError::authorization(caller.uid, &missing_text(right, target)))
+}

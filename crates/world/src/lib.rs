@@ -47,7 +47,7 @@ mod vnet;
 mod world;
 
 pub use apply::apply;
-pub use auth::{Caller, Target};
+pub use auth::{Caller, Target, may_see, require_right, require_see};
 pub use bootstrap::bootstrap;
 pub use change::{
     Applied, Change, ImageAsk, Intent, IntentKey, IntentResult, LogEntry, Object, Output, Site, Task,

@@ -1,6 +1,5 @@
 //! [`Snapshot`]: a world and its measurements, as the XML forms see them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use plerion_model::host::HostUsage;
@@ -11,15 +10,15 @@ use plerion_model::{Id, View};
 use crate::index::members;
 use crate::world::World;
 
-/// Last measurements. They are no part of the world: losing them loses nothing.
+/// Last measurements. They are no part of the world: losing them loses nothing. Cloning is cheap.
 #[derive(Clone, Debug, Default)]
 pub struct Measurements {
     /// By host.
-    pub hosts: HashMap<Id, Arc<HostSampleView>>,
+    pub hosts: imbl::HashMap<Id, Arc<HostSampleView>>,
     /// By VM.
-    pub vms: HashMap<Id, Arc<VmSampleView>>,
+    pub vms: imbl::HashMap<Id, Arc<VmSampleView>>,
     /// By datastore: MiB in all, free, used.
-    pub datastores: HashMap<Id, (u64, u64, u64)>,
+    pub datastores: imbl::HashMap<Id, (u64, u64, u64)>,
 }
 
 /// A world and its measurements.

@@ -49,10 +49,13 @@ pub(crate) struct ContextOf<'a> {
 /// # Errors
 /// When a variable cannot be parsed; the text names the attribute.
 pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, String> {
-    let Some(given) = of.template.vector("CONTEXT") else { return Ok(None) };
+    let Some(given) = of.template.vector("CONTEXT") else {
+        return Ok(None);
+    };
     let mut context = Vector::new();
     for (name, value) in given.iter() {
-        let text = substitute(value, of).map_err(|error| format!("Wrong variable in CONTEXT/{name}: {error}."))?;
+        let text =
+            substitute(value, of).map_err(|error| format!("Wrong variable in CONTEXT/{name}: {error}."))?;
         context.set(name, text);
     }
     if context

@@ -99,9 +99,27 @@ impl World {
         secgroup secgroups SecurityGroup SecurityGroup;
     }
 
+    /// An object of any kind.
+    ///
+    /// # Errors
+    /// When there is none of that id.
+    pub fn object(&self, kind: Kind, id: Id) -> Result<Object, ApiError> {
+        crate::generic::object(self, kind, id)
+    }
+
     /// VMs that wait for a host, by ascending id.
     pub fn pending_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
         self.index.pending.iter().filter_map(|id| self.vms.get(*id))
+    }
+
+    /// VMs that hold capacity of a host, by ascending id.
+    pub fn host_vms(&self, host: Id) -> impl Iterator<Item = &Arc<Vm>> {
+        self.index
+            .host_vms
+            .get(&host)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.vms.get(*id))
     }
 
     /// A user of a name.

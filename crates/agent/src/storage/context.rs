@@ -23,16 +23,24 @@ const CONTEXT_MODE: u32 = 0o600;
 pub(crate) fn context_make(roots: &Roots, destination: &str, files: &[ContextFile]) -> Act<ActionOutput> {
     let destination = roots.target(destination)?;
     if files.len() > FILES_MAX {
-        return Err(refused(format!("more than {FILES_MAX} files for the CONTEXT disk")));
+        return Err(refused(format!(
+            "more than {FILES_MAX} files for the CONTEXT disk"
+        )));
     }
     let mut seen = BTreeSet::new();
     for file in files {
         names::file_check(&file.name)?;
         if !seen.insert(file.name.as_str()) {
-            return Err(refused(format!("two files named {:?} for the CONTEXT disk", file.name)));
+            return Err(refused(format!(
+                "two files named {:?} for the CONTEXT disk",
+                file.name
+            )));
         }
     }
-    let files: Vec<(&str, &[u8])> = files.iter().map(|file| (file.name.as_str(), file.text.as_bytes())).collect();
+    let files: Vec<(&str, &[u8])> = files
+        .iter()
+        .map(|file| (file.name.as_str(), file.text.as_bytes()))
+        .collect();
     let image = iso_image(LABEL, &files)?;
     let mut part = PartFile::begin(&destination, CONTEXT_MODE)?;
     part.file.write_all(&image).at("cannot write", &destination)?;

@@ -20,7 +20,10 @@ pub(crate) fn file_copy(source: &File, destination: &File, limits: &Limits) -> A
     if rustix::fs::ioctl_ficlone(destination, source).is_ok() {
         return Ok(());
     }
-    let size = source.metadata().map_err(|error| failed(format!("cannot look at the source: {error}")))?.len();
+    let size = source
+        .metadata()
+        .map_err(|error| failed(format!("cannot look at the source: {error}")))?
+        .len();
     destination.set_len(size).map_err(|error| write_failed(&error))?;
     let mut position = 0;
     while let Some((begin, end)) = data_next(source, position, size)? {
@@ -39,7 +42,8 @@ pub(crate) fn data_next(file: &File, position: u64, size: u64) -> Act<Option<(u6
     match seek(SeekFrom::Data(position)) {
         Ok(begin) if begin >= size => Ok(None),
         Ok(begin) => {
-            let end = seek(SeekFrom::Hole(begin)).map_err(|error| failed(format!("cannot look for holes: {error}")))?;
+            let end = seek(SeekFrom::Hole(begin))
+                .map_err(|error| failed(format!("cannot look for holes: {error}")))?;
             Ok(Some((begin, end.min(size))))
         }
         Err(Errno::NXIO) => Ok(None),
@@ -65,7 +69,9 @@ fn range_copy(source: &File, destination: &File, begin: u64, end: u64, limits: &
                     continue;
                 }
                 Err(Errno::INTR) => continue,
-                Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP | Errno::BADF) => kernel = false,
+                Err(Errno::XDEV | Errno::NOSYS | Errno::INVAL | Errno::OPNOTSUPP | Errno::BADF) => {
+                    kernel = false
+                }
                 Err(error) => return Err(write_failed(&error.into())),
             }
         }
@@ -76,7 +82,9 @@ fn range_copy(source: &File, destination: &File, begin: u64, end: u64, limits: &
         if count == 0 {
             return Err(failed("the source became shorter while it was copied"));
         }
-        destination.write_all_at(&buffer[..count], position).map_err(|error| write_failed(&error))?;
+        destination
+            .write_all_at(&buffer[..count], position)
+            .map_err(|error| write_failed(&error))?;
         position += count as u64;
     }
     Ok(())
@@ -109,9 +117,12 @@ pub(crate) fn stream_write(
             )));
         }
         if is_zero(block) {
-            rustix::fs::seek(&*destination, SeekFrom::Start(total)).map_err(|error| write_failed(&error.into()))?;
+            rustix::fs::seek(&*destination, SeekFrom::Start(total))
+                .map_err(|error| write_failed(&error.into()))?;
         } else {
-            destination.write_all(block).map_err(|error| write_failed(&error))?;
+            destination
+                .write_all(block)
+                .map_err(|error| write_failed(&error))?;
         }
     }
     destination.set_len(total).map_err(|error| write_failed(&error))?;
@@ -158,7 +169,13 @@ mod tests {
     fn holes_stay_holes_and_data_stays_data() {
         let scratch = Scratch::new("copy");
         let (from, to) = (scratch.path().join("a"), scratch.path().join("b"));
-        let source = File::options().read(true).write(true).create(true).truncate(true).open(&from).expect("made");
+        let source = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&from)
+            .expect("made");
         source.set_len(1 << 30).expect("sized");
         source.write_all_at(b"middle", 500 << 20).expect("written");
         let destination = File::create(&to).expect("made");
@@ -167,7 +184,10 @@ mod tests {
         assert_eq!(metadata.len(), 1 << 30);
         assert!(metadata.blocks() * 512 < 2 << 20, "{} blocks", metadata.blocks());
         let mut read = [0; 6];
-        File::open(&to).expect("opened").read_exact_at(&mut read, 500 << 20).expect("read");
+        File::open(&to)
+            .expect("opened")
+            .read_exact_at(&mut read, 500 << 20)
+            .expect("read");
         assert_eq!(&read, b"middle");
     }
 
@@ -180,8 +200,9 @@ mod tests {
         content.extend_from_slice(b"end");
         let mut file = File::create(&path).expect("made");
         let mut seen = 0;
-        let total =
-            stream_write(&mut content.as_slice(), &mut file, 11 << 20, &limits, |piece| seen += piece.len());
+        let total = stream_write(&mut content.as_slice(), &mut file, 11 << 20, &limits, |piece| {
+            seen += piece.len()
+        });
         assert_eq!(total.expect("written"), content.len() as u64);
         assert_eq!(seen, content.len());
         assert_eq!(std::fs::read(&path).expect("read"), content);
@@ -189,6 +210,9 @@ mod tests {
         let mut file = File::create(&path).expect("made");
         assert!(stream_write(&mut content.as_slice(), &mut file, 9 << 20, &limits, |_| {}).is_err());
         let mut file = File::create(&path).expect("made");
-        assert_eq!(stream_write(&mut [].as_slice(), &mut file, 0, &limits, |_| {}).expect("empty"), 0);
+        assert_eq!(
+            stream_write(&mut [].as_slice(), &mut file, 0, &limits, |_| {}).expect("empty"),
+            0
+        );
     }
 }

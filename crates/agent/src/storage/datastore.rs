@@ -14,7 +14,10 @@ pub(crate) fn datastore_stat(roots: &Roots, path: &str) -> Act<ActionOutput> {
     let path = roots.target(path)?;
     directory_make(&path)?;
     let space = datastore_space(-1, &path)?;
-    Ok(ActionOutput { space: Some(space), ..ActionOutput::default() })
+    Ok(ActionOutput {
+        space: Some(space),
+        ..ActionOutput::default()
+    })
 }
 
 /// The space of the file system that holds `path`. What is reserved for root counts neither as used nor as free.

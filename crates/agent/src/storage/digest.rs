@@ -23,12 +23,21 @@ impl Checker {
         let (state, digits) = match kind {
             "sha256" => (State::Sha256(Sha256::new()), 64),
             "md5" => (State::Md5(Md5::new()), 32),
-            _ => return Err(refused(format!("{checksum:?} is not a checksum: sha256:HEX or md5:HEX"))),
+            _ => {
+                return Err(refused(format!(
+                    "{checksum:?} is not a checksum: sha256:HEX or md5:HEX"
+                )));
+            }
         };
         if hex.len() != digits || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(refused(format!("{hex:?} is not a {kind} digest of {digits} hexadecimal digits")));
+            return Err(refused(format!(
+                "{hex:?} is not a {kind} digest of {digits} hexadecimal digits"
+            )));
         }
-        Ok(Self { state, expected: hex.to_ascii_lowercase() })
+        Ok(Self {
+            state,
+            expected: hex.to_ascii_lowercase(),
+        })
     }
 
     /// Takes the next bytes.

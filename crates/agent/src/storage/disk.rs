@@ -56,16 +56,23 @@ pub(crate) fn disk_copy(
     let (file, real) = roots.source_open(source)?;
     let bytes = size_mib.map(mib_bytes).transpose()?;
     if destination.canonicalize().is_ok_and(|existing| existing == real) {
-        let file = File::options().read(true).write(true).open(&real).at("cannot open", &real)?;
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(&real)
+            .at("cannot open", &real)?;
         disk_grow(&file, &real, format, bytes, limits)?;
         file.sync_all().at("cannot sync", &real)?;
     } else {
         let part = PartFile::begin(&destination, DISK_MODE)?;
         file_copy(&file, &part.file, limits)?;
-        disk_grow(&part.file, part.path(), format, bytes, limits)?;
+        disk_grow(&part.file, part.part_path(), format, bytes, limits)?;
         part.commit()?;
     }
-    Ok(ActionOutput { copy_us: micros(began), ..ActionOutput::default() })
+    Ok(ActionOutput {
+        copy_us: micros(began),
+        ..ActionOutput::default()
+    })
 }
 
 /// Grows a disk to `bytes` if that is larger than it is.
@@ -87,7 +94,9 @@ fn virtual_bytes(file: &File, path: &Path, format: DiskFormat) -> Act<u64> {
         DiskFormat::Qcow2 => {
             let mut header = [0; HEADER_BYTES];
             let count = file.read_at(&mut header, 0).at("cannot read", path)?;
-            let size = header.get(24..32).filter(|_| count >= 32 && header.starts_with(b"QFI\xfb"));
+            let size = header
+                .get(24..32)
+                .filter(|_| count >= 32 && header.starts_with(b"QFI\xfb"));
             let size = size.and_then(|size| size.try_into().ok()).map(u64::from_be_bytes);
             size.ok_or_else(|| failed(format!("{} is not a QCOW2 image", path.display())))
         }
@@ -111,14 +120,19 @@ pub(crate) fn disk_overlay(
     let (directory, name) = snap_directory_make(&destination)?;
     let active = directory.join("0");
     let part = PartFile::begin(&active, DISK_MODE)?;
-    qemu_img::overlay(part.path(), backing, backing_format, bytes, limits)?;
+    qemu_img::overlay(part.part_path(), backing, backing_format, bytes, limits)?;
     part.commit()?;
     link_replace(&Path::new(&format!("{name}.snap")).join("0"), &destination)?;
     Ok(ActionOutput::default())
 }
 
 /// See [`plerion_protocol::Action::DiskLink`].
-pub(crate) fn disk_link(roots: &Roots, source: &str, destination: &str, format: DiskFormat) -> Act<ActionOutput> {
+pub(crate) fn disk_link(
+    roots: &Roots,
+    source: &str,
+    destination: &str,
+    format: DiskFormat,
+) -> Act<ActionOutput> {
     let destination = roots.target(destination)?;
     roots.source(source)?;
     let source = Path::new(source);
@@ -132,7 +146,10 @@ pub(crate) fn disk_link(roots: &Roots, source: &str, destination: &str, format: 
 
 /// Makes `<path>.snap` with the link to itself that lets relative backing names work from either level.
 fn snap_directory_make(path: &Path) -> Act<(PathBuf, String)> {
-    let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| refused("a disk without a name"))?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| refused("a disk without a name"))?;
     let directory = path.with_file_name(format!("{name}.snap"));
     directory_make(&directory)?;
     let own = directory.join(format!("{name}.snap"));
@@ -175,20 +192,26 @@ pub(crate) fn disk_make(
     let destination = roots.target(destination)?;
     let bytes = mib_bytes(size_mib)?;
     if format != DiskFormat::Raw && *content != DiskContent::Empty {
-        return Err(refused("a file system or swap space can be made on RAW disks only: set FORMAT=raw"));
+        return Err(refused(
+            "a file system or swap space can be made on RAW disks only: set FORMAT=raw",
+        ));
     }
     let part = PartFile::begin(&destination, DISK_MODE)?;
     match format {
-        DiskFormat::Raw => part.file.set_len(bytes).at("cannot size", part.path())?,
+        DiskFormat::Raw => part.file.set_len(bytes).at("cannot size", part.part_path())?,
         DiskFormat::Qcow2 => {
             // qemu-img writes into the existing file, which keeps its mode.
-            qemu_img::create(part.path(), bytes, limits)?;
+            qemu_img::create(part.part_path(), bytes, limits)?;
         }
     }
     match content {
         DiskContent::Empty => {}
-        DiskContent::Swap => drop(Program::new("mkswap").arg(path_text(part.path())?).run_ok(limits)?),
-        DiskContent::FileSystem(name) => file_system_make(name, part.path(), limits)?,
+        DiskContent::Swap => drop(
+            Program::new("mkswap")
+                .arg(path_text(part.part_path())?)
+                .run_ok(limits)?,
+        ),
+        DiskContent::FileSystem(name) => file_system_make(name, part.part_path(), limits)?,
     }
     part.commit()?;
     Ok(ActionOutput::default())
@@ -203,7 +226,11 @@ fn file_system_make(name: &str, path: &Path, limits: &Limits) -> Act<()> {
         "ntfs" => &["-F", "-Q", "-q"],
         _ => &[],
     };
-    Program::new(&format!("mkfs.{name}")).args(flags).arg(path_text(path)?).run_ok(limits).map(drop)
+    Program::new(&format!("mkfs.{name}"))
+        .args(flags)
+        .arg(path_text(path)?)
+        .run_ok(limits)
+        .map(drop)
 }
 
 fn micros(began: Instant) -> u64 {

@@ -54,11 +54,18 @@ impl Resolver for Judge {
                     "{host} is at {}, which is not a public address; an administrator can allow such addresses",
                     address.ip()
                 );
-                return Err(Error::Io(std::io::Error::new(std::io::ErrorKind::PermissionDenied, text)));
+                return Err(Error::Io(std::io::Error::new(
+                    std::io::ErrorKind::PermissionDenied,
+                    text,
+                )));
             }
             judged.push(address);
         }
-        if judged.is_empty() { Err(Error::HostNotFound) } else { Ok(judged) }
+        if judged.is_empty() {
+            Err(Error::HostNotFound)
+        } else {
+            Ok(judged)
+        }
     }
 }
 
@@ -84,16 +91,24 @@ pub(crate) fn download_begin(url: &str, private_allowed: bool, limits: &Limits) 
             .map_err(|error| failed(format!("cannot download {uri}: {}", error_text(&error))))?;
         let status = response.status();
         if status.is_redirection() {
-            let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+            let location = response
+                .headers()
+                .get("location")
+                .and_then(|value| value.to_str().ok());
             let location = location.ok_or_else(|| failed(format!("{uri} redirects to nowhere")))?;
             uri = redirect_follow(&uri, location)?;
             continue;
         }
         if !status.is_success() {
-            return Err(failed(format!("cannot download {uri}: the server answers {status}")));
+            return Err(failed(format!(
+                "cannot download {uri}: the server answers {status}"
+            )));
         }
         let body: Body = response.into_body();
-        return Ok(Download { length: body.content_length(), body: body.into_reader() });
+        return Ok(Download {
+            length: body.content_length(),
+            body: body.into_reader(),
+        });
     }
     Err(failed(format!("{url} redirects more than {REDIRECTS_MAX} times")))
 }
@@ -106,7 +121,9 @@ fn error_text(error: &Error) -> String {
 }
 
 fn url_parse(url: &str) -> Act<Uri> {
-    let uri: Option<Uri> = Some(url).filter(|url| url.len() <= URL_BYTES_MAX).and_then(|url| url.parse().ok());
+    let uri: Option<Uri> = Some(url)
+        .filter(|url| url.len() <= URL_BYTES_MAX)
+        .and_then(|url| url.parse().ok());
     uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some())
         .ok_or_else(|| refused(format!("{url:?} is not an http or https URL")))
 }
@@ -115,13 +132,18 @@ fn url_parse(url: &str) -> Act<Uri> {
 fn redirect_follow(from: &Uri, location: &str) -> Act<Uri> {
     let to = if location.starts_with('/') && !location.starts_with("//") {
         let authority = from.authority().map_or("", |authority| authority.as_str());
-        url_parse(&format!("{}://{authority}{location}", from.scheme_str().unwrap_or("http")))?
+        url_parse(&format!(
+            "{}://{authority}{location}",
+            from.scheme_str().unwrap_or("http")
+        ))?
     } else {
         url_parse(location)?
     };
     let downgraded = from.scheme_str() == Some("https") && to.scheme_str() == Some("http");
     if to.host() != from.host() || downgraded {
-        return Err(refused(format!("{from} redirects to {to}: give that URL instead if it is trusted")));
+        return Err(refused(format!(
+            "{from} redirects to {to}: give that URL instead if it is trusted"
+        )));
     }
     Ok(to)
 }
@@ -173,9 +195,25 @@ mod tests {
             assert!(is_public(public.parse().expect("an address")), "{public}");
         }
         for private in [
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "224.0.0.1", "0.0.0.0",
-            "100.64.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
-            "::ffff:8.8.8.8", "::127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "224.0.0.1",
+            "0.0.0.0",
+            "100.64.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:127.0.0.1",
+            "::ffff:8.8.8.8",
+            "::127.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
         ] {
             assert!(!is_public(private.parse().expect("an address")), "{private}");
         }
@@ -184,8 +222,17 @@ mod tests {
     #[test]
     fn redirects_stay_on_their_host() {
         let from: Uri = "https://example.org/a".parse().expect("a URL");
-        assert_eq!(redirect_follow(&from, "/b").expect("same host").to_string(), "https://example.org/b");
-        for bad in ["https://example.com/a", "//example.com/a", "http://example.org/a", "file:///etc/passwd", "b"] {
+        assert_eq!(
+            redirect_follow(&from, "/b").expect("same host").to_string(),
+            "https://example.org/b"
+        );
+        for bad in [
+            "https://example.com/a",
+            "//example.com/a",
+            "http://example.org/a",
+            "file:///etc/passwd",
+            "b",
+        ] {
             assert!(redirect_follow(&from, bad).is_err(), "{bad}");
         }
     }
@@ -218,7 +265,9 @@ mod tests {
         let error = download_begin(&url, false, &limits).err().expect("refused");
         assert!(error.text.contains("not a public address"), "{}", error.text);
         let port = url.rsplit(':').next().expect("a port");
-        let error = download_begin(&format!("http://localhost:{port}/"), false, &limits).err().expect("refused");
+        let error = download_begin(&format!("http://localhost:{port}/"), false, &limits)
+            .err()
+            .expect("refused");
         assert!(error.text.contains("not a public address"), "{}", error.text);
         let mut download = download_begin(&url, true, &limits).expect("allowed");
         let mut text = String::new();
@@ -228,7 +277,14 @@ mod tests {
 
     #[test]
     fn only_http_urls_are_taken() {
-        for bad in ["", "file:///etc/passwd", "ftp://example.org/", "http:///x", "example.org", "/etc/passwd"] {
+        for bad in [
+            "",
+            "file:///etc/passwd",
+            "ftp://example.org/",
+            "http:///x",
+            "example.org",
+            "/etc/passwd",
+        ] {
             assert!(url_parse(bad).is_err(), "{bad}");
         }
     }

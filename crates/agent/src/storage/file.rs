@@ -18,7 +18,11 @@ pub(crate) fn path_delete(roots: &Roots, path: &str) -> Act<ActionOutput> {
     let mut snap = path.clone().into_os_string();
     snap.push(".snap");
     // Unfinished and resumable leftovers of the same name go with it.
-    let leftovers = [part_path(&path), sibling(&path, ".resume"), sibling(&path, ".fetch")];
+    let leftovers = [
+        part_path(&path),
+        sibling(&path, ".resume"),
+        sibling(&path, ".fetch"),
+    ];
     for path in [path.clone(), PathBuf::from(snap)].into_iter().chain(leftovers) {
         entry_delete(&path)?;
     }
@@ -35,13 +39,22 @@ pub(crate) fn entry_delete(path: &Path) -> Act<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).at("cannot look at", path),
     };
-    let result = if kind.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+    let result = if kind.is_dir() {
+        std::fs::remove_dir_all(path)
+    } else {
+        std::fs::remove_file(path)
+    };
     missing_is_fine(result).at("cannot delete", path)
 }
 
 /// See [`plerion_protocol::Action::FileReplace`]. When the source is gone and the destination is there, it has been
 /// done before.
-pub(crate) fn file_replace(roots: &Roots, source: &str, destination: &str, limits: &Limits) -> Act<ActionOutput> {
+pub(crate) fn file_replace(
+    roots: &Roots,
+    source: &str,
+    destination: &str,
+    limits: &Limits,
+) -> Act<ActionOutput> {
     let began = Instant::now();
     let destination = roots.disposable(destination)?;
     let named = roots.disposable(source)?;
@@ -73,5 +86,8 @@ pub(crate) fn file_replace(roots: &Roots, source: &str, destination: &str, limit
     directory_sync(&destination)?;
     directory_sync(&named)?;
     let copy_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok(ActionOutput { copy_us, ..ActionOutput::default() })
+    Ok(ActionOutput {
+        copy_us,
+        ..ActionOutput::default()
+    })
 }

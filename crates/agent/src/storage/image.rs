@@ -50,7 +50,11 @@ pub(crate) fn image_register(
     let mut part = PartFile::begin(&destination, DISK_MODE)?;
     match compression_of(&header_read(&fetched.file)?) {
         None => {
-            let size = fetched.file.metadata().map_err(|error| failed(format!("the image: {error}")))?.len();
+            let size = fetched
+                .file
+                .metadata()
+                .map_err(|error| failed(format!("the image: {error}")))?
+                .len();
             if size > bytes_max {
                 return Err(refused(format!(
                     "the image has {} MiB, more than the {} MiB allowed here",
@@ -61,13 +65,16 @@ pub(crate) fn image_register(
             file_copy(&fetched.file, &part.file, limits)?;
         }
         Some(compression) => {
-            let input = fetched.file.try_clone().map_err(|error| failed(format!("the image: {error}")))?;
+            let input = fetched
+                .file
+                .try_clone()
+                .map_err(|error| failed(format!("the image: {error}")))?;
             let mut unpacked = Unpacked::begin(input, compression, limits)?;
             stream_write(&mut unpacked, &mut part.file, bytes_max, limits, |_| {})?;
             unpacked.finish()?;
         }
     }
-    let output = image_look(&part.file, part.path(), wanted.format, limits)?;
+    let output = image_look(&part.file, part.part_path(), wanted.format, limits)?;
     part.commit()?;
     let copy_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     Ok(ActionOutput { copy_us, ..output })
@@ -93,12 +100,18 @@ fn image_fetch(
             if let Some(checker) = checker {
                 file_digest(&mut file, checker, limits)?;
             }
-            Ok(Fetched { file, _download: None })
+            Ok(Fetched {
+                file,
+                _download: None,
+            })
         }
         ImageSource::Url { url, private_allowed } => {
             let mut download = fetch::download_begin(url, *private_allowed, limits)?;
             if download.length.is_some_and(|length| length > bytes_max) {
-                return Err(refused(format!("{url} is larger than the {} MiB allowed here", bytes_max / MIB)));
+                return Err(refused(format!(
+                    "{url} is larger than the {} MiB allowed here",
+                    bytes_max / MIB
+                )));
             }
             let mut checker = checker;
             let mut part = PartFile::begin(&sibling(destination, ".fetch"), 0o600)?;
@@ -108,9 +121,12 @@ fn image_fetch(
                 }
             })?;
             checker.map_or(Ok(()), Checker::check)?;
-            part.file.rewind().at("cannot rewind", part.path())?;
-            let file = part.file.try_clone().at("cannot open", part.path())?;
-            Ok(Fetched { file, _download: Some(part) })
+            part.file.rewind().at("cannot rewind", part.part_path())?;
+            let file = part.file.try_clone().at("cannot open", part.part_path())?;
+            Ok(Fetched {
+                file,
+                _download: Some(part),
+            })
         }
     }
 }
@@ -147,7 +163,8 @@ fn file_digest(file: &mut File, mut checker: Checker, limits: &Limits) -> Act<()
         checker.update(&buffer[..count]);
     }
     checker.check()?;
-    file.rewind().map_err(|error| failed(format!("cannot rewind the image: {error}")))
+    file.rewind()
+        .map_err(|error| failed(format!("cannot rewind the image: {error}")))
 }
 
 /// See [`plerion_protocol::Action::ImageStat`]. For a compressed image at a URL the size is that of the download, a
@@ -159,7 +176,10 @@ pub(crate) fn image_stat(source: &ImageSource, limits: &Limits) -> Act<ActionOut
             let header = header_read(&file)?;
             match compression_of(&header) {
                 None => {
-                    let size = file.metadata().map_err(|error| failed(format!("the image: {error}")))?.len();
+                    let size = file
+                        .metadata()
+                        .map_err(|error| failed(format!("the image: {error}")))?
+                        .len();
                     stat_output(&header, size)
                 }
                 Some(compression) => {
@@ -175,11 +195,16 @@ pub(crate) fn image_stat(source: &ImageSource, limits: &Limits) -> Act<ActionOut
             let mut header = vec![0; HEADER_BYTES];
             let count = block_read(&mut download.body, &mut header)?;
             header.truncate(count);
-            let length = download
-                .length
-                .ok_or_else(|| failed(format!("the server does not say how large {url} is: give SIZE yourself")))?;
+            let length = download.length.ok_or_else(|| {
+                failed(format!(
+                    "the server does not say how large {url} is: give SIZE yourself"
+                ))
+            })?;
             if compression_of(&header).is_some() {
-                return Ok(ActionOutput { size_mib: Some(length.div_ceil(MIB)), ..ActionOutput::default() });
+                return Ok(ActionOutput {
+                    size_mib: Some(length.div_ceil(MIB)),
+                    ..ActionOutput::default()
+                });
             }
             stat_output(&header, length)
         }
@@ -189,7 +214,11 @@ pub(crate) fn image_stat(source: &ImageSource, limits: &Limits) -> Act<ActionOut
 fn stat_output(header: &[u8], size: u64) -> Act<ActionOutput> {
     let (format, qcow2) = format_of(header)?;
     let bytes = qcow2.map_or(size, |qcow2| qcow2.virtual_bytes);
-    Ok(ActionOutput { size_mib: Some(bytes.div_ceil(MIB)), format: Some(format), ..ActionOutput::default() })
+    Ok(ActionOutput {
+        size_mib: Some(bytes.div_ceil(MIB)),
+        format: Some(format),
+        ..ActionOutput::default()
+    })
 }
 
 /// Reads a stream to its end; gives its first bytes and its length.
@@ -234,7 +263,11 @@ fn image_look(file: &File, path: &Path, wanted: Option<DiskFormat>, limits: &Lim
         Some(_) => qemu_img::virtual_bytes(path, format, limits)?,
         None => file.metadata().at("cannot look at", path)?.len(),
     };
-    Ok(ActionOutput { size_mib: Some(bytes.div_ceil(MIB)), format: Some(format), ..ActionOutput::default() })
+    Ok(ActionOutput {
+        size_mib: Some(bytes.div_ceil(MIB)),
+        format: Some(format),
+        ..ActionOutput::default()
+    })
 }
 
 /// Size and format of an image in its place.

@@ -20,11 +20,20 @@ const FILE_SECTORS: usize = 4;
 /// Makes an ISO 9660 image with Joliet and Rock Ridge names and the volume label `label`; all files in its root, mode
 /// 0644.
 pub(crate) fn iso_image(label: &str, files: &[(&str, &[u8])]) -> Act<Vec<u8>> {
-    let content: usize = files.iter().map(|(_, content)| content.len().div_ceil(SECTOR_BYTES) + FILE_SECTORS).sum();
+    let content: usize = files
+        .iter()
+        .map(|(_, content)| content.len().div_ceil(SECTOR_BYTES) + FILE_SECTORS)
+        .sum();
     let buffer = Cursor::new(vec![0; (content + OVERHEAD_SECTORS) * SECTOR_BYTES]);
-    let metadata = InputMetadata { mode: Some(0o644), uid: Some(0), gid: Some(0), ..InputMetadata::default() };
-    let entries =
-        files.iter().map(|(name, content)| InputEntry::file(*name, content.to_vec()).with_metadata(metadata.clone()));
+    let metadata = InputMetadata {
+        mode: Some(0o644),
+        uid: Some(0),
+        gid: Some(0),
+        ..InputMetadata::default()
+    };
+    let entries = files
+        .iter()
+        .map(|(name, content)| InputEntry::file(*name, content.to_vec()).with_metadata(metadata));
     let tree = InputTree::new(PathSeparator::ForwardSlash, entries.collect());
     let options = IsoFormatOptions {
         volume_name: label.to_owned(),
@@ -37,7 +46,10 @@ pub(crate) fn iso_image(label: &str, files: &[(&str, &[u8])]) -> Act<Vec<u8>> {
         path_separator: PathSeparator::ForwardSlash,
         strict_charset: false,
         features: CreationFeatures {
-            filenames: BaseIsoLevel::Level1 { supports_lowercase: false, supports_rrip: true },
+            filenames: BaseIsoLevel::Level1 {
+                supports_lowercase: false,
+                supports_rrip: true,
+            },
             joliet: Some(JolietLevel::Level3),
             rock_ridge: Some(RripOptions::default()),
             ..CreationFeatures::default()

@@ -21,9 +21,9 @@ mod unpack;
 pub(crate) use context::context_make;
 pub(crate) use datastore::{datastore_space, datastore_stat};
 pub(crate) use disk::{DiskContent, disk_copy, disk_link, disk_make, disk_overlay};
-pub(crate) use file::{file_replace, path_delete};
+pub(crate) use file::{entry_delete, file_replace, path_delete};
 pub(crate) use image::{Wanted, image_output, image_register, image_stat};
-pub(crate) use part::{directory_make, link_replace};
+pub(crate) use part::directory_make;
 pub(crate) use transfer::{TransferContext, receive_main, send_main, transfer_pull, transfer_push};
 
 /// Bytes in a MiB.

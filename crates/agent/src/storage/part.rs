@@ -35,12 +35,18 @@ impl PartFile {
             .at("cannot make", &part)?;
         // The umask does not count: the mode is what other users of the file rely on.
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
-        file.set_permissions(permissions).at("cannot set the mode of", &part)?;
-        Ok(Self { file, part, path: path.to_owned(), kept: false })
+        file.set_permissions(permissions)
+            .at("cannot set the mode of", &part)?;
+        Ok(Self {
+            file,
+            part,
+            path: path.to_owned(),
+            kept: false,
+        })
     }
 
     /// Where it is being written.
-    pub(crate) fn path(&self) -> &Path {
+    pub(crate) fn part_path(&self) -> &Path {
         &self.part
     }
 

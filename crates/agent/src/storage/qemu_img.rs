@@ -41,11 +41,20 @@ pub(crate) fn virtual_bytes(path: &Path, format: DiskFormat, limits: &Limits) ->
         .args(["info", "-f", format.as_str(), "--output=json"])
         .arg(path_text(path)?)
         .run_ok(&limits.at_most(CALL_TIME_MAX))?;
-    let info: Info = serde_json::from_slice(&output.stdout)
-        .map_err(|error| failed(format!("cannot understand what qemu-img says about {}: {error}", path.display())))?;
-    let data_file = info.format_specific.and_then(|specific| specific.data).and_then(|data| data.data_file);
+    let info: Info = serde_json::from_slice(&output.stdout).map_err(|error| {
+        failed(format!(
+            "cannot understand what qemu-img says about {}: {error}",
+            path.display()
+        ))
+    })?;
+    let data_file = info
+        .format_specific
+        .and_then(|specific| specific.data)
+        .and_then(|data| data.data_file);
     if let Some(other) = info.backing_filename.or(data_file) {
-        return Err(refused(format!("the image refers to another file ({other}): flatten it with `qemu-img convert`")));
+        return Err(refused(format!(
+            "the image refers to another file ({other}): flatten it with `qemu-img convert`"
+        )));
     }
     Ok(info.virtual_size)
 }
@@ -60,9 +69,24 @@ pub(crate) fn create(path: &Path, bytes: u64, limits: &Limits) -> Act<()> {
 }
 
 /// Makes a QCOW2 overlay of `bytes` on `backing`.
-pub(crate) fn overlay(path: &Path, backing: &Path, format: DiskFormat, bytes: u64, limits: &Limits) -> Act<()> {
+pub(crate) fn overlay(
+    path: &Path,
+    backing: &Path,
+    format: DiskFormat,
+    bytes: u64,
+    limits: &Limits,
+) -> Act<()> {
     Program::new("qemu-img")
-        .args(["create", "-q", "-f", "qcow2", "-F", format.as_str(), "-b", path_text(backing)?])
+        .args([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            format.as_str(),
+            "-b",
+            path_text(backing)?,
+        ])
         .args([path_text(path)?, &bytes.to_string()])
         .run_ok(&limits.at_most(CALL_TIME_MAX))
         .map(drop)

@@ -25,10 +25,19 @@ impl Unpacked {
             Compression::Zstd => "zstd",
             Compression::Bzip2 => "bzip2",
         };
-        let mut running = Program::new(name).arg("-dc").start(Wiring::FileIn(file), limits)?;
-        let output = running.stdout_take().ok_or_else(|| failed(format!("{name} has no output")))?;
+        let mut running = Program::new(name)
+            .arg("-dc")
+            .start(Wiring::FileIn(file), limits)?;
+        let output = running
+            .stdout_take()
+            .ok_or_else(|| failed(format!("{name} has no output")))?;
         let error = running.error_collect();
-        Ok(Self { running, output, error, name })
+        Ok(Self {
+            running,
+            output,
+            error,
+            name,
+        })
     }
 
     /// Whether it all was decompressed; to be asked after the last byte.
@@ -37,7 +46,11 @@ impl Unpacked {
         if status.success() {
             return Ok(());
         }
-        Err(failed(format!("the image cannot be decompressed by {}: {}", self.name, error_collected(self.error))))
+        Err(failed(format!(
+            "the image cannot be decompressed by {}: {}",
+            self.name,
+            error_collected(self.error)
+        )))
     }
 }
 

@@ -22,7 +22,10 @@ pub enum Value {
 pub fn value_of(document: &Document<'_>) -> Value {
     let root = document.root_element();
     let is_vm = matches!(root.tag_name().name(), "VM" | "VM_POOL");
-    Value::Record(vec![(root.tag_name().name().to_owned(), node_value(document, root, is_vm))])
+    Value::Record(vec![(
+        root.tag_name().name().to_owned(),
+        node_value(document, root, is_vm),
+    )])
 }
 
 fn node_value(document: &Document<'_>, node: Node<'_, '_>, is_vm: bool) -> Value {

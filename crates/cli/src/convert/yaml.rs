@@ -67,7 +67,9 @@ enum Style {
 fn scalar_write(text: &mut String, string: &str, column: usize, indent: usize) {
     match style_of(string) {
         Style::Literal => literal_write(text, string, indent),
-        Style::Plain => folded_write(text, string, column, indent, Style::Plain, |letter, text| text.push(letter)),
+        Style::Plain => folded_write(text, string, column, indent, Style::Plain, |letter, text| {
+            text.push(letter)
+        }),
         Style::Single => {
             text.push('\'');
             folded_write(text, string, column + 1, indent, Style::Single, |letter, text| {
@@ -171,15 +173,19 @@ fn style_of(string: &str) -> Style {
 /// Whether the text begins with neither letter nor digit and has no quotation mark after that.
 fn starts_oddly(string: &str) -> bool {
     let mut letters = string.chars();
-    let odd = letters.next().is_some_and(|first| !(first.is_alphanumeric() || first == '_'));
+    let odd = letters
+        .next()
+        .is_some_and(|first| !(first.is_alphanumeric() || first == '_'));
     odd && !letters.as_str().contains('"')
 }
 
 /// Whether a reader would take the text for something else.
 fn is_other_type(string: &str) -> bool {
     let lower = string.to_ascii_lowercase();
-    matches!(lower.as_str(), "~" | "null" | "yes" | "no" | "true" | "false" | "on" | "off" | ".inf" | ".nan")
-        || is_number(&lower)
+    matches!(
+        lower.as_str(),
+        "~" | "null" | "yes" | "no" | "true" | "false" | "on" | "off" | ".inf" | ".nan"
+    ) || is_number(&lower)
         || is_date(string)
         || is_base_sixty(string)
 }
@@ -188,7 +194,9 @@ fn is_number(lower: &str) -> bool {
     let body = lower.strip_prefix(['-', '+']).unwrap_or(lower);
     let digits = |text: &str, good: fn(&char) -> bool| {
         text.chars().any(|letter| good(&letter))
-            && text.chars().all(|letter| good(&letter) || letter == ',' || letter == '_')
+            && text
+                .chars()
+                .all(|letter| good(&letter) || letter == ',' || letter == '_')
     };
     if let Some(hex) = body.strip_prefix("0x") {
         return digits(hex, char::is_ascii_hexdigit);
@@ -201,13 +209,16 @@ fn is_number(lower: &str) -> bool {
         None => (body, None),
     };
     let exponent_good = exponent.is_none_or(|text| {
-        text.strip_prefix(['-', '+']).is_some_and(|rest| digits(rest, char::is_ascii_digit))
+        text.strip_prefix(['-', '+'])
+            .is_some_and(|rest| digits(rest, char::is_ascii_digit))
     });
     match mantissa.split_once('.') {
         Some((whole, fraction)) => {
             exponent_good
                 && (whole.is_empty() || whole.starts_with(|letter: char| letter.is_ascii_digit()))
-                && whole.chars().all(|letter| letter.is_ascii_digit() || letter == ',' || letter == '_')
+                && whole
+                    .chars()
+                    .all(|letter| letter.is_ascii_digit() || letter == ',' || letter == '_')
                 && fraction.chars().all(|letter| letter.is_ascii_digit())
                 && !(whole.is_empty() && fraction.is_empty())
         }
@@ -238,14 +249,21 @@ fn is_base_sixty(string: &str) -> bool {
     let first = parts.next().unwrap_or_default();
     let rest: Vec<&str> = parts.collect();
     first.starts_with(|letter: char| letter.is_ascii_digit())
-        && first.chars().all(|letter| letter.is_ascii_digit() || letter == '_')
+        && first
+            .chars()
+            .all(|letter| letter.is_ascii_digit() || letter == '_')
         && (1..=2).contains(&rest.len())
-        && rest.iter().all(|part| part.parse::<u8>().is_ok_and(|value| value < 60 && part.len() <= 2))
+        && rest.iter().all(|part| {
+            part.parse::<u8>()
+                .is_ok_and(|value| value < 60 && part.len() <= 2)
+        })
 }
 
 /// `0` and octal digits, a point and a digit: quoted whatever follows, for instance 0.0.0.0.
 fn starts_as_old_float(string: &str) -> bool {
-    let rest = string.strip_prefix('0').map(|rest| rest.trim_start_matches(|letter| ('0'..='7').contains(&letter)));
+    let rest = string
+        .strip_prefix('0')
+        .map(|rest| rest.trim_start_matches(|letter| ('0'..='7').contains(&letter)));
     let mut letters = rest.unwrap_or_default().chars();
     letters.next() == Some('.') && letters.next().is_some_and(|letter| letter.is_ascii_digit())
 }
@@ -308,6 +326,9 @@ mod tests {
     #[test]
     fn long_texts_are_folded() {
         let long = format!("{} {}", "x".repeat(85), "y".repeat(10));
-        assert_eq!(rendered(&long), format!("{}\n  {}", "x".repeat(85), "y".repeat(10)));
+        assert_eq!(
+            rendered(&long),
+            format!("{}\n  {}", "x".repeat(85), "y".repeat(10))
+        );
     }
 }

@@ -35,8 +35,12 @@ const RESOURCES: [(&str, char, u64); 19] = [
 ];
 
 /// Rights, their letters and their bits.
-const RIGHTS: [(&str, char, u64); 4] =
-    [("USE", 'u', 1), ("MANAGE", 'm', 2), ("ADMIN", 'a', 4), ("CREATE", 'c', 8)];
+const RIGHTS: [(&str, char, u64); 4] = [
+    ("USE", 'u', 1),
+    ("MANAGE", 'm', 2),
+    ("ADMIN", 'a', 4),
+    ("CREATE", 'c', 8),
+];
 
 /// One object.
 const ONE_BIT: u64 = 1 << 32;
@@ -51,9 +55,11 @@ const CLUSTER_BIT: u64 = 1 << 35;
 pub static LIST: ListSpec = ListSpec {
     element: "ACL",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the rule", "规则编号"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the rule", "规则编号"),
         Column::right("USER", 8).about("Who it is for", "适用对象"),
-        Column::left("RES_VHNIUTGDCOZSvRMAPtB", 23).about("Which kinds of objects", "资源类型"),
+        Column::right("RES_VHNIUTGDCOZSvRMAPtB", 23).about("Which kinds of objects", "资源类型"),
         Column::right("RID", 5).about("Which of those objects", "资源范围"),
         Column::right("OPE_UMAC", 8).about("What may be done to them", "允许的操作"),
         Column::right("ZONE", 5).about("In which zone", "所在区域"),
@@ -68,7 +74,10 @@ pub static LIST: ListSpec = ListSpec {
 fn cell(_context: &Context, rule: Node<'_, '_>, column: &str) -> String {
     let bits = |name: &str| u64::from_str_radix(&xml::text(rule, name), 16).unwrap_or(0);
     let letters = |table: &[(&str, char, u64)], bits: u64| -> String {
-        table.iter().map(|(_, letter, bit)| if bits & bit != 0 { *letter } else { '-' }).collect()
+        table
+            .iter()
+            .map(|(_, letter, bit)| if bits & bit != 0 { *letter } else { '-' })
+            .collect()
     };
     match column {
         "USER" | "ZONE" => scope_text(bits(column)),
@@ -97,7 +106,9 @@ fn scope_text(bits: u64) -> String {
 
 /// Rules have no `show`.
 pub fn show(_session: &mut Session, _input: &Input, _document: &Document<'_>) -> Result<String, CliError> {
-    Err(CliError::text("A single rule cannot be shown. Use oneacl list -l ID,STRING."))
+    Err(CliError::text(
+        "A single rule cannot be shown. Use oneacl list -l ID,STRING.",
+    ))
 }
 
 /// A rule as the interface takes it: four hexadecimal numbers.
@@ -115,9 +126,19 @@ pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
         rule_parse(input.text(0))?
     } else {
         let text = |index| input.text(index).to_owned();
-        Rule { user: text(0), resource: text(1), rights: text(2), zone: String::new() }
+        Rule {
+            user: text(0),
+            resource: text(1),
+            rights: text(2),
+            zone: String::new(),
+        }
     };
-    let params = [rule.user.into(), rule.resource.into(), rule.rights.into(), rule.zone.into()];
+    let params = [
+        rule.user.into(),
+        rule.resource.into(),
+        rule.rights.into(),
+        rule.zone.into(),
+    ];
     let id = session.call_id("one.acl.addrule", &params)?;
     common::id_print(session, id)
 }
@@ -127,7 +148,11 @@ fn rule_parse(text: &str) -> Result<Rule, CliError> {
     let (user, resource, rights, zone) = match words.as_slice() {
         [user, resource, rights] => (*user, *resource, *rights, None),
         [user, resource, rights, zone] => (*user, *resource, *rights, Some(*zone)),
-        _ => return Err(CliError::text("String needs three components: User, Resource, Rights")),
+        _ => {
+            return Err(CliError::text(
+                "String needs three components: User, Resource, Rights",
+            ));
+        }
     };
     let Some((kinds, scope)) = resource.split_once('/') else {
         return Err(CliError::text(format!("Resource '{resource}' malformed")));
@@ -138,7 +163,10 @@ fn rule_parse(text: &str) -> Result<Rule, CliError> {
         user: hex(scope_parse(user, "User")?),
         resource: hex(kinds | scope_parse(scope, "ID")?),
         rights: hex(bits_of(rights, &RIGHTS, "Right")?),
-        zone: zone.map(|zone| scope_parse(zone, "Zone").map(hex)).transpose()?.unwrap_or_default(),
+        zone: zone
+            .map(|zone| scope_parse(zone, "Zone").map(hex))
+            .transpose()?
+            .unwrap_or_default(),
     })
 }
 
@@ -152,7 +180,11 @@ fn bits_of(text: &str, table: &[(&str, char, u64)], what: &str) -> Result<u64, C
 }
 
 fn scope_parse(text: &str, what: &str) -> Result<u64, CliError> {
-    let malformed = || CliError::text(format!("{what} '{text}' malformed. Use #ID, @GROUP, %CLUSTER or *."));
+    let malformed = || {
+        CliError::text(format!(
+            "{what} '{text}' malformed. Use #ID, @GROUP, %CLUSTER or *."
+        ))
+    };
     if text == "*" {
         return Ok(ALL_BIT);
     }
@@ -163,7 +195,11 @@ fn scope_parse(text: &str, what: &str) -> Result<u64, CliError> {
         Some('%') => CLUSTER_BIT,
         _ => return Err(malformed()),
     };
-    letters.as_str().parse::<u32>().map(|id| bit | u64::from(id)).map_err(|_| malformed())
+    letters
+        .as_str()
+        .parse::<u32>()
+        .map(|id| bit | u64::from(id))
+        .map_err(|_| malformed())
 }
 
 /// `delete`.
@@ -182,13 +218,19 @@ mod tests {
         let rule = rule_parse("#3 USER/@100 USE+MANAGE+ADMIN+CREATE *").expect("good");
         let expected = ["100000003", "10200000064", "f", "400000000"].map(str::to_owned);
         assert_eq!([rule.user, rule.resource, rule.rights, rule.zone], expected);
-        assert_eq!(rule_parse("@1 HOST/* manage").expect("good").resource, "2400000000");
+        assert_eq!(
+            rule_parse("@1 HOST/* manage").expect("good").resource,
+            "2400000000"
+        );
     }
 
     #[test]
     fn mistakes_are_named() {
         for (text, expected) in [
-            ("nonsense", "String needs three components: User, Resource, Rights"),
+            (
+                "nonsense",
+                "String needs three components: User, Resource, Rights",
+            ),
             ("#2 FOO/* USE", "Resource 'FOO' does not exist"),
             ("#2 VM/* FLY", "Right 'FLY' does not exist"),
         ] {
@@ -199,7 +241,12 @@ mod tests {
 
     #[test]
     fn scopes_as_text() {
-        for (bits, expected) in [(0x1_0000_0003, "#3"), (0x2_0000_0064, "@100"), (0x8_0000_0064, "%100"), (ALL_BIT, "*")] {
+        for (bits, expected) in [
+            (0x1_0000_0003, "#3"),
+            (0x2_0000_0064, "@100"),
+            (0x8_0000_0064, "%100"),
+            (ALL_BIT, "*"),
+        ] {
             assert_eq!(scope_text(bits), expected);
         }
     }

@@ -17,8 +17,12 @@ use crate::xml;
 pub static LIST: ListSpec = ListSpec {
     element: "CLUSTER",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the cluster", "集群编号"),
-        Column::left("NAME", 15).expanded().about("Name of the cluster", "集群名称"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the cluster", "集群编号"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the cluster", "集群名称"),
         Column::right("HOSTS", 10).about("Hosts in it", "主机数"),
         Column::right("VNETS", 10).about("Virtual networks in it", "虚拟网络数"),
         Column::right("DATASTORES", 10).about("Datastores in it", "数据存储数"),
@@ -81,11 +85,12 @@ impl Resources {
                 "TOTAL {name}: {}\nOCCUPIED {name}: {}\nAVAILABLE {name}: {}\n",
                 all / unit,
                 used / unit,
-                (all - used) / unit
+                all / unit - used / unit
             )
         };
         let gib = 1 << 20;
-        block("CPUs", 100, self.cpu, self.cpu_used) + "\n"
+        block("CPUs", 100, self.cpu, self.cpu_used)
+            + "\n"
             + &block("RAM", gib, self.memory_kib, self.memory_kib_used)
     }
 }
@@ -95,10 +100,10 @@ pub fn render(cluster: Node<'_, '_>, resources: &Resources) -> String {
     let mut fields = Fields::new(18);
     let id = xml::text(cluster, "ID");
     fields
-        .add_line(layout::head(&format!("CLUSTER {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("CLUSTER {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", cluster, "NAME");
-    let template = xml::child(cluster, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let template = template_text::template_block(cluster, &[]);
     [
         fields.into_text(),
         "\n".to_owned(),
@@ -106,7 +111,7 @@ pub fn render(cluster: Node<'_, '_>, resources: &Resources) -> String {
         resources.render(),
         "\n".to_owned(),
         layout::head("CLUSTER TEMPLATE"),
-        template.unwrap_or_default(),
+        template,
         "\n".to_owned(),
         layout::id_list("HOSTS", &xml::ids(cluster, "HOSTS")),
         "\n".to_owned(),
@@ -170,6 +175,8 @@ pub fn plan_delete(session: &mut Session, input: &Input) -> Result<(), CliError>
 
 fn plan_call(session: &mut Session, input: &Input, method: &str, done: &str) -> Result<(), CliError> {
     session.each(Kind::Cluster, &input.ids(0), done, |session, id| {
-        session.call(&Kind::Cluster.method(method), &[id.into()]).map(drop)
+        session
+            .call(&Kind::Cluster.method(method), &[id.into()])
+            .map(drop)
     })
 }

@@ -15,21 +15,20 @@ pub fn show(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let id = input.id(0);
     let text = match kind {
         Kind::Template => {
-            let params = [id.into(), input.has("extended").into(), input.has("decrypt").into()];
+            let params = [
+                id.into(),
+                input.has("extended").into(),
+                input.has("decrypt").into(),
+            ];
             session.call_text(&kind.method("info"), &params)?
         }
         _ if input.has("decrypt") => session.call_text(&kind.method("info"), &[id.into(), true.into()])?,
         _ => session.info(kind, id)?,
     };
     let document = xml::document_parse(&text)?;
-    let shown = if input.has("xml") {
-        convert::xml_render(&document)
-    } else if input.has("json") {
-        convert::json_render(&convert::value_of(&document))
-    } else if input.has("yaml") {
-        convert::yaml_render(&convert::value_of(&document))
-    } else {
-        (input.command.show)(session, input, &document)?
+    let shown = match convert::as_asked(input, &document) {
+        Some(shown) => shown,
+        None => (input.command.show)(session, input, &document)?,
     };
     session.print(&shown)
 }
@@ -38,7 +37,9 @@ pub fn show(session: &mut Session, input: &Input) -> Result<(), CliError> {
 pub fn rename(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let kind = input.command.kind;
     session.each(kind, &input.ids(0), "renamed", |session, id| {
-        session.call(&kind.method("rename"), &[id.into(), input.text(1).into()]).map(drop)
+        session
+            .call(&kind.method("rename"), &[id.into(), input.text(1).into()])
+            .map(drop)
     })
 }
 
@@ -54,7 +55,12 @@ pub fn delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
 pub fn chown(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let kind = input.command.kind;
     session.each(kind, &input.ids(0), "owner changed", |session, id| {
-        session.call(&kind.method("chown"), &[id.into(), input.id(1).into(), input.id(2).into()]).map(drop)
+        session
+            .call(
+                &kind.method("chown"),
+                &[id.into(), input.id(1).into(), input.id(2).into()],
+            )
+            .map(drop)
     })
 }
 
@@ -62,7 +68,12 @@ pub fn chown(session: &mut Session, input: &Input) -> Result<(), CliError> {
 pub fn chgrp(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let kind = input.command.kind;
     session.each(kind, &input.ids(0), "group changed", |session, id| {
-        session.call(&kind.method("chown"), &[id.into(), (-1).into(), input.id(1).into()]).map(drop)
+        session
+            .call(
+                &kind.method("chown"),
+                &[id.into(), (-1).into(), input.id(1).into()],
+            )
+            .map(drop)
     })
 }
 
@@ -87,9 +98,10 @@ fn octet_parse(text: &str) -> Result<Vec<i32>, CliError> {
         .map(|letter| letter.to_digit(8).and_then(|digit| i32::try_from(digit).ok()))
         .collect();
     match digits {
-        Some(digits) if digits.len() == 3 => {
-            Ok(digits.iter().flat_map(|digit| [digit >> 2 & 1, digit >> 1 & 1, digit & 1]).collect())
-        }
+        Some(digits) if digits.len() == 3 => Ok(digits
+            .iter()
+            .flat_map(|digit| [digit >> 2 & 1, digit >> 1 & 1, digit & 1])
+            .collect()),
         _ => Err(CliError::text("Error in permissions format")),
     }
 }
@@ -100,7 +112,11 @@ pub fn update(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let id = input.id(0);
     let append = input.has("append");
     let template = sources::edited(input.text(1), || {
-        if append { Ok(String::new()) } else { template_read(session, kind, id) }
+        if append {
+            Ok(String::new())
+        } else {
+            template_read(session, kind, id)
+        }
     })?;
     let Some(template) = template else { return Ok(()) };
     let params = [id.into(), template.into(), i32::from(append).into()];
@@ -115,9 +131,15 @@ pub fn update(session: &mut Session, input: &Input) -> Result<(), CliError> {
 fn template_read(session: &mut Session, kind: Kind, id: i32) -> Result<String, CliError> {
     let text = session.info(kind, id)?;
     let document = xml::document_parse(&text)?;
-    let name = if kind == Kind::Vm { "USER_TEMPLATE" } else { "TEMPLATE" };
+    let name = if kind == Kind::Vm {
+        "USER_TEMPLATE"
+    } else {
+        "TEMPLATE"
+    };
     let template = xml::child(document.root_element(), name);
-    Ok(template.map(|node| template_text::template_render(node, &[])).unwrap_or_default())
+    Ok(template
+        .map(|node| template_text::template_render(node, &[]))
+        .unwrap_or_default())
 }
 
 /// `lock`; without an option everything but looking is forbidden.
@@ -133,7 +155,9 @@ pub fn lock(session: &mut Session, input: &Input) -> Result<(), CliError> {
         1
     };
     session.each(kind, &input.ids(0), "locked", |session, id| {
-        session.call(&kind.method("lock"), &[id.into(), level.into(), false.into()]).map(drop)
+        session
+            .call(&kind.method("lock"), &[id.into(), level.into(), false.into()])
+            .map(drop)
     })
 }
 
@@ -155,7 +179,9 @@ pub fn switch(
 ) -> Result<(), CliError> {
     let kind = input.command.kind;
     session.each(kind, &input.ids(0), done, |session, id| {
-        session.call(&kind.method(method), &[id.into(), on.into()]).map(drop)
+        session
+            .call(&kind.method(method), &[id.into(), on.into()])
+            .map(drop)
     })
 }
 
@@ -163,7 +189,9 @@ pub fn switch(
 pub fn relate(session: &mut Session, input: &Input, method: &str, done: &str) -> Result<(), CliError> {
     let kind = input.command.kind;
     session.each(kind, &input.ids(0), done, |session, id| {
-        session.call(&kind.method(method), &[id.into(), input.id(1).into()]).map(drop)
+        session
+            .call(&kind.method(method), &[id.into(), input.id(1).into()])
+            .map(drop)
     })
 }
 
@@ -193,7 +221,10 @@ mod tests {
     fn octets() {
         assert_eq!(octet_parse("640").expect("good"), [1, 1, 0, 1, 0, 0, 0, 0, 0]);
         for bad in ["", "64", "6400", "abc", "u+m", "999", "-64"] {
-            assert_eq!(octet_parse(bad).expect_err(bad).to_string(), "Error in permissions format");
+            assert_eq!(
+                octet_parse(bad).expect_err(bad).to_string(),
+                "Error in permissions format"
+            );
         }
     }
 }

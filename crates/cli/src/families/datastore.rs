@@ -18,10 +18,14 @@ use crate::xml;
 pub static LIST: ListSpec = ListSpec {
     element: "DATASTORE",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the datastore", "数据存储编号"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the datastore", "数据存储编号"),
         Column::left("USER", 8).about("Its owner", "所有者"),
         Column::left("GROUP", 8).about("Its group", "所属组"),
-        Column::left("NAME", 10).expanded().about("Name of the datastore", "数据存储名称"),
+        Column::left("NAME", 10)
+            .expanded()
+            .about("Name of the datastore", "数据存储名称"),
         Column::right("SIZE", 6).about("Its size", "总容量"),
         Column::left("AVAIL", 3).about("How much of it is free", "可用比例"),
         Column::left("CLUSTERS", 8).about("Clusters that use it", "所属集群"),
@@ -31,7 +35,9 @@ pub static LIST: ListSpec = ListSpec {
         Column::left("TM", 7).about("Transfer driver", "传输驱动"),
         Column::left("STAT", 4).about("Its state", "状态"),
     ],
-    shown: &["ID", "NAME", "SIZE", "AVAIL", "CLUSTERS", "IMAGES", "TYPE", "DS", "TM", "STAT"],
+    shown: &[
+        "ID", "NAME", "SIZE", "AVAIL", "CLUSTERS", "IMAGES", "TYPE", "DS", "TM", "STAT",
+    ],
     cell,
     fetch: list::fetch_all,
     prepare: list::prepare_nothing,
@@ -44,9 +50,12 @@ fn cell(context: &Context, datastore: Node<'_, '_>, column: &str) -> String {
         "USER" => xml::text(datastore, if context.numeric { "UID" } else { "UNAME" }),
         "GROUP" => xml::text(datastore, if context.numeric { "GID" } else { "GNAME" }),
         "SIZE" | "AVAIL" if total == 0 => "-".to_owned(),
-        "SIZE" => context.size(total.saturating_mul(1024)),
+        "SIZE" => context.size_mib(total),
         // Rounded to the nearest.
-        "AVAIL" => format!("{}%", (xml::number(datastore, "FREE_MB").saturating_mul(200) / total + 1) / 2),
+        "AVAIL" => format!(
+            "{}%",
+            (xml::number(datastore, "FREE_MB").saturating_mul(200) / total + 1) / 2
+        ),
         "CLUSTERS" => xml::ids(datastore, "CLUSTERS").join(","),
         "IMAGES" => xml::ids(datastore, "IMAGES").len().to_string(),
         "TYPE" => states::datastore_type_short(xml::number(datastore, "TYPE")).to_owned(),
@@ -68,7 +77,7 @@ pub fn render(datastore: Node<'_, '_>) -> String {
     let id = xml::text(datastore, "ID");
     let limit = xml::number_at(datastore, "TEMPLATE/LIMIT_MB").map_or_else(|| "-".to_owned(), size_text_mib);
     fields
-        .add_line(layout::head(&format!("DATASTORE {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("DATASTORE {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", datastore, "NAME")
         .add_owner(datastore)
@@ -77,23 +86,26 @@ pub fn render(datastore: Node<'_, '_>) -> String {
         .add_text("DS_MAD", datastore, "DS_MAD")
         .add_text("TM_MAD", datastore, "TM_MAD")
         .add_text("BASE PATH", datastore, "BASE_PATH")
-        .add("DISK_TYPE", states::disk_type(xml::number(datastore, "DISK_TYPE")))
+        .add(
+            "DISK_TYPE",
+            states::disk_type(xml::number(datastore, "DISK_TYPE")),
+        )
         .add("STATE", states::datastore_state(xml::number(datastore, "STATE")))
         .add_line("")
-        .add_line(layout::head("DATASTORE CAPACITY").trim_end_matches('\n'))
+        .add_head("DATASTORE CAPACITY")
         .add("TOTAL:", size_text_mib(xml::number(datastore, "TOTAL_MB")))
         .add("FREE:", size_text_mib(xml::number(datastore, "FREE_MB")))
         .add("USED: ", size_text_mib(xml::number(datastore, "USED_MB")))
         .add("LIMIT:", limit);
     let permissions = fields.permissions(datastore);
-    let template = xml::child(datastore, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let template = template_text::template_block(datastore, &[]);
     [
         fields.into_text(),
         "\n".to_owned(),
         permissions,
         "\n".to_owned(),
         layout::head("DATASTORE TEMPLATE"),
-        template.unwrap_or_default(),
+        template,
         "\n".to_owned(),
         layout::id_list("IMAGES", &xml::ids(datastore, "IMAGES")),
     ]

@@ -22,8 +22,12 @@ const GROUP_ADMIN: &str = "0";
 pub static LIST: ListSpec = ListSpec {
     element: "GROUP",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the group", "组编号"),
-        Column::left("NAME", 15).expanded().about("Name of the group", "组名"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the group", "组编号"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the group", "组名"),
         Column::right("USERS", 5).about("Users in it", "用户数"),
         Column::right("VMS", 9).about("VMs, used and allowed", "虚拟机数与配额"),
         Column::right("MEMORY", 15).about("Memory, used and allowed", "内存与配额"),
@@ -58,10 +62,10 @@ pub fn render(group: Node<'_, '_>) -> String {
     let mut fields = Fields::new(15);
     let id = xml::text(group, "ID");
     fields
-        .add_line(layout::head(&format!("GROUP {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("GROUP {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", group, "NAME");
-    let template = xml::child(group, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let template = template_text::template_block(group, &[]);
     let mut members = Table::new(&[Column::right("USER ID", 7), Column::left("ADMIN", 5)]);
     let admins = xml::ids(group, "ADMINS");
     for user in xml::ids(group, "USERS") {
@@ -72,7 +76,7 @@ pub fn render(group: Node<'_, '_>) -> String {
         fields.into_text(),
         "\n".to_owned(),
         layout::head("GROUP TEMPLATE"),
-        template.unwrap_or_default(),
+        template,
         "\n".to_owned(),
         members.render(),
         "\n".to_owned(),
@@ -92,7 +96,10 @@ fn vlan_rules(group: Node<'_, '_>) -> String {
         Column::left("VNTEMPLATE", 15),
     ]);
     let rules = xml::child(group, "VLAN_RULES");
-    for rule in rules.into_iter().flat_map(|list| xml::elements(list).collect::<Vec<_>>()) {
+    for rule in rules
+        .into_iter()
+        .flat_map(|list| xml::elements(list).collect::<Vec<_>>())
+    {
         if xml::is_branch(rule) {
             table.rows.push(vec![
                 xml::text(rule, "VLAN_ID"),
@@ -112,16 +119,25 @@ pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
     };
     let id = session.call_id("one.group.allocate", &[name.into()])?;
     common::id_print(session, id)?;
-    let Some(admin) = input.value("admin_user") else { return Ok(()) };
+    let Some(admin) = input.value("admin_user") else {
+        return Ok(());
+    };
     let group = i32::try_from(id).map_err(|_| CliError::text(format!("The id {id} is out of range.")))?;
     let Some(password) = input.value("admin_password") else {
-        return Err(CliError::text("The administrator needs a password: --admin_password PASSWORD"));
+        return Err(CliError::text(
+            "The administrator needs a password: --admin_password PASSWORD",
+        ));
     };
     let driver = input.value("admin_driver").unwrap_or("core");
     let groups = plerion_client::Param::List(vec![group.into()]);
-    let user = session.call_id("one.user.allocate", &[admin.into(), password.into(), driver.into(), groups])?;
+    let user = session.call_id(
+        "one.user.allocate",
+        &[admin.into(), password.into(), driver.into(), groups],
+    )?;
     let user = i32::try_from(user).map_err(|_| CliError::text(format!("The id {user} is out of range.")))?;
-    session.call("one.group.addadmin", &[group.into(), user.into()]).map(drop)
+    session
+        .call("one.group.addadmin", &[group.into(), user.into()])
+        .map(drop)
 }
 
 /// `addadmin`.
@@ -136,6 +152,13 @@ pub fn admin_remove(session: &mut Session, input: &Input) -> Result<(), CliError
 
 /// `vlan`: sets which VLANs the group may use.
 pub fn vlan(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else { return Ok(()) };
-    session.call(&Kind::Group.method("vlan"), &[input.id(0).into(), template.into()]).map(drop)
+    let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else {
+        return Ok(());
+    };
+    session
+        .call(
+            &Kind::Group.method("vlan"),
+            &[input.id(0).into(), template.into()],
+        )
+        .map(drop)
 }

@@ -22,8 +22,12 @@ const CLUSTER_NONE: i32 = -1;
 pub static LIST: ListSpec = ListSpec {
     element: "HOST",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the host", "主机编号"),
-        Column::left("NAME", 15).expanded().about("Name of the host", "主机名称"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the host", "主机编号"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the host", "主机名称"),
         Column::left("CLUSTER", 10).about("Its cluster", "所属集群"),
         Column::right("TVM", 3).about("VMs placed on it", "虚拟机总数"),
         Column::right("ZVM", 3).about("VMs on it that nobody manages", "无主虚拟机数"),
@@ -40,7 +44,15 @@ pub static LIST: ListSpec = ListSpec {
         Column::right("PROVIDER", 8).about("Provision it came from", "供应来源"),
         Column::left("STAT", 4).about("Its state", "状态"),
     ],
-    shown: &["ID", "NAME", "CLUSTER", "TVM", "ALLOCATED_CPU", "ALLOCATED_MEM", "STAT"],
+    shown: &[
+        "ID",
+        "NAME",
+        "CLUSTER",
+        "TVM",
+        "ALLOCATED_CPU",
+        "ALLOCATED_MEM",
+        "STAT",
+    ],
     cell,
     fetch: list::fetch_all,
     prepare: list::prepare_nothing,
@@ -52,14 +64,18 @@ fn cell(context: &Context, host: Node<'_, '_>, column: &str) -> String {
     match column {
         "ID" | "NAME" | "CLUSTER" => xml::text(host, column),
         "TVM" => share("RUNNING_VMS").to_string(),
-        "ZVM" => xml::child(host, "MONITORING").map_or(0, |node| xml::children(node, "ZOMBIE").count()).to_string(),
+        "ZVM" => xml::child(host, "MONITORING")
+            .map_or(0, |node| xml::children(node, "ZOMBIE").count())
+            .to_string(),
         "TCPU" => share("MAX_CPU").to_string(),
         "FCPU" => (share("MAX_CPU") - measured("USED_CPU")).to_string(),
         "ACPU" => (share("MAX_CPU") - share("CPU_USAGE")).to_string(),
         "TMEM" => context.size(share("MAX_MEM")),
         "FMEM" => context.size(measured("FREE_MEMORY")),
         "AMEM" => context.size(share("MAX_MEM") - share("MEM_USAGE")),
-        "REAL_CPU" => part_text(measured("USED_CPU"), share("MAX_CPU"), |number| number.to_string()),
+        "REAL_CPU" => part_text(measured("USED_CPU"), share("MAX_CPU"), |number| {
+            number.to_string()
+        }),
         "ALLOCATED_CPU" => part_text(share("CPU_USAGE"), share("MAX_CPU"), |number| number.to_string()),
         "REAL_MEM" => part_text(measured("USED_MEMORY"), share("MAX_MEM"), |kib| context.size(kib)),
         "ALLOCATED_MEM" => part_text(share("MEM_USAGE"), share("MAX_MEM"), |kib| context.size(kib)),
@@ -74,7 +90,12 @@ fn part_text(used: i64, all: i64, figure: impl Fn(i64) -> String) -> String {
     if all == 0 {
         return "-".to_owned();
     }
-    format!("{} / {} ({}%)", figure(used), figure(all), used.saturating_mul(100) / all)
+    format!(
+        "{} / {} ({}%)",
+        figure(used),
+        figure(all),
+        used.saturating_mul(100) / all
+    )
 }
 
 /// Fetches the VMs of the host and renders it.
@@ -87,7 +108,10 @@ pub fn show(session: &mut Session, _input: &Input, document: &Document<'_>) -> R
 /// The table of some VMs, the newest first, below its head.
 pub fn vm_table(session: &mut Session, ids: &[String]) -> Result<String, CliError> {
     let head = "\nVIRTUAL MACHINES\n\n";
-    let context = Context { now: session.now, ..Context::default() };
+    let context = Context {
+        now: session.now,
+        ..Context::default()
+    };
     if ids.is_empty() {
         return Ok(head.to_owned() + &list::table_plain(&vm_tables::LIST, &context, &[])?);
     }
@@ -104,33 +128,36 @@ pub fn render(host: Node<'_, '_>) -> String {
     let mut fields = Fields::new(22);
     let id = xml::text(host, "ID");
     fields
-        .add_line(layout::head(&format!("HOST {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("HOST {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", host, "NAME")
         .add_text("CLUSTER", host, "CLUSTER")
         .add("STATE", states::host_state(xml::number(host, "STATE")))
         .add_text("IM_MAD", host, "IM_MAD")
         .add_text("VM_MAD", host, "VM_MAD")
-        .add("LAST MONITORING TIME", moment_text(xml::number(host, "MONITORING/TIMESTAMP")))
+        .add(
+            "LAST MONITORING TIME",
+            moment_text(xml::number(host, "MONITORING/TIMESTAMP")),
+        )
         .add_line("")
-        .add_line(layout::head("HOST SHARES").trim_end_matches('\n'))
+        .add_head("HOST SHARES")
         .add("RUNNING VMS", share("RUNNING_VMS").to_string())
-        .add_line("MEMORY")
+        .add_head("MEMORY")
         .add("  TOTAL", size_text(share("TOTAL_MEM")))
         .add("  TOTAL +/- RESERVED", size_text(share("MAX_MEM")))
         .add("  USED (REAL)", size_text(measured("USED_MEMORY")))
         .add("  USED (ALLOCATED)", size_text(share("MEM_USAGE")))
-        .add_line("CPU")
+        .add_head("CPU")
         .add("  TOTAL", share("TOTAL_CPU").to_string())
         .add("  TOTAL +/- RESERVED", share("MAX_CPU").to_string())
         .add("  USED (REAL)", measured("USED_CPU").to_string())
         .add("  USED (ALLOCATED)", share("CPU_USAGE").to_string())
         .add_line("");
-    let template = xml::child(host, "TEMPLATE").map(|node| template_text::template_render(node, &["VM"]));
+    let template = template_text::template_block(host, &["VM"]);
     let parts = [
         fields.into_text(),
         layout::head("MONITORING INFORMATION"),
-        template.unwrap_or_default(),
+        template,
         wild_vms(host),
     ];
     parts.concat()
@@ -144,7 +171,10 @@ fn wild_vms(host: Node<'_, '_>) -> String {
         Column::right("CPU", 4),
         Column::right("MEMORY", 10),
     ]);
-    for vm in xml::child(host, "TEMPLATE").into_iter().flat_map(|node| xml::children(node, "VM").collect::<Vec<_>>()) {
+    for vm in xml::child(host, "TEMPLATE")
+        .into_iter()
+        .flat_map(|node| xml::children(node, "VM").collect::<Vec<_>>())
+    {
         table.rows.push(vec![
             xml::text(vm, "VM_NAME"),
             xml::text(vm, "DEPLOY_ID"),
@@ -191,7 +221,9 @@ pub fn offline(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 fn status_set(session: &mut Session, input: &Input, status: i32, done: &str) -> Result<(), CliError> {
     session.each(Kind::Host, &input.ids(0), done, |session, id| {
-        session.call("one.host.status", &[id.into(), status.into()]).map(drop)
+        session
+            .call("one.host.status", &[id.into(), status.into()])
+            .map(drop)
     })
 }
 
@@ -210,6 +242,8 @@ pub fn flush(session: &mut Session, input: &Input) -> Result<(), CliError> {
         .filter_map(|vm| i32::try_from(xml::number(vm, "ID")).ok())
         .collect();
     session.each(Kind::Vm, &moved, "to be moved", |session, id| {
-        session.call("one.vm.action", &["resched".into(), id.into()]).map(drop)
+        session
+            .call("one.vm.action", &["resched".into(), id.into()])
+            .map(drop)
     })
 }

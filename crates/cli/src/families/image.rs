@@ -24,10 +24,14 @@ const TYPE_BACKUP: i64 = 6;
 pub static LIST: ListSpec = ListSpec {
     element: "IMAGE",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the image", "镜像编号"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the image", "镜像编号"),
         Column::left("USER", 8).about("Its owner", "所有者"),
         Column::left("GROUP", 8).about("Its group", "所属组"),
-        Column::left("NAME", 15).expanded().about("Name of the image", "镜像名称"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the image", "镜像名称"),
         Column::left("DATASTORE", 10).about("Datastore it is in", "所在数据存储"),
         Column::right("SIZE", 7).about("Its size", "大小"),
         Column::left("TYPE", 4).about("Its type", "类型"),
@@ -37,7 +41,18 @@ pub static LIST: ListSpec = ListSpec {
         Column::left("STAT", 4).about("Its state", "状态"),
         Column::right("RVMS", 4).about("VMs that use it", "使用它的虚拟机数"),
     ],
-    shown: &["ID", "USER", "GROUP", "NAME", "DATASTORE", "SIZE", "TYPE", "PERSISTENT", "STAT", "RVMS"],
+    shown: &[
+        "ID",
+        "USER",
+        "GROUP",
+        "NAME",
+        "DATASTORE",
+        "SIZE",
+        "TYPE",
+        "PERSISTENT",
+        "STAT",
+        "RVMS",
+    ],
     cell,
     fetch,
     prepare: list::prepare_nothing,
@@ -62,7 +77,7 @@ fn cell(context: &Context, image: Node<'_, '_>, column: &str) -> String {
         "ID" | "NAME" | "DATASTORE" => xml::text(image, column),
         "USER" => xml::text(image, if context.numeric { "UID" } else { "UNAME" }),
         "GROUP" => xml::text(image, if context.numeric { "GID" } else { "GNAME" }),
-        "SIZE" => context.size(xml::number(image, "SIZE").saturating_mul(1024)),
+        "SIZE" => context.size_mib(xml::number(image, "SIZE")),
         "TYPE" => states::image_type_short(xml::number(image, "TYPE")).to_owned(),
         "REGTIME" | "MODTIME" => moment_text(xml::number(image, column)),
         "PERSISTENT" => layout::yes_no(&xml::text(image, "PERSISTENT")).to_owned(),
@@ -77,7 +92,11 @@ pub fn show(session: &mut Session, _input: &Input, document: &Document<'_>) -> R
     let image = document.root_element();
     let users = xml::ids(image, "VMS");
     let is_backup = xml::number(image, "TYPE") == TYPE_BACKUP;
-    let vms = if users.is_empty() || is_backup { String::new() } else { host::vm_table(session, &users)? };
+    let vms = if users.is_empty() || is_backup {
+        String::new()
+    } else {
+        host::vm_table(session, &users)?
+    };
     Ok(render(image) + &vms)
 }
 
@@ -87,7 +106,7 @@ pub fn render(image: Node<'_, '_>) -> String {
     let id = xml::text(image, "ID");
     let kind = xml::number(image, "TYPE");
     fields
-        .add_line(layout::head(&format!("IMAGE {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("IMAGE {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", image, "NAME")
         .add_owner(image)
@@ -108,16 +127,21 @@ pub fn render(image: Node<'_, '_>) -> String {
         .add("STATE", states::image_short(xml::number(image, "STATE")))
         .add_text("RUNNING_VMS", image, "RUNNING_VMS");
     let permissions = fields.permissions(image);
-    let template = xml::child(image, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let template = template_text::template_block(image, &[]);
+    let backup = match (kind == TYPE_BACKUP, template.trim().is_empty()) {
+        (false, _) => String::new(),
+        (true, true) => backup_section(image),
+        (true, false) => format!("\n{}", backup_section(image)),
+    };
     [
         fields.into_text(),
         "\n".to_owned(),
         permissions,
         "\n".to_owned(),
-        layout::head("IMAGE TEMPLATE"),
-        template.unwrap_or_default(),
         snapshots(image),
-        if kind == TYPE_BACKUP { backup(image) } else { String::new() },
+        layout::head("IMAGE TEMPLATE"),
+        template,
+        backup,
     ]
     .concat()
 }
@@ -128,13 +152,20 @@ fn snapshots(image: Node<'_, '_>) -> String {
         Column::right("ID", 3),
         Column::right("PARENT", 6),
         Column::right("DATE", 15),
-        Column::left("SIZE", 12),
-        Column::left("NAME", 32),
+        Column::left("SIZE", 8),
+        Column::left("NAME", 37),
     ]);
-    let Some(list) = xml::child(image, "SNAPSHOTS") else { return String::new() };
+    let Some(list) = xml::child(image, "SNAPSHOTS") else {
+        return String::new();
+    };
     for snapshot in xml::elements(list).filter(|node| node.has_tag_name("SNAPSHOT")) {
         table.rows.push(vec![
-            if xml::text(snapshot, "ACTIVE") == "YES" { "=>" } else { "" }.to_owned(),
+            if xml::text(snapshot, "ACTIVE") == "YES" {
+                "=>"
+            } else {
+                ""
+            }
+            .to_owned(),
             xml::text(snapshot, "ID"),
             xml::text(snapshot, "PARENT"),
             moment_text(xml::number(snapshot, "DATE")),
@@ -145,16 +176,15 @@ fn snapshots(image: Node<'_, '_>) -> String {
     if table.rows.is_empty() {
         return String::new();
     }
-    format!("\n{}{}", layout::head("IMAGE SNAPSHOTS"), table.render())
+    format!("{}{}\n", layout::head("IMAGE SNAPSHOTS"), table.render())
 }
 
-fn backup(image: Node<'_, '_>) -> String {
+fn backup_section(image: Node<'_, '_>) -> String {
     let increments = xml::child(image, "BACKUP_INCREMENTS");
     let has_increments = increments.is_some_and(xml::is_branch);
     let mut fields = Fields::new(15);
     fields
-        .add_line("")
-        .add_line(layout::head("BACKUP INFORMATION").trim_end_matches('\n'))
+        .add_head("BACKUP INFORMATION")
         .add("VM", xml::ids(image, "VMS").join(","))
         .add("DISK IDS", xml::ids(image, "BACKUP_DISK_IDS").join(","))
         .add("TYPE", if has_increments { "INCREMENTAL" } else { "FULL" });
@@ -163,14 +193,24 @@ fn backup(image: Node<'_, '_>) -> String {
 
 /// `create`, from a file or from options.
 pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let template = if input.text(0).is_empty() { template_of(input) } else { sources::file_read(input.text(0))? };
+    let template = if input.text(0).is_empty() {
+        template_of(input)
+    } else {
+        sources::file_read(input.text(0))?
+    };
     if input.has("dry") {
         return session.print(&template);
     }
     let Some(datastore) = input.number("datastore") else {
-        return Err(CliError::text("Datastore to save the image is mandatory: \n\t -d datastore_id"));
+        return Err(CliError::text(
+            "Datastore to save the image is mandatory: \n\t -d datastore_id",
+        ));
     };
-    let params = [template.into(), datastore.into(), input.has("no_check_capacity").into()];
+    let params = [
+        template.into(),
+        datastore.into(),
+        input.has("no_check_capacity").into(),
+    ];
     let id = session.call_id("one.image.allocate", &params)?;
     common::id_print(session, id)
 }
@@ -210,7 +250,9 @@ pub fn clone(session: &mut Session, input: &Input) -> Result<(), CliError> {
 /// `delete`.
 pub fn delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
     session.each(Kind::Image, &input.ids(0), "deleted", |session, id| {
-        session.call("one.image.delete", &[id.into(), input.has("force").into()]).map(drop)
+        session
+            .call("one.image.delete", &[id.into(), input.has("force").into()])
+            .map(drop)
     })
 }
 
@@ -239,17 +281,24 @@ pub fn chtype(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let name = input.text(1).to_ascii_uppercase();
     let names: Vec<_> = states::image_type_names().collect();
     if !names.contains(&name.as_str()) {
-        return Err(CliError::text(format!("Image type not supported. Must be {}.", names.join(", "))));
+        return Err(CliError::text(format!(
+            "Image type not supported. Must be {}.",
+            names.join(", ")
+        )));
     }
     session.each(Kind::Image, &input.ids(0), "type changed", |session, id| {
-        session.call("one.image.chtype", &[id.into(), name.as_str().into()]).map(drop)
+        session
+            .call("one.image.chtype", &[id.into(), name.as_str().into()])
+            .map(drop)
     })
 }
 
 /// `snapshot-delete`, `snapshot-revert` and `snapshot-flatten`.
 fn snapshot_call(session: &mut Session, input: &Input, method: &str, done: &str) -> Result<(), CliError> {
     session.each(Kind::Image, &input.ids(0), done, |session, id| {
-        session.call(&Kind::Image.method(method), &[id.into(), input.id(1).into()]).map(drop)
+        session
+            .call(&Kind::Image.method(method), &[id.into(), input.id(1).into()])
+            .map(drop)
     })
 }
 
@@ -272,8 +321,16 @@ pub fn snapshot_flatten(session: &mut Session, input: &Input) -> Result<(), CliE
 pub fn orphans(session: &mut Session, _input: &Input) -> Result<(), CliError> {
     let images = session.pool(Kind::Image, FILTER_ALL)?;
     let templates = session.pool(Kind::Template, FILTER_ALL)?;
-    let text = orphans_find(&images, &templates, ("IMAGE", "DISK", "IMAGE_ID", "IMAGE", "IMAGE_UNAME"))?;
+    let text = orphans_find(
+        &images,
+        &templates,
+        ("IMAGE", "DISK", "IMAGE_ID", "IMAGE", "IMAGE_UNAME"),
+    )?;
     session.print(&text)
+}
+
+fn is_backup(object: Node<'_, '_>) -> bool {
+    object.has_tag_name("IMAGE") && xml::number(object, "TYPE") == TYPE_BACKUP
 }
 
 /// Ids of objects in a pool that no template refers to: by id, or by the owner's name for it.
@@ -287,7 +344,9 @@ pub fn orphans_find(
     let mut used_ids = Vec::new();
     let mut used_names = Vec::new();
     for template in xml::children(templates.root_element(), "VMTEMPLATE") {
-        let Some(body) = xml::child(template, "TEMPLATE") else { continue };
+        let Some(body) = xml::child(template, "TEMPLATE") else {
+            continue;
+        };
         for entry in xml::elements(body).filter(|node| node.has_tag_name(device)) {
             used_ids.push(xml::text(entry, by_id));
             let owner = match xml::text(entry, by_owner) {
@@ -297,7 +356,8 @@ pub fn orphans_find(
             used_names.push((xml::text(entry, by_name), owner));
         }
     }
-    let unused = xml::children(pool.root_element(), element).filter(|object| {
+    let others = xml::children(pool.root_element(), element).filter(|object| !is_backup(*object));
+    let unused = others.filter(|object| {
         let named = (xml::text(*object, "NAME"), xml::text(*object, "UNAME"));
         !used_ids.contains(&xml::text(*object, "ID")) && !used_names.contains(&named)
     });

@@ -17,8 +17,12 @@ use crate::xml;
 pub static LIST: ListSpec = ListSpec {
     element: "SECURITY_GROUP",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the security group", "安全组编号"),
-        Column::left("NAME", 15).expanded().about("Name of the security group", "安全组名称"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the security group", "安全组编号"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the security group", "安全组名称"),
         Column::left("USER", 8).about("Its owner", "所有者"),
         Column::left("GROUP", 8).about("Its group", "所属组"),
         Column::right("UPDATED", 8).about("VMs that follow its rules", "已更新的虚拟机数"),
@@ -50,7 +54,7 @@ pub fn render(group: Node<'_, '_>) -> String {
     let mut fields = Fields::new(15);
     let id = xml::text(group, "ID");
     fields
-        .add_line(layout::head(&format!("SECURITY GROUP {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("SECURITY GROUP {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", group, "NAME")
         .add_owner(group);
@@ -60,7 +64,7 @@ pub fn render(group: Node<'_, '_>) -> String {
         .add("UPDATED", xml::ids(group, "UPDATED_VMS").join(","))
         .add("OUTDATED", xml::ids(group, "OUTDATED_VMS").join(","))
         .add("ERROR", xml::ids(group, "ERROR_VMS").join(","));
-    let template = xml::child(group, "TEMPLATE").map(|node| template_text::template_render(node, &["RULE"]));
+    let template = template_text::template_block(group, &["RULE"]);
     [
         fields.into_text(),
         permissions,
@@ -72,7 +76,7 @@ pub fn render(group: Node<'_, '_>) -> String {
         rules(group),
         "\n".to_owned(),
         layout::head("TEMPLATE CONTENTS"),
-        template.unwrap_or_default(),
+        template,
     ]
     .concat()
 }
@@ -86,7 +90,9 @@ fn rules(group: Node<'_, '_>) -> String {
         Column::left("NETWORK", 35),
         Column::left("RANGE", 16),
     ]);
-    let Some(template) = xml::child(group, "TEMPLATE") else { return String::new() };
+    let Some(template) = xml::child(group, "TEMPLATE") else {
+        return String::new();
+    };
     for rule in xml::elements(template).filter(|node| node.has_tag_name("RULE")) {
         let network = match (xml::text(rule, "NETWORK_ID"), xml::text(rule, "IP")) {
             (id, _) if !id.is_empty() => format!("VNet {id}"),
@@ -119,6 +125,8 @@ pub fn clone(session: &mut Session, input: &Input) -> Result<(), CliError> {
 /// `commit`: has the VMs follow the rules, all of them or only those that failed before.
 pub fn commit(session: &mut Session, input: &Input) -> Result<(), CliError> {
     session.each(Kind::Secgroup, &input.ids(0), "committed", |session, id| {
-        session.call("one.secgroup.commit", &[id.into(), input.has("recover").into()]).map(drop)
+        session
+            .call("one.secgroup.commit", &[id.into(), input.has("recover").into()])
+            .map(drop)
     })
 }

@@ -25,8 +25,12 @@ const MULTIPLE_MAX: i32 = 10_000;
 pub static LIST: ListSpec = ListSpec {
     element: "VMTEMPLATE",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the template", "模板编号"),
-        Column::left("NAME", 15).expanded().about("Name of the template", "模板名称"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the template", "模板编号"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the template", "模板名称"),
         Column::left("USER", 8).about("Its owner", "所有者"),
         Column::left("GROUP", 8).about("Its group", "所属组"),
         Column::right("REGTIME", 15).about("When it was registered", "登记时间"),
@@ -56,21 +60,21 @@ pub fn render(template: Node<'_, '_>) -> String {
     let mut fields = Fields::new(15);
     let id = xml::text(template, "ID");
     fields
-        .add_line(layout::head(&format!("TEMPLATE {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("TEMPLATE {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", template, "NAME")
         .add_owner(template)
         .add_lock(template)
         .add("REGISTER TIME", moment_text(xml::number(template, "REGTIME")));
     let permissions = fields.permissions(template);
-    let body = xml::child(template, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let body = template_text::template_block(template, &[]);
     [
         fields.into_text(),
         "\n".to_owned(),
         permissions,
         "\n".to_owned(),
         layout::head("TEMPLATE CONTENTS"),
-        body.unwrap_or_default(),
+        body,
     ]
     .concat()
 }
@@ -94,7 +98,11 @@ pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `clone`.
 pub fn clone(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let params = [input.id(0).into(), input.text(1).into(), input.has("recursive").into()];
+    let params = [
+        input.id(0).into(),
+        input.text(1).into(),
+        input.has("recursive").into(),
+    ];
     let id = session.call_id("one.template.clone", &params)?;
     common::id_print(session, id)
 }
@@ -102,7 +110,9 @@ pub fn clone(session: &mut Session, input: &Input) -> Result<(), CliError> {
 /// `delete`.
 pub fn delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
     session.each(Kind::Template, &input.ids(0), "deleted", |session, id| {
-        session.call("one.template.delete", &[id.into(), input.has("recursive").into()]).map(drop)
+        session
+            .call("one.template.delete", &[id.into(), input.has("recursive").into()])
+            .map(drop)
     })
 }
 
@@ -117,7 +127,10 @@ pub fn instantiate(session: &mut Session, input: &Input) -> Result<(), CliError>
         extra.push_str(&sources::file_read(input.text(1))?);
     }
     for number in 0..count {
-        let name = input.value("name").unwrap_or_default().replace("%i", &number.to_string());
+        let name = input
+            .value("name")
+            .unwrap_or_default()
+            .replace("%i", &number.to_string());
         let params = [
             id.into(),
             name.into(),
@@ -136,9 +149,9 @@ pub fn multiple(input: &Input) -> Result<i32, CliError> {
     match input.number("multiple") {
         None => Ok(1),
         Some(count) if (1..=MULTIPLE_MAX).contains(&count) => Ok(count),
-        Some(count) => {
-            Err(CliError::text(format!("--multiple {count}: use a number from 1 to {MULTIPLE_MAX}.")))
-        }
+        Some(count) => Err(CliError::text(format!(
+            "--multiple {count}: use a number from 1 to {MULTIPLE_MAX}."
+        ))),
     }
 }
 
@@ -174,7 +187,10 @@ fn user_inputs(session: &mut Session, input: &Input, id: i32) -> Result<String, 
     let given: Vec<String> = input
         .list("user-inputs")
         .iter()
-        .filter_map(|line| line.split_once('=').map(|(name, _)| name.trim().to_ascii_uppercase()))
+        .filter_map(|line| {
+            line.split_once('=')
+                .map(|(name, _)| name.trim().to_ascii_uppercase())
+        })
         .collect();
     let mut builder = Builder::default();
     for node in xml::elements(list) {
@@ -200,15 +216,25 @@ fn question_ask(session: &Session, question: &Question) -> Result<String, CliErr
             _ => Ok(question.default.clone()),
         };
     }
-    let hint = if question.default.is_empty() { String::new() } else { format!(" [{}]", question.default) };
+    let hint = if question.default.is_empty() {
+        String::new()
+    } else {
+        format!(" [{}]", question.default)
+    };
     session.print(&format!("({}) {}{hint}: ", question.name, question.text))?;
-    io::stdout().flush().map_err(|error| CliError::text(error.to_string()))?;
+    io::stdout()
+        .flush()
+        .map_err(|error| CliError::text(error.to_string()))?;
     let mut line = String::new();
     io::stdin()
         .read_line(&mut line)
         .map_err(|error| CliError::text(format!("The answer cannot be read: {error}")))?;
     let answer = line.trim();
-    Ok(if answer.is_empty() { question.default.clone() } else { answer.to_owned() })
+    Ok(if answer.is_empty() {
+        question.default.clone()
+    } else {
+        answer.to_owned()
+    })
 }
 
 #[cfg(test)]
@@ -219,7 +245,10 @@ mod tests {
     fn questions() {
         let question = Question::parse("SIZE", "M|list|Size|small,large|small");
         assert!(question.mandatory);
-        assert_eq!((question.text.as_str(), question.default.as_str()), ("Size", "small"));
+        assert_eq!(
+            (question.text.as_str(), question.default.as_str()),
+            ("Size", "small")
+        );
         assert_eq!(Question::parse("X", "O|password|Password").default, "");
     }
 }

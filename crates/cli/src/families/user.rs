@@ -30,8 +30,12 @@ const USER_ADMIN: &str = "0";
 pub static LIST: ListSpec = ListSpec {
     element: "USER",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the user", "用户编号"),
-        Column::left("NAME", 10).expanded().about("Name of the user", "用户名"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the user", "用户编号"),
+        Column::left("NAME", 10)
+            .expanded()
+            .about("Name of the user", "用户名"),
         Column::left("ENABLED", 4).about("Whether the user may log in", "是否启用"),
         Column::left("GROUP", 8).about("The primary group", "主要组"),
         Column::left("AUTH", 8).about("How the user proves identity", "认证方式"),
@@ -41,7 +45,9 @@ pub static LIST: ListSpec = ListSpec {
         Column::right("PCI", 9).about("PCI devices, used and allowed", "PCI 设备与配额"),
         Column::right("PASSWORD", 50).about("The stored password", "保存的密码"),
     ],
-    shown: &["ID", "NAME", "ENABLED", "GROUP", "AUTH", "VMS", "MEMORY", "CPU", "PCI"],
+    shown: &[
+        "ID", "NAME", "ENABLED", "GROUP", "AUTH", "VMS", "MEMORY", "CPU", "PCI",
+    ],
     cell,
     fetch: list::fetch_all,
     prepare: list::prepare_nothing,
@@ -50,11 +56,21 @@ pub static LIST: ListSpec = ListSpec {
 fn cell(context: &Context, user: Node<'_, '_>, column: &str) -> String {
     match column {
         "ID" | "NAME" | "PASSWORD" => xml::text(user, column),
-        "ENABLED" => if xml::text(user, "ENABLED") == "1" { "yes" } else { "no" }.to_owned(),
+        "ENABLED" => if xml::text(user, "ENABLED") == "1" {
+            "yes"
+        } else {
+            "no"
+        }
+        .to_owned(),
         "GROUP" => xml::text(user, if context.numeric { "GID" } else { "GNAME" }),
         "AUTH" => xml::text(user, "AUTH_DRIVER"),
         _ if xml::text(user, "ID") == USER_ADMIN => "-".to_owned(),
-        _ => quota::usage_text(pool_quotas(user), pool_defaults(user, "DEFAULT_USER_QUOTAS"), column, 3),
+        _ => quota::usage_text(
+            pool_quotas(user),
+            pool_defaults(user, "DEFAULT_USER_QUOTAS"),
+            column,
+            3,
+        ),
     }
 }
 
@@ -70,7 +86,10 @@ pub fn pool_quotas<'a, 'i>(object: Node<'a, 'i>) -> Option<Node<'a, 'i>> {
 
 /// The default quotas at the end of a pool.
 pub fn pool_defaults<'a, 'i>(object: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
-    object.parent()?.last_element_child().filter(|node| node.has_tag_name(name))
+    object
+        .parent()?
+        .last_element_child()
+        .filter(|node| node.has_tag_name(name))
 }
 
 /// Renders the user.
@@ -83,7 +102,7 @@ pub fn render(user: Node<'_, '_>) -> String {
     let mut fields = Fields::new(16);
     let id = xml::text(user, "ID");
     fields
-        .add_line(layout::head(&format!("USER {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("USER {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", user, "NAME")
         .add_text("GROUP", user, "GNAME");
@@ -95,7 +114,7 @@ pub fn render(user: Node<'_, '_>) -> String {
         .add_text("PASSWORD", user, "PASSWORD")
         .add_text("AUTH_DRIVER", user, "AUTH_DRIVER")
         .add("ENABLED", layout::yes_no(&xml::text(user, "ENABLED")));
-    let template = xml::child(user, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let template = template_text::template_block(user, &[]);
     let mut text = [
         fields.into_text(),
         "\n".to_owned(),
@@ -103,7 +122,7 @@ pub fn render(user: Node<'_, '_>) -> String {
         tokens(user),
         "\n".to_owned(),
         layout::head("USER TEMPLATE"),
-        template.unwrap_or_default(),
+        template,
         "\n".to_owned(),
     ]
     .concat();
@@ -127,10 +146,18 @@ fn tokens(user: Node<'_, '_>) -> String {
             xml::text(token, "TOKEN"),
             if group == "-1" { "*".to_owned() } else { group },
             String::new(),
-            if expires < 0 { "never".to_owned() } else { moment_text(expires) },
+            if expires < 0 {
+                "never".to_owned()
+            } else {
+                moment_text(expires)
+            },
         ]);
     }
-    if table.rows.is_empty() { String::new() } else { table.render() }
+    if table.rows.is_empty() {
+        String::new()
+    } else {
+        table.render()
+    }
 }
 
 /// The driver the options name: one for passwords unless a key or certificate is used.
@@ -147,20 +174,30 @@ fn driver_of(input: &Input) -> &str {
 fn password_of(input: &Input, index: usize) -> Result<String, CliError> {
     let given = input.text(index);
     let password = if input.has("read-file") {
-        sources::file_read(given)?.lines().next().unwrap_or_default().to_owned()
+        sources::file_read(given)?
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
     } else if given.is_empty() && std::io::stdin().is_terminal() {
         password_ask("Password: ")?
     } else {
         given.to_owned()
     };
-    Ok(if input.has("sha256") { sha256_text(&password) } else { password })
+    Ok(if input.has("sha256") {
+        sha256_text(&password)
+    } else {
+        password
+    })
 }
 
 fn sha256_text(password: &str) -> String {
-    Sha256::digest(password.as_bytes()).iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    Sha256::digest(password.as_bytes())
+        .iter()
+        .fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
 }
 
 /// `create`.
@@ -177,7 +214,9 @@ pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
 /// `passwd`.
 pub fn passwd(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let password = password_of(input, 1)?;
-    session.call("one.user.passwd", &[input.id(0).into(), password.into()]).map(drop)
+    session
+        .call("one.user.passwd", &[input.id(0).into(), password.into()])
+        .map(drop)
 }
 
 /// `chauth`.
@@ -224,21 +263,31 @@ pub fn quota(session: &mut Session, input: &Input) -> Result<(), CliError> {
 /// Sets the quotas of the objects; without a file the editor starts empty.
 pub fn quota_set(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let kind = input.command.kind;
-    let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else { return Ok(()) };
+    let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else {
+        return Ok(());
+    };
     session.each(kind, &input.ids(0), "quotas set", |session, id| {
-        session.call(&kind.method("quota"), &[id.into(), template.as_str().into()]).map(drop)
+        session
+            .call(&kind.method("quota"), &[id.into(), template.as_str().into()])
+            .map(drop)
     })
 }
 
 /// `defaultquota`: shows the default quotas, or sets them from a file.
 pub fn quota_default(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let prefix = if input.command.kind == Kind::Group { "groupquota" } else { "userquota" };
+    let prefix = if input.command.kind == Kind::Group {
+        "groupquota"
+    } else {
+        "userquota"
+    };
     let template = sources::edited(input.text(0), || {
         let text = session.call_text(&format!("one.{prefix}.info"), &[])?;
         quota_template(&text)
     })?;
     let Some(template) = template else { return Ok(()) };
-    session.call(&format!("one.{prefix}.update"), &[template.into()]).map(drop)
+    session
+        .call(&format!("one.{prefix}.update"), &[template.into()])
+        .map(drop)
 }
 
 /// Quotas as a template, the figures in use left out.
@@ -259,9 +308,15 @@ fn quota_template(text: &str) -> Result<String, CliError> {
 
 /// `umask`.
 pub fn umask(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let mask = if input.text(1).is_empty() { String::new() } else { format!("UMASK=\"{}\"", input.text(1)) };
+    let mask = if input.text(1).is_empty() {
+        String::new()
+    } else {
+        format!("UMASK=\"{}\"", input.text(1))
+    };
     session.each(Kind::User, &input.ids(0), "umask changed", |session, id| {
-        session.call("one.user.update", &[id.into(), mask.as_str().into(), 1.into()]).map(drop)
+        session
+            .call("one.user.update", &[id.into(), mask.as_str().into(), 1.into()])
+            .map(drop)
     })
 }
 
@@ -284,7 +339,11 @@ pub fn token_delete(session: &mut Session, input: &Input) -> Result<(), CliError
         (token, "") => (session.client()?.user_name().to_owned(), token),
         (name, token) => (name.to_owned(), token),
     };
-    let id = if name == session.client()?.user_name() { -1 } else { session.id_resolve(Kind::User, &name)? };
+    let id = if name == session.client()?.user_name() {
+        -1
+    } else {
+        session.id_resolve(Kind::User, &name)?
+    };
     let text = session.info(Kind::User, id)?;
     let document = xml::document_parse(&text)?;
     let mut known = xml::elements(document.root_element())
@@ -296,8 +355,12 @@ pub fn token_delete(session: &mut Session, input: &Input) -> Result<(), CliError
             let params = [name.into(), full.into(), 0.into(), (-1).into()];
             session.call("one.user.login", &params).map(drop)
         }
-        (None, _) => Err(CliError::text(format!("{name} has no token that begins with {token}."))),
-        _ => Err(CliError::text(format!("{name} has several tokens that begin with {token}. Give more of it."))),
+        (None, _) => Err(CliError::text(format!(
+            "{name} has no token that begins with {token}."
+        ))),
+        _ => Err(CliError::text(format!(
+            "{name} has several tokens that begin with {token}. Give more of it."
+        ))),
     }
 }
 

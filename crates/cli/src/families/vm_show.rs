@@ -73,7 +73,9 @@ pub fn show(session: &mut Session, input: &Input, document: &Document<'_>) -> Re
 
 /// The cluster's name; a caller without rights on it sees a dash.
 fn cluster_name(session: &mut Session, id: i64) -> Result<String, CliError> {
-    let Ok(id) = i32::try_from(id) else { return Ok("-".to_owned()) };
+    let Ok(id) = i32::try_from(id) else {
+        return Ok("-".to_owned());
+    };
     match session.info(Kind::Cluster, id) {
         Ok(text) => Ok(xml::text(xml::document_parse(&text)?.root_element(), "NAME")),
         Err(CliError::Client(plerion_client::ClientError::Api(_))) => Ok("-".to_owned()),
@@ -81,7 +83,7 @@ fn cluster_name(session: &mut Session, id: i64) -> Result<String, CliError> {
     }
 }
 
-/// The whole output; `cluster` is the name of the host's cluster, `all` leaves nothing out of the template.
+/// The whole output; `cluster` is the name of the host's cluster, `all` leaves only system snapshots out of the template.
 pub fn render(vm: Node<'_, '_>, cluster: &str, now: i64, all: bool) -> String {
     let fields = information(vm, cluster);
     let permissions = fields.permissions(vm);
@@ -99,8 +101,12 @@ pub fn render(vm: Node<'_, '_>, cluster: &str, now: i64, all: bool) -> String {
         backups(vm),
         template_section("USER TEMPLATE", xml::child(vm, "USER_TEMPLATE"), &[]),
     ];
-    sections.extend(more.into_iter().filter(|text| !text.is_empty()).map(|text| text.trim_end_matches('\n').to_owned() + "\n"));
-    let without: &[&str] = if all { &[] } else { &SHOWN_ELSEWHERE };
+    sections.extend(
+        more.into_iter()
+            .filter(|text| !text.is_empty())
+            .map(|text| text.trim_end_matches('\n').to_owned() + "\n"),
+    );
+    let without: &[&str] = if all { &["SNAPSHOT"] } else { &SHOWN_ELSEWHERE };
     let template = xml::child(vm, "TEMPLATE").map(|node| template_text::template_render(node, without));
     sections.push(layout::head("VIRTUAL MACHINE TEMPLATE") + &template.unwrap_or_default());
     sections.join("\n")
@@ -109,7 +115,7 @@ pub fn render(vm: Node<'_, '_>, cluster: &str, now: i64, all: bool) -> String {
 fn information(vm: Node<'_, '_>, cluster: &str) -> Fields {
     let mut fields = Fields::bare(20);
     let id = xml::text(vm, "ID");
-    fields.add_line(layout::head(&format!("VIRTUAL MACHINE {id} INFORMATION")).trim_end_matches('\n'));
+    fields.add_head(format!("VIRTUAL MACHINE {id} INFORMATION"));
     fields
         .add("ID", &id)
         .add_text("NAME", vm, "NAME")
@@ -161,12 +167,18 @@ fn monitoring(vm: Node<'_, '_>) -> String {
             value(&format!("{name}_FORECAST_FAR"), measure),
         ]);
     }
-    format!("{}{}\n", layout::head(&format!("VIRTUAL MACHINE MONITORING [{taken}]")), table.render())
+    format!(
+        "{}{}\n",
+        layout::head(&format!("VIRTUAL MACHINE MONITORING [{taken}]")),
+        table.render()
+    )
 }
 
 /// Which security groups guard which NIC, and their rules.
 fn security(vm: Node<'_, '_>) -> String {
-    let Some(template) = xml::child(vm, "TEMPLATE") else { return String::new() };
+    let Some(template) = xml::child(vm, "TEMPLATE") else {
+        return String::new();
+    };
     let mut nics = Table::new(&[
         Column::right("NIC_ID", 6),
         Column::left("NETWORK", 25),
@@ -175,13 +187,19 @@ fn security(vm: Node<'_, '_>) -> String {
     for nic in xml::elements(template).filter(|node| node.has_tag_name("NIC")) {
         let groups = xml::text(nic, "SECURITY_GROUPS");
         if !groups.is_empty() {
-            nics.rows.push(vec![xml::text(nic, "NIC_ID"), xml::text(nic, "NETWORK"), groups]);
+            nics.rows
+                .push(vec![xml::text(nic, "NIC_ID"), xml::text(nic, "NETWORK"), groups]);
         }
     }
     if nics.rows.is_empty() {
         return String::new();
     }
-    format!("{}\n{}\n{}", layout::head("SECURITY"), nics.render(), security_rules(template))
+    format!(
+        "{}\n{}\n{}",
+        layout::head("SECURITY"),
+        nics.render(),
+        security_rules(template)
+    )
 }
 
 fn security_rules(template: Node<'_, '_>) -> String {
@@ -214,8 +232,11 @@ fn security_rules(template: Node<'_, '_>) -> String {
     }
     let groups = ["SECURITY GROUP", "TYPE", "PROTOCOL", "NETWORK", "RANGE"];
     let widths = [16, 8, 8, 29, 15];
-    let above: Vec<String> =
-        groups.iter().zip(widths).map(|(name, width)| fit(name, width, false)).collect();
+    let above: Vec<String> = groups
+        .iter()
+        .zip(widths)
+        .map(|(name, width)| fit(name, width, false))
+        .collect();
     format!("{}\n{}\n{}", above.join(" "), table.head(), table.body())
 }
 
@@ -228,6 +249,12 @@ fn backups(vm: Node<'_, '_>) -> String {
 }
 
 fn template_section(title: &str, template: Option<Node<'_, '_>>, without: &[&str]) -> String {
-    let text = template.map(|node| template_text::template_render(node, without)).unwrap_or_default();
-    if text.is_empty() { text } else { layout::head(title) + &text }
+    let text = template
+        .map(|node| template_text::template_render(node, without))
+        .unwrap_or_default();
+    if text.is_empty() {
+        text
+    } else {
+        layout::head(title) + &text
+    }
 }

@@ -17,19 +17,27 @@ use crate::xml;
 pub static LIST: ListSpec = ListSpec {
     element: "VM",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the VM", "虚拟机编号"),
-        Column::left("NAME", 15).expanded().about("Name of the VM", "虚拟机名称"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the VM", "虚拟机编号"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the VM", "虚拟机名称"),
         Column::left("USER", 8).about("Its owner", "所有者"),
         Column::left("GROUP", 8).about("Its group", "所属组"),
         Column::right("STAT", 4).about("What it does at the moment", "当前状态"),
         Column::right("CPU", 4).about("CPUs it is given", "分配的 CPU"),
         Column::right("MEM", 7).about("Memory it is given", "分配的内存"),
-        Column::left("HOST", 10).expanded().about("Host it runs on", "所在主机"),
+        Column::left("HOST", 10)
+            .expanded()
+            .about("Host it runs on", "所在主机"),
         Column::left("CLUSTER", 10).about("Cluster of that host", "所在集群"),
         Column::right("TIME", 10).about("Time since it was created", "创建至今的时间"),
         Column::left("IP", 15).about("Addresses of its NICs", "网卡地址"),
     ],
-    shown: &["ID", "USER", "GROUP", "NAME", "STAT", "CPU", "MEM", "HOST", "TIME"],
+    shown: &[
+        "ID", "USER", "GROUP", "NAME", "STAT", "CPU", "MEM", "HOST", "TIME",
+    ],
     cell,
     fetch,
     prepare,
@@ -41,8 +49,16 @@ fn fetch(session: &mut Session, input: &Input) -> Result<String, CliError> {
     if let Some(query) = input.value("search") {
         extra.push(query.into());
     }
-    let method = if input.has("extended") { "one.vmpool.infoextended" } else { "one.vmpool.info" };
-    Ok(session.client()?.pool(&plerion_client::PoolQuery { method, filter, extra })?)
+    let method = if input.has("extended") {
+        "one.vmpool.infoextended"
+    } else {
+        "one.vmpool.info"
+    };
+    Ok(session.client()?.pool(&plerion_client::PoolQuery {
+        method,
+        filter,
+        extra,
+    })?)
 }
 
 /// Names of clusters are fetched only when their column is shown.
@@ -51,7 +67,9 @@ fn prepare(session: &mut Session, context: &mut Context, columns: &[&'static str
         let pool = session.pool(Kind::Cluster, crate::session::FILTER_ALL)?;
         let document = xml::document_parse(&pool)?;
         for cluster in xml::children(document.root_element(), "CLUSTER") {
-            context.extra.insert(xml::text(cluster, "ID"), xml::text(cluster, "NAME"));
+            context
+                .extra
+                .insert(xml::text(cluster, "ID"), xml::text(cluster, "NAME"));
         }
     }
     Ok(())
@@ -64,8 +82,10 @@ fn cell(context: &Context, vm: Node<'_, '_>, column: &str) -> String {
         "GROUP" => xml::text(vm, if context.numeric { "GID" } else { "GNAME" }),
         "STAT" => states::vm_short(xml::number(vm, "STATE"), xml::number(vm, "LCM_STATE")).to_owned(),
         "CPU" => xml::text(vm, "TEMPLATE/CPU"),
-        "MEM" => context.size(xml::number(vm, "TEMPLATE/MEMORY").saturating_mul(1024)),
-        "HOST" => placement(vm).map(|record| xml::text(record, "HOSTNAME")).unwrap_or_default(),
+        "MEM" => context.size_mib(xml::number(vm, "TEMPLATE/MEMORY")),
+        "HOST" => placement(vm)
+            .map(|record| xml::text(record, "HOSTNAME"))
+            .unwrap_or_default(),
         "CLUSTER" => placement(vm)
             .and_then(|record| context.extra.get(&xml::text(record, "CID")).cloned())
             .unwrap_or_default(),
@@ -82,15 +102,22 @@ fn cell(context: &Context, vm: Node<'_, '_>, column: &str) -> String {
 /// The last history record of a VM that sits on a host.
 pub fn placement<'a, 'i>(vm: Node<'a, 'i>) -> Option<Node<'a, 'i>> {
     let state = xml::number(vm, "STATE");
-    let on_host = matches!(state, states::VM_ACTIVE | states::VM_SUSPENDED | states::VM_DONE | states::VM_POWEROFF);
+    let on_host = matches!(
+        state,
+        states::VM_ACTIVE | states::VM_SUSPENDED | states::VM_POWEROFF
+    );
     if !on_host {
         return None;
     }
-    xml::child(vm, "HISTORY_RECORDS")?.children().filter(|record| record.has_tag_name("HISTORY")).last()
+    xml::child(vm, "HISTORY_RECORDS")?
+        .children()
+        .rfind(|record| record.has_tag_name("HISTORY"))
 }
 
 fn addresses(vm: Node<'_, '_>) -> Vec<String> {
-    let Some(template) = xml::child(vm, "TEMPLATE") else { return Vec::new() };
+    let Some(template) = xml::child(vm, "TEMPLATE") else {
+        return Vec::new();
+    };
     xml::elements(template)
         .filter(|node| node.has_tag_name("NIC") || node.has_tag_name("NIC_ALIAS"))
         .flat_map(|nic| ["IP", "IP6_GLOBAL", "IP6_ULA", "IP6"].map(|name| xml::text(nic, name)))
@@ -100,7 +127,9 @@ fn addresses(vm: Node<'_, '_>) -> Vec<String> {
 
 /// The section about disks; nothing when there is none.
 pub fn disks(vm: Node<'_, '_>) -> String {
-    let Some(template) = xml::child(vm, "TEMPLATE") else { return String::new() };
+    let Some(template) = xml::child(vm, "TEMPLATE") else {
+        return String::new();
+    };
     let mut table = Table::new(&[
         Column::right("ID", 3),
         Column::left("DATASTORE", 10),
@@ -124,10 +153,17 @@ pub fn disks(vm: Node<'_, '_>) -> String {
             image,
             format!("{}/{size}", disk_used(vm, &id)),
             xml::text(disk, "TYPE").to_lowercase(),
-            if xml::text(disk, "SAVE") == "YES" { "YES" } else { "NO" }.to_owned(),
+            if xml::text(disk, "SAVE") == "YES" {
+                "YES"
+            } else {
+                "NO"
+            }
+            .to_owned(),
         ]);
     }
-    if let Some(context) = xml::child(template, "CONTEXT").filter(|node| xml::child(*node, "DISK_ID").is_some()) {
+    if let Some(context) =
+        xml::child(template, "CONTEXT").filter(|node| xml::child(*node, "DISK_ID").is_some())
+    {
         table.rows.push(vec![
             xml::text(context, "DISK_ID"),
             "-".to_owned(),
@@ -143,7 +179,11 @@ pub fn disks(vm: Node<'_, '_>) -> String {
 
 fn volatile_name(disk: Node<'_, '_>) -> String {
     let format = xml::text(disk, "FORMAT");
-    let kind = if format.is_empty() { xml::text(disk, "TYPE") } else { format };
+    let kind = if format.is_empty() {
+        xml::text(disk, "TYPE")
+    } else {
+        format
+    };
     format!("{kind} - {}", size_text_mib(xml::number(disk, "SIZE")))
 }
 
@@ -176,7 +216,12 @@ pub fn disk_snapshots(vm: Node<'_, '_>, disk_id: Option<&str>) -> String {
         for snapshot in xml::elements(list).filter(|node| node.has_tag_name("SNAPSHOT")) {
             let used = xml::number_at(snapshot, "MONITOR_SIZE").map_or_else(|| "-".to_owned(), size_text_mib);
             table.rows.push(vec![
-                if xml::text(snapshot, "ACTIVE") == "YES" { "=>" } else { "" }.to_owned(),
+                if xml::text(snapshot, "ACTIVE") == "YES" {
+                    "=>"
+                } else {
+                    ""
+                }
+                .to_owned(),
                 xml::text(snapshot, "ID"),
                 disk.clone(),
                 xml::text(snapshot, "PARENT"),
@@ -199,7 +244,9 @@ pub fn nics(vm: Node<'_, '_>) -> String {
         Column::left("MAC", 17),
         Column::left("PCI_ID", 8),
     ]);
-    let Some(template) = xml::child(vm, "TEMPLATE") else { return String::new() };
+    let Some(template) = xml::child(vm, "TEMPLATE") else {
+        return String::new();
+    };
     let nics = xml::elements(template).filter(|node| {
         node.has_tag_name("NIC") || (node.has_tag_name("PCI") && xml::child(*node, "NIC_ID").is_some())
     });
@@ -215,7 +262,9 @@ pub fn nics(vm: Node<'_, '_>) -> String {
         ]);
         for address in addresses {
             let blank = String::new;
-            table.rows.push(vec![blank(), blank(), blank(), address, blank(), blank()]);
+            table
+                .rows
+                .push(vec![blank(), blank(), blank(), address, blank(), blank()]);
         }
     }
     section("VM NICS", &mut table)
@@ -226,7 +275,12 @@ fn nic_addresses(nic: Node<'_, '_>) -> Vec<String> {
     for name in ["IP6_LINK", "IP6_ULA", "IP6_GLOBAL", "IP6", "EXTERNAL_IP"] {
         addresses.push(xml::text(nic, name));
     }
-    for name in ["VROUTER_IP", "VROUTER_IP6_LINK", "VROUTER_IP6_ULA", "VROUTER_IP6_GLOBAL"] {
+    for name in [
+        "VROUTER_IP",
+        "VROUTER_IP6_LINK",
+        "VROUTER_IP6_ULA",
+        "VROUTER_IP6_GLOBAL",
+    ] {
         let address = xml::text(nic, name);
         if !address.is_empty() {
             addresses.push(format!("{address} (VRouter)"));
@@ -250,7 +304,9 @@ pub fn aliases(vm: Node<'_, '_>) -> String {
         Column::left("IP", 15).adjusted(),
         Column::left("MAC", 17),
     ]);
-    let Some(template) = xml::child(vm, "TEMPLATE") else { return String::new() };
+    let Some(template) = xml::child(vm, "TEMPLATE") else {
+        return String::new();
+    };
     for alias in xml::elements(template).filter(|node| node.has_tag_name("NIC_ALIAS")) {
         table.rows.push(vec![
             xml::text(alias, "NIC_ID"),
@@ -271,7 +327,9 @@ pub fn snapshots(vm: Node<'_, '_>) -> String {
         Column::left("NAME", 46),
         Column::left("HYPERVISOR_ID", 15),
     ]);
-    let Some(template) = xml::child(vm, "TEMPLATE") else { return String::new() };
+    let Some(template) = xml::child(vm, "TEMPLATE") else {
+        return String::new();
+    };
     for snapshot in xml::elements(template).filter(|node| node.has_tag_name("SNAPSHOT")) {
         table.rows.push(vec![
             xml::text(snapshot, "SNAPSHOT_ID"),
@@ -296,8 +354,16 @@ pub fn history(vm: Node<'_, '_>, now: i64) -> String {
         Column::right("TIME", 11),
         Column::right("PROLOG", 10),
     ]);
-    let or_dash = |text: String| if text.is_empty() || text == "-1" { "-".to_owned() } else { text };
-    let Some(records) = xml::child(vm, "HISTORY_RECORDS") else { return String::new() };
+    let or_dash = |text: String| {
+        if text.is_empty() || text == "-1" {
+            "-".to_owned()
+        } else {
+            text
+        }
+    };
+    let Some(records) = xml::child(vm, "HISTORY_RECORDS") else {
+        return String::new();
+    };
     for record in xml::elements(records).filter(|node| node.has_tag_name("HISTORY")) {
         table.rows.push(vec![
             xml::text(record, "SEQ"),

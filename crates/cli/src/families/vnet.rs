@@ -18,19 +18,27 @@ use crate::xml;
 pub static LIST: ListSpec = ListSpec {
     element: "VNET",
     columns: &[
-        Column::right("ID", 4).adjusted().about("Id of the network", "虚拟网络编号"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the network", "虚拟网络编号"),
         Column::left("USER", 8).about("Its owner", "所有者"),
         Column::left("GROUP", 8).about("Its group", "所属组"),
-        Column::left("NAME", 15).expanded().about("Name of the network", "虚拟网络名称"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the network", "虚拟网络名称"),
         Column::left("CLUSTERS", 10).about("Clusters that use it", "所属集群"),
-        Column::left("BRIDGE", 8).expanded().about("Bridge on the hosts", "网桥"),
+        Column::left("BRIDGE", 8)
+            .expanded()
+            .about("Bridge on the hosts", "网桥"),
         Column::left("STATE", 6).expanded().about("Its state", "状态"),
         Column::right("LEASES", 6).about("Addresses in use", "已用地址数"),
         Column::right("UPDATED", 4).about("VMs that follow its last change", "已更新的虚拟机数"),
         Column::right("OUTDATED", 4).about("VMs that wait for its last change", "待更新的虚拟机数"),
         Column::right("ERROR", 4).about("VMs that could not follow", "更新失败的虚拟机数"),
     ],
-    shown: &["ID", "USER", "GROUP", "NAME", "CLUSTERS", "BRIDGE", "STATE", "LEASES", "OUTDATED", "ERROR"],
+    shown: &[
+        "ID", "USER", "GROUP", "NAME", "CLUSTERS", "BRIDGE", "STATE", "LEASES", "OUTDATED", "ERROR",
+    ],
     cell,
     fetch: list::fetch_filtered,
     prepare: list::prepare_nothing,
@@ -69,8 +77,14 @@ const RANGE_OPTIONS: [(&str, &str); 10] = [
 
 /// `addar`, from a file or from options.
 pub fn range_add(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let template = if input.text(1).is_empty() { range_of(input)? } else { sources::file_read(input.text(1))? };
-    session.call("one.vn.add_ar", &[input.id(0).into(), template.into()]).map(drop)
+    let template = if input.text(1).is_empty() {
+        range_of(input)?
+    } else {
+        sources::file_read(input.text(1))?
+    };
+    session
+        .call("one.vn.add_ar", &[input.id(0).into(), template.into()])
+        .map(drop)
 }
 
 fn range_of(input: &Input) -> Result<String, CliError> {
@@ -103,14 +117,20 @@ pub fn range_remove(session: &mut Session, input: &Input) -> Result<(), CliError
 
 /// `free`: gives a reserved range back.
 pub fn range_free(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    session.call("one.vn.free_ar", &[input.id(0).into(), input.id(1).into()]).map(drop)
+    session
+        .call("one.vn.free_ar", &[input.id(0).into(), input.id(1).into()])
+        .map(drop)
 }
 
 /// `updatear`.
 pub fn range_update(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let (id, range_id) = (input.id(0), input.id(1));
-    let Some(text) = sources::edited(input.text(2), || range_read(session, id, range_id))? else { return Ok(()) };
-    session.call("one.vn.update_ar", &[id.into(), text.into()]).map(drop)
+    let Some(text) = sources::edited(input.text(2), || range_read(session, id, range_id))? else {
+        return Ok(());
+    };
+    session
+        .call("one.vn.update_ar", &[id.into(), text.into()])
+        .map(drop)
 }
 
 fn range_read(session: &mut Session, id: i32, range_id: i32) -> Result<String, CliError> {
@@ -120,7 +140,9 @@ fn range_read(session: &mut Session, id: i32, range_id: i32) -> Result<String, C
     let range = xml::child(document.root_element(), "AR_POOL")
         .and_then(|pool| xml::children(pool, "AR").find(|range| xml::text(*range, "AR_ID") == wanted))
         .ok_or_else(|| {
-            CliError::text(format!("Address Range {range_id} does not exist for Virtual Network {id}"))
+            CliError::text(format!(
+                "Address Range {range_id} does not exist for Virtual Network {id}"
+            ))
         })?;
     let pairs: Vec<String> = xml::elements(range)
         .filter(|node| !xml::is_branch(*node))
@@ -133,19 +155,25 @@ fn range_read(session: &mut Session, id: i32, range_id: i32) -> Result<String, C
 
 /// `hold`.
 pub fn hold(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    session.call("one.vn.hold", &[input.id(0).into(), lease_of(input)?.into()]).map(drop)
+    session
+        .call("one.vn.hold", &[input.id(0).into(), lease_of(input)?.into()])
+        .map(drop)
 }
 
 /// `release`.
 pub fn release(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    session.call("one.vn.release", &[input.id(0).into(), lease_of(input)?.into()]).map(drop)
+    session
+        .call("one.vn.release", &[input.id(0).into(), lease_of(input)?.into()])
+        .map(drop)
 }
 
 /// The template that names one address.
 fn lease_of(input: &Input) -> Result<String, CliError> {
     let address = input.text(1);
     let is_mac = address.split(':').count() == 6
-        && address.split(':').all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        && address
+            .split(':')
+            .all(|part| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let name = if is_mac {
         "MAC"
     } else if address.parse::<std::net::Ipv4Addr>().is_ok() {
@@ -174,13 +202,23 @@ pub fn reserve(session: &mut Session, input: &Input) -> Result<(), CliError> {
         (Some(id), _) => builder.single("NETWORK_ID", &id.to_string()),
         (None, Some(name)) => builder.single("NAME", name),
         (None, None) => {
-            return Err(CliError::text("The reservation needs a name (-n name) or an existing network."));
+            return Err(CliError::text(
+                "The reservation needs a name (-n name) or an existing network.",
+            ));
         }
     }
-    for (option, attribute) in [("address_range", "AR_ID"), ("ip", "IP"), ("ip6", "IP6"), ("mac", "MAC")] {
+    for (option, attribute) in [
+        ("address_range", "AR_ID"),
+        ("ip", "IP"),
+        ("ip6", "IP6"),
+        ("mac", "MAC"),
+    ] {
         builder.option(input, option, attribute);
     }
-    let id = session.call_id("one.vn.reserve", &[input.id(0).into(), builder.into_text().into()])?;
+    let id = session.call_id(
+        "one.vn.reserve",
+        &[input.id(0).into(), builder.into_text().into()],
+    )?;
     session.print(&format!("Reservation VNET ID: {id}\n"))
 }
 
@@ -191,10 +229,14 @@ pub fn recover(session: &mut Session, input: &Input) -> Result<(), CliError> {
         .find(|(name, _)| input.has(name))
         .map(|(_, number)| number)
         .ok_or_else(|| {
-            CliError::text("Say how the network is to be recovered: --success, --failure, --retry or --delete.")
+            CliError::text(
+                "Say how the network is to be recovered: --success, --failure, --retry or --delete.",
+            )
         })?;
     session.each(Kind::Vnet, &input.ids(0), "recovered", |session, id| {
-        session.call("one.vn.recover", &[id.into(), operation.into()]).map(drop)
+        session
+            .call("one.vn.recover", &[id.into(), operation.into()])
+            .map(drop)
     })
 }
 

@@ -30,14 +30,14 @@ pub fn show(_session: &mut Session, input: &Input, document: &Document<'_>) -> R
 pub fn render(vnet: Node<'_, '_>, with_templates: bool) -> String {
     let fields = information(vnet);
     let permissions = fields.permissions(vnet);
-    let template = xml::child(vnet, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let template = template_text::template_block(vnet, &[]);
     [
         fields.into_text(),
         "\n".to_owned(),
         permissions,
         "\n".to_owned(),
         layout::head("VIRTUAL NETWORK TEMPLATE"),
-        template.unwrap_or_default(),
+        template,
         "\n".to_owned(),
         layout::head("ADDRESS RANGE POOL"),
         ranges(vnet, with_templates),
@@ -55,7 +55,7 @@ fn information(vnet: Node<'_, '_>) -> Fields {
     let mut fields = Fields::new(25);
     let id = xml::text(vnet, "ID");
     fields
-        .add_line(layout::head(&format!("VIRTUAL NETWORK {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("VIRTUAL NETWORK {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", vnet, "NAME")
         .add_owner(vnet)
@@ -64,9 +64,11 @@ fn information(vnet: Node<'_, '_>) -> Fields {
         .add_text("BRIDGE", vnet, "BRIDGE")
         .add("STATE", states::vnet_state(xml::number(vnet, "STATE")))
         .add_text("VN_MAD", vnet, "VN_MAD");
-    for (label, name) in
-        [("PHYSICAL DEVICE", "PHYDEV"), ("VLAN ID", "VLAN_ID"), ("OUTER VLAN ID", "OUTER_VLAN_ID")]
-    {
+    for (label, name) in [
+        ("PHYSICAL DEVICE", "PHYDEV"),
+        ("VLAN ID", "VLAN_ID"),
+        ("OUTER VLAN ID", "OUTER_VLAN_ID"),
+    ] {
         if !xml::text(vnet, name).is_empty() {
             fields.add_text(label, vnet, name);
         }
@@ -81,7 +83,12 @@ fn information(vnet: Node<'_, '_>) -> Fields {
 
 fn address_ranges<'a, 'i>(vnet: Node<'a, 'i>) -> Vec<Node<'a, 'i>> {
     let pool = xml::child(vnet, "AR_POOL");
-    pool.map(|pool| xml::elements(pool).filter(|node| node.has_tag_name("AR")).collect()).unwrap_or_default()
+    pool.map(|pool| {
+        xml::elements(pool)
+            .filter(|node| node.has_tag_name("AR"))
+            .collect()
+    })
+    .unwrap_or_default()
 }
 
 fn ranges(vnet: Node<'_, '_>, with_templates: bool) -> String {
@@ -89,11 +96,16 @@ fn ranges(vnet: Node<'_, '_>, with_templates: bool) -> String {
     for range in address_ranges(vnet) {
         let mut fields = Fields::new(15);
         fields
-            .add_line(layout::head(&format!("AR {}", xml::text(range, "AR_ID"))).trim_end_matches('\n'))
+            .add_head(format!("AR {}", xml::text(range, "AR_ID")))
             .add_text("SIZE", range, "SIZE")
             .add_text("LEASES", range, "USED_LEASES");
         text.push_str(&fields.into_text());
-        text.push_str(&format!("\n{} {:>34} {:>34}\n", pad("RANGE", 10, false), "FIRST", "LAST"));
+        text.push_str(&format!(
+            "\n{} {:>34} {:>34}\n",
+            pad("RANGE", 10, false),
+            "FIRST",
+            "LAST"
+        ));
         for (label, first, last) in RANGE_ROWS {
             if !xml::text(range, first).is_empty() {
                 let (first, last) = (xml::text(range, first), xml::text(range, last));
@@ -101,7 +113,10 @@ fn ranges(vnet: Node<'_, '_>, with_templates: bool) -> String {
             }
         }
         if with_templates {
-            text.push_str(&format!("\n{}", template_text::template_render(range, &["LEASES"])));
+            text.push_str(&format!(
+                "\n{}",
+                template_text::template_render(range, &["LEASES"])
+            ));
         }
         text.push('\n');
     }
@@ -109,17 +124,18 @@ fn ranges(vnet: Node<'_, '_>, with_templates: bool) -> String {
 }
 
 fn leases(vnet: Node<'_, '_>) -> String {
-    let grown = |column: Column| column.adjusted();
     let mut table = Table::new(&[
         Column::left("AR", 3),
         Column::left("OWNER", 10),
-        grown(Column::right("MAC", 5)),
-        grown(Column::right("IP", 5)),
-        Column::right("PORT_FORWARD", 5),
-        grown(Column::right("IP6", 5)),
+        Column::right("MAC", 5).adjusted(),
+        Column::right("IP", 5).adjusted(),
+        Column::right("PORT_FORWARD", 5).adjusted(),
+        Column::right("IP6", 5).adjusted(),
     ]);
     for range in address_ranges(vnet) {
-        let Some(list) = xml::child(range, "LEASES") else { continue };
+        let Some(list) = xml::child(range, "LEASES") else {
+            continue;
+        };
         for lease in xml::elements(list).filter(|node| node.has_tag_name("LEASE")) {
             let ip6 = ["IP6_GLOBAL", "IP6", "IP6_ULA", "IP6_LINK"].map(|name| xml::text(lease, name));
             table.rows.push(vec![
@@ -128,26 +144,13 @@ fn leases(vnet: Node<'_, '_>) -> String {
                 xml::text(lease, "MAC"),
                 xml::text_or_dash(lease, "IP"),
                 xml::text_or_dash(lease, "EXTERNAL_PORT_RANGE"),
-                ip6.into_iter().find(|address| !address.is_empty()).unwrap_or_else(|| "-".to_owned()),
+                ip6.into_iter()
+                    .find(|address| !address.is_empty())
+                    .unwrap_or_else(|| "-".to_owned()),
             ]);
         }
     }
-    table.columns_adjust();
-    // The head keeps its long name in a narrow column.
-    let widths: Vec<usize> = table.columns.iter().map(|column| column.width).collect();
-    let head = format!(
-        "{:<3} {:<10} {:>mac$} {:>ip$} {} {:>ip6$}",
-        "AR",
-        "OWNER",
-        "MAC",
-        "IP",
-        "PORT_FORWARD",
-        "IP6",
-        mac = widths[2],
-        ip = widths[3],
-        ip6 = widths[5]
-    );
-    format!("{}{head}\n{}", layout::head("LEASES"), table.body())
+    format!("{}{}", layout::head("LEASES"), table.render())
 }
 
 /// Who holds a lease: a VM (`V:`), a reservation (`N:`) or a virtual router (`R:`).
@@ -172,7 +175,7 @@ fn routers(vnet: Node<'_, '_>) -> String {
 fn machines(vnet: Node<'_, '_>) -> String {
     let mut fields = Fields::new(15);
     fields
-        .add_line(layout::head("VIRTUAL MACHINES").trim_end_matches('\n'))
+        .add_head("VIRTUAL MACHINES")
         .add("UPDATED", xml::ids(vnet, "UPDATED_VMS").join(","))
         .add("OUTDATED", xml::ids(vnet, "OUTDATED_VMS").join(","))
         .add("ERROR", xml::ids(vnet, "ERROR_VMS").join(","));

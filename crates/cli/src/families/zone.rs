@@ -24,8 +24,12 @@ pub static LIST: ListSpec = ListSpec {
     element: "ZONE",
     columns: &[
         Column::right("CURRENT", 1).about("A star at the zone calls go to", "当前区域"),
-        Column::right("ID", 4).adjusted().about("Id of the zone", "区域编号"),
-        Column::left("NAME", 15).expanded().about("Name of the zone", "区域名称"),
+        Column::right("ID", 4)
+            .adjusted()
+            .about("Id of the zone", "区域编号"),
+        Column::left("NAME", 15)
+            .expanded()
+            .about("Name of the zone", "区域名称"),
         Column::left("ENDPOINT", 45).about("Where it is reached", "服务地址"),
         Column::left("FED_INDEX", 10).about("How far it has followed the federation", "联邦日志位置"),
         Column::left("STAT", 4).about("Its state", "状态"),
@@ -46,7 +50,11 @@ fn prepare(session: &mut Session, context: &mut Context, columns: &[&'static str
     let document = xml::document_parse(&pool)?;
     for zone in xml::children(document.root_element(), "ZONE") {
         let settings = session.settings_for(&xml::text(zone, "TEMPLATE/ENDPOINT"))?;
-        let limits = Limits { connect_time: ZONE_TIME, call_time: ZONE_TIME, ..Limits::default() };
+        let limits = Limits {
+            connect_time: ZONE_TIME,
+            call_time: ZONE_TIME,
+            ..Limits::default()
+        };
         let status = Client::with_limits(&settings, limits)
             .and_then(|mut client| client.call("one.zone.raftstatus", &[]))
             .and_then(plerion_client::Answer::into_text);
@@ -55,7 +63,9 @@ fn prepare(session: &mut Session, context: &mut Context, columns: &[&'static str
             Ok(Ok(status)) => xml::text_or_dash(status.root_element(), "FEDLOG_INDEX"),
             _ => "-".to_owned(),
         };
-        context.extra.insert(format!("index {}", xml::text(zone, "ID")), index);
+        context
+            .extra
+            .insert(format!("index {}", xml::text(zone, "ID")), index);
     }
     Ok(())
 }
@@ -89,26 +99,31 @@ pub fn render(zone: Node<'_, '_>) -> String {
     let mut fields = Fields::new(18);
     let id = xml::text(zone, "ID");
     fields
-        .add_line(layout::head(&format!("ZONE {id} INFORMATION")).trim_end_matches('\n'))
+        .add_head(format!("ZONE {id} INFORMATION"))
         .add("ID", &id)
         .add_text("NAME", zone, "NAME")
         .add("STATE", states::zone_state(xml::number(zone, "STATE")));
-    let template = xml::child(zone, "TEMPLATE").map(|node| template_text::template_render(node, &[]));
+    let template = template_text::template_block(zone, &[]);
     [
         fields.into_text(),
         "\n".to_owned(),
         servers(zone),
         "\n".to_owned(),
         layout::head("ZONE TEMPLATE"),
-        template.unwrap_or_default(),
+        template,
     ]
     .concat()
 }
 
 fn servers(zone: Node<'_, '_>) -> String {
-    let mut table =
-        Table::new(&[Column::right("ID", 2), Column::left("NAME", 15), Column::left("ENDPOINT", 63)]);
-    for server in xml::child(zone, "SERVER_POOL").into_iter().flat_map(|pool| xml::elements(pool).collect::<Vec<_>>())
+    let mut table = Table::new(&[
+        Column::right("ID", 2),
+        Column::left("NAME", 15),
+        Column::left("ENDPOINT", 63),
+    ]);
+    for server in xml::child(zone, "SERVER_POOL")
+        .into_iter()
+        .flat_map(|pool| xml::elements(pool).collect::<Vec<_>>())
     {
         table.rows.push(vec![
             xml::text(server, "ID"),

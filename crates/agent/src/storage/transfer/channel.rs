@@ -27,14 +27,22 @@ pub(crate) struct TimedWriter<T> {
 impl<T: AsFd> TimedReader<T> {
     pub(crate) fn new(inner: T, limits: &Limits, stall: Duration) -> Act<Self> {
         nonblocking_set(&inner)?;
-        Ok(Self { inner, limits: limits.clone(), stall })
+        Ok(Self {
+            inner,
+            limits: limits.clone(),
+            stall,
+        })
     }
 }
 
 impl<T: AsFd> TimedWriter<T> {
     pub(crate) fn new(inner: T, limits: &Limits, stall: Duration) -> Act<Self> {
         nonblocking_set(&inner)?;
-        Ok(Self { inner, limits: limits.clone(), stall })
+        Ok(Self {
+            inner,
+            limits: limits.clone(),
+            stall,
+        })
     }
 }
 
@@ -75,13 +83,16 @@ fn nonblocking_set(descriptor: &impl AsFd) -> Act<()> {
 }
 
 fn ready_await(descriptor: &impl AsFd, flags: PollFlags, limits: &Limits, stall: Duration) -> Result<()> {
-    let left = limits.remaining().map_err(|error| Error::new(ErrorKind::TimedOut, error.text))?;
+    let left = limits
+        .remaining()
+        .map_err(|error| Error::new(ErrorKind::TimedOut, error.text))?;
     let timeout = Timespec::try_from(left.min(stall)).map_err(|_| Error::from(ErrorKind::InvalidInput))?;
     let mut descriptors = [PollFd::new(descriptor, flags)];
     match rustix::event::poll(&mut descriptors, Some(&timeout)) {
-        Ok(0) if left > stall => {
-            Err(Error::new(ErrorKind::TimedOut, format!("nothing came for {} s", stall.as_secs())))
-        }
+        Ok(0) if left > stall => Err(Error::new(
+            ErrorKind::TimedOut,
+            format!("nothing came for {} s", stall.as_secs()),
+        )),
         Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
     }

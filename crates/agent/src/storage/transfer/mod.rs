@@ -63,7 +63,10 @@ struct EndRequest {
 
 impl TransferContext {
     pub(crate) fn new(cloud: &str, epoch: u64) -> Self {
-        Self { cloud: cloud.to_owned(), epoch: AtomicU64::new(epoch) }
+        Self {
+            cloud: cloud.to_owned(),
+            epoch: AtomicU64::new(epoch),
+        }
     }
 
     pub(crate) fn epoch_set(&self, epoch: u64) {
@@ -91,9 +94,13 @@ pub(crate) fn transfer_push(
     limits: &Limits,
 ) -> Act<ActionOutput> {
     let real = roots.source(path)?;
-    session_run(target, "receive", &context.request(roots, other), limits, |reader, writer| {
-        source::source_serve(&real, reader, writer, limits)
-    })
+    session_run(
+        target,
+        "receive",
+        &context.request(roots, other),
+        limits,
+        |reader, writer| source::source_serve(&real, reader, writer, limits),
+    )
 }
 
 /// Brings what is at `other` on another host to `path` here.
@@ -106,9 +113,13 @@ pub(crate) fn transfer_pull(
     limits: &Limits,
 ) -> Act<ActionOutput> {
     let destination = roots.target(path)?;
-    session_run(target, "send", &context.request(roots, other), limits, |reader, writer| {
-        sink::sink_serve(&destination, roots, reader, writer, limits)
-    })
+    session_run(
+        target,
+        "send",
+        &context.request(roots, other),
+        limits,
+        |reader, writer| sink::sink_serve(&destination, roots, reader, writer, limits),
+    )
 }
 
 type NearReader<'a> = BufReader<TimedReader<std::process::ChildStdout>>;
@@ -128,7 +139,8 @@ fn session_run(
     let stdout = running.stdout_take().ok_or_else(missing)?;
     let stdin = running.stdin_take().ok_or_else(missing)?;
     let errors = running.error_collect();
-    let mut reader = BufReader::with_capacity(BUFFER_BYTES, TimedReader::new(stdout, limits, STALL_TIME_MAX)?);
+    let mut reader =
+        BufReader::with_capacity(BUFFER_BYTES, TimedReader::new(stdout, limits, STALL_TIME_MAX)?);
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, TimedWriter::new(stdin, limits, STALL_TIME_MAX)?);
     let result = frame_write(&mut writer, request)
         .map_err(|error| frame_failed(&error))
@@ -150,7 +162,10 @@ fn session_run(
         }
     }
     let copy_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Ok(ActionOutput { copy_us, ..ActionOutput::default() })
+    Ok(ActionOutput {
+        copy_us,
+        ..ActionOutput::default()
+    })
 }
 
 /// Waits for ssh after a success; after a failure it is killed by being dropped later.
@@ -162,7 +177,9 @@ fn session_end(running: &mut Running, succeeded: bool) -> Act<()> {
     if status.success() {
         return Ok(());
     }
-    Err(failed(format!("the other end of the transfer ended with {status}")))
+    Err(failed(format!(
+        "the other end of the transfer ended with {status}"
+    )))
 }
 
 fn ssh_program(target: &SshTarget, end: &str) -> Act<Program> {
@@ -184,7 +201,9 @@ pub(crate) fn send_main() -> Act<()> {
     let limits = Limits::new(FAR_TIME_MAX);
     let (mut reader, mut writer) = standard_channel(&limits)?;
     let (request, roots) = request_read(&mut reader)?;
-    let result = roots.source(&request.path).and_then(|real| path_text(&real).map(Path::new).map(Path::to_path_buf));
+    let result = roots
+        .source(&request.path)
+        .and_then(|real| path_text(&real).map(Path::new).map(Path::to_path_buf));
     match result {
         Ok(real) => source::source_serve(&real, &mut reader, &mut writer, &limits),
         Err(error) => wire::refusal_write(&mut writer, &error).and(Err(error)),
@@ -202,7 +221,10 @@ pub(crate) fn receive_main() -> Act<()> {
     }
 }
 
-type FarChannel = (BufReader<TimedReader<std::fs::File>>, BufWriter<TimedWriter<std::fs::File>>);
+type FarChannel = (
+    BufReader<TimedReader<std::fs::File>>,
+    BufWriter<TimedWriter<std::fs::File>>,
+);
 
 fn standard_channel(limits: &Limits) -> Act<FarChannel> {
     let own = |descriptor: std::os::fd::BorrowedFd<'_>| {
@@ -225,7 +247,9 @@ fn request_read(reader: &mut impl Read) -> Act<(EndRequest, Roots)> {
         .map_err(|error| frame_failed(&error))?
         .ok_or_else(|| failed("no request came on standard input"))?;
     if request.protocol != PROTOCOL_VERSION {
-        return Err(refused("the two ends of the transfer are of different versions: push the program again"));
+        return Err(refused(
+            "the two ends of the transfer are of different versions: push the program again",
+        ));
     }
     names::cloud_check(&request.cloud)?;
     // Where an agent of the same cloud keeps its state in the usual place, a leader of the past is refused here too.
@@ -242,5 +266,7 @@ fn request_read(reader: &mut impl Read) -> Act<(EndRequest, Roots)> {
 
 /// Flushes, telling a lost channel as such.
 fn flush(writer: &mut impl Write) -> Act<()> {
-    writer.flush().map_err(|error| failed(format!("the other end of the transfer was lost: {error}")))
+    writer
+        .flush()
+        .map_err(|error| failed(format!("the other end of the transfer was lost: {error}")))
 }

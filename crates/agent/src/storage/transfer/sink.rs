@@ -14,7 +14,8 @@ use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{
-    Answer, BlockSum, DATA_BYTES_MAX, EntryKind, FILE_BYTES_MAX, FileIdentity, Say, answer, block_digest, said,
+    Answer, BlockSum, DATA_BYTES_MAX, EntryKind, FILE_BYTES_MAX, FileIdentity, Say, answer, block_digest,
+    said,
 };
 use crate::fault::{Act, IoContext, failed, refused};
 use crate::limits::Limits;
@@ -80,7 +81,10 @@ fn sink_run<R: Read, W: Write>(
     let resume = sibling(destination, ".resume");
     let lock = lock_take(&resume, LOCK_TIME_MAX, "another transfer to the same place")?;
     let notes = notes_read(&resume)?;
-    let notes_file = OpenOptions::new().append(true).open(&resume).at("cannot open", &resume)?;
+    let notes_file = OpenOptions::new()
+        .append(true)
+        .open(&resume)
+        .at("cannot open", &resume)?;
     let part = part_path(destination);
     let mut sink = Sink {
         reader,
@@ -127,7 +131,11 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
             return Err(refused(format!("the source sends {name:?} twice")));
         }
         if name.is_empty() {
-            return if self.entries.len() == 1 { Ok(self.part.clone()) } else { Err(refused("a second root")) };
+            return if self.entries.len() == 1 {
+                Ok(self.part.clone())
+            } else {
+                Err(refused("a second root"))
+            };
         }
         let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');
         let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -141,18 +149,29 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
         let existing = path.symlink_metadata().ok();
         if !existing.is_some_and(|metadata| metadata.is_dir()) {
             entry_delete(path)?;
-            std::fs::DirBuilder::new().mode(0o700).create(path).at("cannot make the directory", path)?;
+            std::fs::DirBuilder::new()
+                .mode(0o700)
+                .create(path)
+                .at("cannot make the directory", path)?;
         }
         // The final mode comes at the end: until then this end must be able to write.
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o700)).at("cannot set the mode of", path)?;
+        std::fs::set_permissions(path, PermissionsExt::from_mode(0o700))
+            .at("cannot set the mode of", path)?;
         self.directories.insert(name.to_owned(), mode);
         Ok(())
     }
 
     fn link_take(&mut self, name: &str, path: &Path, text: &str) -> Act<()> {
-        let place = if name.is_empty() { self.destination.to_owned() } else { self.destination.join(name) };
+        let place = if name.is_empty() {
+            self.destination.to_owned()
+        } else {
+            self.destination.join(name)
+        };
         if !self.roots.link_is_inside(&place, Path::new(text)) {
-            return Err(refused(format!("the link {} to {text} leads out of the datastores", place.display())));
+            return Err(refused(format!(
+                "the link {} to {text} leads out of the datastores",
+                place.display()
+            )));
         }
         entry_delete(path)?;
         std::os::unix::fs::symlink(text, path).at("cannot make the link", path)
@@ -162,10 +181,22 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
         if identity.size > FILE_BYTES_MAX {
             return Err(refused(format!("{name:?} is larger than {FILE_BYTES_MAX} bytes")));
         }
-        let known = self.notes.get(name).filter(|(known, _)| *known == identity).map(|(_, verified)| *verified);
+        let known = self
+            .notes
+            .get(name)
+            .filter(|(known, _)| *known == identity)
+            .map(|(_, verified)| *verified);
         let regular = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
-        let have = if regular { known.unwrap_or(0).min(identity.size) } else { 0 };
-        if !regular {
+        let have = if regular {
+            known.unwrap_or(0).min(identity.size)
+        } else {
+            0
+        };
+        if regular {
+            // An earlier try may have given it its final mode already.
+            std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))
+                .at("cannot set the mode of", path)?;
+        } else {
             entry_delete(path)?;
         }
         let file = OpenOptions::new()
@@ -177,11 +208,14 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
             .open(path)
             .at("cannot make", path)?;
         // What lies beyond the verified part is unknown: cut it off, so that it reads as zeroes.
-        file.set_len(have).and_then(|()| file.set_len(identity.size)).at("cannot size", path)?;
+        file.set_len(have)
+            .and_then(|()| file.set_len(identity.size))
+            .at("cannot size", path)?;
         answer(self.writer, &Answer::Have(have))?;
         self.blocks_take(name, &file, path, identity)?;
         let permissions = PermissionsExt::from_mode(identity.mode & 0o777);
-        file.set_permissions(permissions).at("cannot set the mode of", path)?;
+        file.set_permissions(permissions)
+            .at("cannot set the mode of", path)?;
         file.sync_all().at("cannot sync", path)?;
         self.note(name, identity, identity.size)
     }
@@ -193,16 +227,22 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
         loop {
             self.limits.remaining()?;
             match said(self.reader)? {
-                Say::Data { offset, length, sha256 } => {
+                Say::Data {
+                    offset,
+                    length,
+                    sha256,
+                } => {
                     let length = length as usize;
-                    let end = offset.checked_add(length as u64).filter(|end| *end <= identity.size);
+                    let end = offset
+                        .checked_add(length as u64)
+                        .filter(|end| *end <= identity.size);
                     let Some(end) = end.filter(|_| length <= DATA_BYTES_MAX) else {
                         return Err(refused(format!("a block of {name:?} lies outside of it")));
                     };
                     buffer.resize(length, 0);
-                    self.reader
-                        .read_exact(&mut buffer)
-                        .map_err(|error| failed(format!("the other end of the transfer was lost: {error}")))?;
+                    self.reader.read_exact(&mut buffer).map_err(|error| {
+                        failed(format!("the other end of the transfer was lost: {error}"))
+                    })?;
                     if block_digest(&buffer) != sha256 {
                         return Err(failed(format!("a block of {name:?} was damaged on the way")));
                     }
@@ -222,7 +262,11 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
     }
 
     fn note(&mut self, name: &str, identity: FileIdentity, verified: u64) -> Act<()> {
-        let note = Note { path: name.to_owned(), identity, verified };
+        let note = Note {
+            path: name.to_owned(),
+            identity,
+            verified,
+        };
         let mut line = serde_json::to_vec(&note).map_err(|error| failed(format!("a note: {error}")))?;
         line.push(b'\n');
         let resume = sibling(self.destination, ".resume");
@@ -237,10 +281,16 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
         }
         self.strays_delete("")?;
         for (name, mode) in self.directories.iter().rev() {
-            let path = if name.is_empty() { self.part.clone() } else { self.part.join(name) };
+            let path = if name.is_empty() {
+                self.part.clone()
+            } else {
+                self.part.join(name)
+            };
             std::fs::set_permissions(&path, PermissionsExt::from_mode(mode & 0o777))
                 .at("cannot set the mode of", &path)?;
-            File::open(&path).and_then(|file| file.sync_all()).at("cannot sync", &path)?;
+            File::open(&path)
+                .and_then(|file| file.sync_all())
+                .at("cannot sync", &path)?;
         }
         times_now(&self.part)?;
         match std::fs::rename(&self.part, self.destination) {
@@ -261,11 +311,19 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
         if !self.directories.contains_key(name) {
             return Ok(());
         }
-        let path = if name.is_empty() { self.part.clone() } else { self.part.join(name) };
+        let path = if name.is_empty() {
+            self.part.clone()
+        } else {
+            self.part.join(name)
+        };
         for entry in std::fs::read_dir(&path).at("cannot read", &path)? {
             let entry = entry.at("cannot read", &path)?;
             let child = entry.file_name().to_string_lossy().into_owned();
-            let below = if name.is_empty() { child } else { format!("{name}/{child}") };
+            let below = if name.is_empty() {
+                child
+            } else {
+                format!("{name}/{child}")
+            };
             if self.entries.contains(&below) {
                 self.strays_delete(&below)?;
             } else {
@@ -278,16 +336,28 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
 
 /// A file that was complete in an earlier try and is now put in place must look new to whoever compares.
 fn times_now(path: &Path) -> Act<()> {
-    let now = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
-    let times = Timestamps { last_access: now, last_modification: now };
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: rustix::fs::UTIME_NOW,
+    };
+    let times = Timestamps {
+        last_access: now,
+        last_modification: now,
+    };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).at("cannot set the time of", path)
 }
 
 fn notes_read(path: &Path) -> Act<BTreeMap<String, (FileIdentity, u64)>> {
     let mut text = String::new();
     let file = File::open(path).at("cannot open", path)?;
-    file.take(RESUME_BYTES_MAX).read_to_string(&mut text).at("cannot read", path)?;
+    file.take(RESUME_BYTES_MAX)
+        .read_to_string(&mut text)
+        .at("cannot read", path)?;
     // A torn or foreign line only means that less is known.
-    let notes = text.lines().filter_map(|line| serde_json::from_str::<Note>(line).ok());
-    Ok(notes.map(|note| (note.path, (note.identity, note.verified))).collect())
+    let notes = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Note>(line).ok());
+    Ok(notes
+        .map(|note| (note.path, (note.identity, note.verified)))
+        .collect())
 }

@@ -6,7 +6,9 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
 use super::flush;
-use super::wire::{Answer, BlockSum, EntryKind, FileIdentity, Say, answered, block_digest, refusal_write, say};
+use super::wire::{
+    Answer, BlockSum, EntryKind, FileIdentity, Say, answered, block_digest, refusal_write, say,
+};
 use crate::act::path_text;
 use crate::fault::{Act, IoContext, failed, refused};
 use crate::limits::Limits;
@@ -32,7 +34,12 @@ pub(crate) fn source_serve<R: Read, W: Write>(
     writer: &mut W,
     limits: &Limits,
 ) -> Act<()> {
-    let mut source = Source { reader, writer, limits, entries: 0 };
+    let mut source = Source {
+        reader,
+        writer,
+        limits,
+        entries: 0,
+    };
     let result = source.run(root);
     if let Err(error) = &result {
         // The other end may have gone, which is then the error; or it has said why it cannot go on.
@@ -52,7 +59,9 @@ impl<R: Read, W: Write> Source<'_, R, W> {
         flush(self.writer)?;
         match answered(self.reader)? {
             Answer::Done => Ok(()),
-            other => Err(failed(format!("the other end answered {other:?} instead of being done"))),
+            other => Err(failed(format!(
+                "the other end answered {other:?} instead of being done"
+            ))),
         }
     }
 
@@ -60,7 +69,10 @@ impl<R: Read, W: Write> Source<'_, R, W> {
         self.limits.remaining()?;
         self.entries += 1;
         if self.entries > ENTRIES_MAX || depth > DEPTH_MAX {
-            return Err(refused(format!("{} holds too many or too deep directories", path.display())));
+            return Err(refused(format!(
+                "{} holds too many or too deep directories",
+                path.display()
+            )));
         }
         let metadata = path.symlink_metadata().at("cannot look at", path)?;
         let kind = metadata.file_type();
@@ -71,9 +83,18 @@ impl<R: Read, W: Write> Source<'_, R, W> {
         } else if kind.is_symlink() {
             let text = std::fs::read_link(path).at("cannot read the link", path)?;
             let text = path_text(&text)?.to_owned();
-            say(self.writer, &Say::Entry { path: name.to_owned(), kind: EntryKind::Link { text } })
+            say(
+                self.writer,
+                &Say::Entry {
+                    path: name.to_owned(),
+                    kind: EntryKind::Link { text },
+                },
+            )
         } else if name.is_empty() {
-            Err(refused(format!("{} is neither a file nor a directory", path.display())))
+            Err(refused(format!(
+                "{} is neither a file nor a directory",
+                path.display()
+            )))
         } else {
             // Sockets and pipes of a guest mean nothing elsewhere.
             tracing::info!(path = %path.display(), "left out of a transfer: neither file, directory nor link");
@@ -82,8 +103,16 @@ impl<R: Read, W: Write> Source<'_, R, W> {
     }
 
     fn directory_send(&mut self, path: &Path, name: &str, metadata: &Metadata, depth: usize) -> Act<()> {
-        let kind = EntryKind::Directory { mode: metadata.mode() & 0o777 };
-        say(self.writer, &Say::Entry { path: name.to_owned(), kind })?;
+        let kind = EntryKind::Directory {
+            mode: metadata.mode() & 0o777,
+        };
+        say(
+            self.writer,
+            &Say::Entry {
+                path: name.to_owned(),
+                kind,
+            },
+        )?;
         let mut children = Vec::new();
         for entry in std::fs::read_dir(path).at("cannot read", path)? {
             let entry = entry.at("cannot read", path)?;
@@ -98,7 +127,11 @@ impl<R: Read, W: Write> Source<'_, R, W> {
             if child.starts_with('.') && (child.ends_with(".part") || child.ends_with(".resume")) {
                 continue;
             }
-            let below = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
+            let below = if name.is_empty() {
+                child.clone()
+            } else {
+                format!("{name}/{child}")
+            };
             self.entry_send(&path.join(&child), &below, depth + 1)?;
         }
         Ok(())
@@ -107,11 +140,21 @@ impl<R: Read, W: Write> Source<'_, R, W> {
     fn file_send(&mut self, path: &Path, name: &str) -> Act<()> {
         let (file, _) = regular_open(path)?;
         let identity = identity_of(&file.metadata().at("cannot look at", path)?);
-        say(self.writer, &Say::Entry { path: name.to_owned(), kind: EntryKind::File(identity) })?;
+        say(
+            self.writer,
+            &Say::Entry {
+                path: name.to_owned(),
+                kind: EntryKind::File(identity),
+            },
+        )?;
         flush(self.writer)?;
         let have = match answered(self.reader)? {
             Answer::Have(have) => have.min(identity.size),
-            other => return Err(failed(format!("the other end answered {other:?} instead of what it has"))),
+            other => {
+                return Err(failed(format!(
+                    "the other end answered {other:?} instead of what it has"
+                )));
+            }
         };
         let mut sum = BlockSum::default();
         let mut position = have;
@@ -120,7 +163,10 @@ impl<R: Read, W: Write> Source<'_, R, W> {
             position = end;
         }
         if identity_of(&file.metadata().at("cannot look at", path)?) != identity {
-            return Err(failed(format!("{} was changed while it was sent: send it again", path.display())));
+            return Err(failed(format!(
+                "{} was changed while it was sent: send it again",
+                path.display()
+            )));
         }
         say(self.writer, &Say::End { sum: sum.finish() })
     }
@@ -130,14 +176,24 @@ impl<R: Read, W: Write> Source<'_, R, W> {
         let mut position = begin;
         while position < end {
             self.limits.remaining()?;
-            let wanted = usize::try_from(end - position).unwrap_or(BLOCK_BYTES).min(BLOCK_BYTES);
+            let wanted = usize::try_from(end - position)
+                .unwrap_or(BLOCK_BYTES)
+                .min(BLOCK_BYTES);
             let block = &mut buffer[..wanted];
-            file.read_exact_at(block, position).map_err(|error| failed(format!("cannot read the source: {error}")))?;
+            file.read_exact_at(block, position)
+                .map_err(|error| failed(format!("cannot read the source: {error}")))?;
             if !is_zero(block) {
                 let sha256 = block_digest(block);
                 sum.add(position, &sha256);
                 let length = u32::try_from(wanted).map_err(|_| failed("a block is too long"))?;
-                say(self.writer, &Say::Data { offset: position, length, sha256 })?;
+                say(
+                    self.writer,
+                    &Say::Data {
+                        offset: position,
+                        length,
+                        sha256,
+                    },
+                )?;
                 self.writer
                     .write_all(block)
                     .map_err(|error| failed(format!("the other end of the transfer was lost: {error}")))?;

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::{flush, frame_failed};
 use crate::fault::{Act, failed};
-use crate::storage::copy::BLOCK_BYTES;
 use crate::storage::MIB;
+use crate::storage::copy::BLOCK_BYTES;
 
 /// Largest block of data, in bytes.
 pub(crate) const DATA_BYTES_MAX: usize = BLOCK_BYTES * 16;
@@ -27,7 +27,11 @@ pub(crate) enum Say {
     /// [`Answer::Have`].
     Entry { path: String, kind: EntryKind },
     /// A block of the current file; its bytes follow.
-    Data { offset: u64, length: u32, sha256: String },
+    Data {
+        offset: u64,
+        length: u32,
+        sha256: String,
+    },
     /// The current file is complete; `sum` is over all blocks sent for it in this session.
     End { sum: String },
     /// Everything was sent.

@@ -1,0 +1,74 @@
+# What a developer or an administrator types. Each target says what it needs.
+SHELL := /bin/bash
+CARGO ?= cargo
+# Packages the tests use beyond those of the build.
+TEST_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu \
+	libvirt-clients genisoimage openssh-server sudo iproute2 nftables iptables ipset iputils-ping \
+	busybox-static syslinux syslinux-common mtools dosfstools fdisk cpio kmod zstd xz-utils shellcheck
+SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/guest/*.sh)
+GUEST_SCRIPTS := packaging/guest/rootfs/init $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
+GUEST_OUT ?= target/guest
+FUZZ_SECONDS ?= 60
+
+.PHONY: help up down build test test-packages lint guest guest-test bench lab fuzz conformance
+
+help:
+	@echo 'sudo make up      set this machine up as a cloud of one host, with a VM that answers'
+	@echo 'sudo make down    take all of that away again'
+	@echo 'make build        the release binary'
+	@echo 'make test         format, lints, all tests (as root: installs the packages they need)'
+	@echo 'make lint         format and lints only'
+	@echo 'make guest        the small guest image, into $(GUEST_OUT)'
+	@echo 'make guest-test   boot that image on every kind of disk and machine'
+	@echo 'make bench lab fuzz conformance'
+
+up:
+	@packaging/up/up.sh
+
+down:
+	@packaging/up/down.sh
+
+build:
+	$(CARGO) build --release --locked
+
+test: test-packages lint
+	$(CARGO) test --workspace --locked
+
+# Without root the tests that lack a package say that they are skipped.
+test-packages:
+	@missing=$$(for p in $(TEST_PACKAGES); do \
+	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ $$(id -u) -ne 0 ]; then echo "not installed (run as root to install):" $$missing; exit 0; fi; \
+	apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $$missing
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v shellcheck >/dev/null; then \
+	    shellcheck -x $(SHELL_SCRIPTS) && shellcheck -s dash -e SC1091 $(GUEST_SCRIPTS); \
+	else echo 'shellcheck is not installed: shell scripts are not checked'; fi
+
+guest:
+	packaging/guest/build.sh $(GUEST_OUT)
+
+guest-test: guest
+	packaging/guest/test.sh $(GUEST_OUT)
+
+bench:
+	$(CARGO) bench --workspace --locked
+
+# Each runner belongs to the part it tests; a target without one says so and fails.
+lab:
+	@if [ -x lab/run.sh ]; then exec lab/run.sh; else echo 'there is no lab/run.sh'; exit 1; fi
+
+# Needs: rustup toolchain install nightly; cargo install cargo-fuzz
+fuzz:
+	@set -e; cd fuzz; for target in fuzz_targets/*.rs; do \
+	    name=$$(basename $$target .rs); mkdir -p corpus/$$name; \
+	    echo "== $$name, $(FUZZ_SECONDS) s"; \
+	    $(CARGO) +nightly fuzz run $$name corpus/$$name seeds/$$name -- -max_total_time=$(FUZZ_SECONDS); \
+	done
+
+conformance:
+	@if [ -x tests/conformance/run.sh ]; then exec tests/conformance/run.sh; else echo 'there is no tests/conformance/run.sh'; exit 1; fi

@@ -1,0 +1,258 @@
+//! Actions on domains.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile};
+
+use super::stats::DomainStat;
+use super::virsh::{Reply, Virsh};
+use super::watch::{DomainWatch, Emit};
+use super::xml::{disk_links_resolve, domain_xml_check};
+use crate::act::path_text;
+use crate::evidence::DomainLook;
+use crate::fault::{Act, IoContext, failed};
+use crate::limits::Limits;
+use crate::names;
+use crate::network;
+use crate::state::{file_write, part_path, sibling};
+use crate::storage::directory_make;
+
+/// A guest that is still booting misses the first request to shut down; it is asked again after this.
+const SHUTDOWN_REPEAT: Duration = Duration::from_secs(20);
+/// Mode of the files beside the disks. The XML may hold a VNC password.
+const FILE_MODE: u32 = 0o640;
+/// Time for looking at a domain outside of an action.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// The door to libvirt.
+#[derive(Clone)]
+pub(crate) struct Hypervisor {
+    virsh: Arc<Virsh>,
+    watch: Arc<DomainWatch>,
+}
+
+/// A domain to start.
+pub(crate) struct Start<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) uuid: &'a str,
+    pub(crate) directory: &'a Path,
+    pub(crate) xml: &'a str,
+    pub(crate) deployment_file: &'a str,
+    pub(crate) files: &'a [ContextFile],
+}
+
+impl Hypervisor {
+    pub(crate) fn new(emit: Box<Emit>) -> Self {
+        let virsh: Arc<Virsh> = Arc::default();
+        let watch = DomainWatch::new(Arc::clone(&virsh), emit);
+        Self { virsh, watch }
+    }
+
+    /// Begins to follow events, and reports the state of all domains.
+    pub(crate) fn follow(&self) {
+        self.watch.start();
+        self.watch.announce();
+    }
+
+    /// Measures all domains of this cloud.
+    pub(crate) fn measure(&self) -> Act<Vec<(DomainStat, String)>> {
+        self.watch.read()
+    }
+
+    /// See [`plerion_protocol::Action::DomainStart`].
+    pub(crate) fn domain_start(
+        &self,
+        start: &Start<'_>,
+        bridges: &[Bridge],
+        limits: &Limits,
+    ) -> Act<ActionOutput> {
+        names::domain_check(start.name)?;
+        names::uuid_check(start.uuid)?;
+        names::deployment_check(start.deployment_file)?;
+        domain_xml_check(start.xml, start.name, start.uuid)?;
+        let began = Instant::now();
+        if self.runs_already(start.name, start.uuid, limits)? {
+            return Ok(output(Some(start.uuid), began));
+        }
+        directory_make(start.directory)?;
+        let deployment = start.directory.join(start.deployment_file);
+        file_write(&deployment, disk_links_resolve(start.xml)?.as_bytes(), FILE_MODE)?;
+        for file in start.files {
+            names::file_check(&file.name)?;
+            file_write(&start.directory.join(&file.name), file.text.as_bytes(), FILE_MODE)?;
+        }
+        network::bridges_make(bridges, limits)?;
+        self.watch.expect(start.name, start.uuid);
+        let began = Instant::now();
+        self.done(&["create", path_text(&deployment)?], limits)?;
+        Ok(output(Some(start.uuid), began))
+    }
+
+    /// See [`plerion_protocol::Action::DomainRestore`].
+    pub(crate) fn domain_restore(
+        &self,
+        name: &str,
+        uuid: &str,
+        checkpoint: &Path,
+        xml: &str,
+        bridges: &[Bridge],
+        limits: &Limits,
+    ) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        names::uuid_check(uuid)?;
+        domain_xml_check(xml, name, uuid)?;
+        let began = Instant::now();
+        if !self.runs_already(name, uuid, limits)? {
+            network::bridges_make(bridges, limits)?;
+            let text = sibling(checkpoint, ".xml");
+            file_write(&text, disk_links_resolve(xml)?.as_bytes(), FILE_MODE)?;
+            self.watch.expect(name, uuid);
+            let restored = self.done(
+                &["restore", path_text(checkpoint)?, "--xml", path_text(&text)?],
+                limits,
+            );
+            std::fs::remove_file(&text).at("cannot remove", &text)?;
+            restored?;
+        }
+        crate::storage::entry_delete(checkpoint)?;
+        Ok(output(Some(uuid), began))
+    }
+
+    /// See [`plerion_protocol::Action::DomainShutdown`].
+    pub(crate) fn domain_shutdown(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        let began = Instant::now();
+        let gone = self.watch.gone_subscribe(name);
+        loop {
+            match self.virsh.change(&["shutdown", name], limits)? {
+                Reply::NoDomain | Reply::NotRunning => return Ok(output(None, began)),
+                Reply::Done(_) => {}
+            }
+            let left = limits.remaining().map_err(|error| shutdown_late(name, error))?;
+            match gone.recv_timeout(left.min(SHUTDOWN_REPEAT)) {
+                Ok(()) => return Ok(output(None, began)),
+                Err(RecvTimeoutError::Timeout) => {
+                    limits.remaining().map_err(|error| shutdown_late(name, error))?;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(failed("the watch over the domains has ended; restart the agent"));
+                }
+            }
+        }
+    }
+
+    /// See [`plerion_protocol::Action::DomainDestroy`].
+    pub(crate) fn domain_destroy(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        let began = Instant::now();
+        self.virsh.change(&["destroy", name], limits)?;
+        Ok(output(None, began))
+    }
+
+    /// See [`plerion_protocol::Action::DomainSave`]. The checkpoint appears under its name when it is whole; a domain
+    /// that is gone with a checkpoint in place has been saved before.
+    pub(crate) fn domain_save(&self, name: &str, checkpoint: &Path, limits: &Limits) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        let began = Instant::now();
+        if let Some(directory) = checkpoint.parent() {
+            directory_make(directory)?;
+        }
+        let part = part_path(checkpoint);
+        match self.virsh.change(&["save", name, path_text(&part)?], limits)? {
+            Reply::Done(_) => {}
+            Reply::NoDomain | Reply::NotRunning if part.is_file() && !checkpoint.exists() => {
+                tracing::info!(name, "an earlier save was complete but for its name");
+            }
+            Reply::NoDomain | Reply::NotRunning if checkpoint.is_file() => return Ok(output(None, began)),
+            Reply::NoDomain | Reply::NotRunning => {
+                return Err(failed(format!(
+                    "there is no running domain {name} to save, and no checkpoint of it"
+                )));
+            }
+        }
+        std::fs::rename(&part, checkpoint).at("cannot put in place", checkpoint)?;
+        crate::state::directory_sync(checkpoint)?;
+        Ok(output(None, began))
+    }
+
+    /// See [`plerion_protocol::Action::DomainReboot`].
+    pub(crate) fn domain_reboot(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
+        self.domain_tell("reboot", name, limits)
+    }
+
+    /// See [`plerion_protocol::Action::DomainReset`].
+    pub(crate) fn domain_reset(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
+        self.domain_tell("reset", name, limits)
+    }
+
+    fn domain_tell(&self, what: &str, name: &str, limits: &Limits) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        let began = Instant::now();
+        self.done(&[what, name], limits)?;
+        Ok(output(None, began))
+    }
+
+    /// A call that must find its domain.
+    fn done(&self, arguments: &[&str], limits: &Limits) -> Act<()> {
+        match self.virsh.change(arguments, limits)? {
+            Reply::Done(_) => Ok(()),
+            Reply::NoDomain | Reply::NotRunning => Err(failed(format!(
+                "virsh {}: the domain does not run on this host",
+                arguments.join(" ")
+            ))),
+        }
+    }
+
+    /// Whether a domain of that name and UUID runs. One of the same name and another UUID is somebody else's.
+    fn runs_already(&self, name: &str, uuid: &str, limits: &Limits) -> Act<bool> {
+        let running = self.running(name, limits)?;
+        match running {
+            Some(found) if found.eq_ignore_ascii_case(uuid) => Ok(true),
+            Some(found) => Err(failed(format!(
+                "a domain {name} with UUID {found}, not {uuid}, runs on this host already: look whose it is, and \
+                 destroy it with `virsh destroy {name}` if it is a leftover"
+            ))),
+            None => Ok(false),
+        }
+    }
+
+    /// UUID of the running domain of that name.
+    fn running(&self, name: &str, limits: &Limits) -> Act<Option<String>> {
+        let Reply::Done(uuid) = self.virsh.ask(&["domuuid", name], limits)? else {
+            return Ok(None);
+        };
+        match self.virsh.ask(&["domstate", name], limits)? {
+            Reply::Done(state) if state.trim() != "shut off" => Ok(Some(uuid.trim().to_owned())),
+            _ => Ok(None),
+        }
+    }
+}
+
+impl DomainLook for Hypervisor {
+    fn running_uuid(&self, name: &str) -> Result<Option<String>, ActionError> {
+        names::domain_check(name)?;
+        self.running(name, &Limits::new(LOOK_TIME_MAX))
+    }
+}
+
+fn shutdown_late(name: &str, error: ActionError) -> ActionError {
+    ActionError::new(
+        error.kind,
+        format!(
+            "{name} did not shut down in time: its guest does not react to the power button (ACPI, guest agent); \
+             power it off hard, or install acpid or the guest agent in it"
+        ),
+    )
+}
+
+fn output(uuid: Option<&str>, began: Instant) -> ActionOutput {
+    let virsh_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+    ActionOutput {
+        uuid: uuid.map(str::to_owned),
+        virsh_us,
+        ..ActionOutput::default()
+    }
+}

@@ -1,0 +1,12 @@
+//! Domains: starting and ending them, and knowing at once when they change.
+
+mod domain;
+mod events;
+pub(crate) mod kvm_probe;
+mod stats;
+mod virsh;
+mod watch;
+mod xml;
+
+pub(crate) use domain::{Hypervisor, Start};
+pub(crate) use stats::DomainStat;

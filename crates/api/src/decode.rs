@@ -1,0 +1,271 @@
+//! From parameters to commands.
+
+use plerion_lifecycle::{Event, Recover};
+use plerion_model::{ApiError, Kind};
+use plerion_template::Template;
+use plerion_world::{Command, HostStatus, Member};
+
+use crate::reject::Reject;
+use crate::xmlrpc::Params;
+
+pub(crate) type Decoded = Result<Command, Reject>;
+
+/// A template that must hold something.
+pub(crate) fn template(params: &mut Params) -> Result<Template, Reject> {
+    let text = params.string()?;
+    Template::parse(&text).map_err(|error| ApiError::internal(error.to_string()).into())
+}
+
+/// A template that may be empty.
+pub(crate) fn template_or_empty(text: &str) -> Result<Template, Reject> {
+    Template::parse_or_empty(text).map_err(|error| ApiError::internal(error.to_string()).into())
+}
+
+pub(crate) fn update(kind: Kind, params: &mut Params) -> Decoded {
+    let id = params.int()?;
+    let template = template_or_empty(&params.string()?)?;
+    let append = match params.int_or(0)? {
+        0 => false,
+        1 => true,
+        other => return Err(ApiError::rpc_api(format!("Wrong update type {other}: it is 0 to replace or 1 to append")).into()),
+    };
+    Ok(Command::Update { kind, id, template, append })
+}
+
+pub(crate) fn rename(kind: Kind, params: &mut Params) -> Decoded {
+    Ok(Command::Rename { kind, id: params.int()?, name: params.string()? })
+}
+
+pub(crate) fn chmod(kind: Kind, params: &mut Params) -> Decoded {
+    let id = params.int()?;
+    let mut bits = [0; 9];
+    for bit in &mut bits {
+        *bit = params.int()?;
+    }
+    if params.bool_or(false)? {
+        return Err(ApiError::action("Changing the permissions of a template's images with it is not supported yet").into());
+    }
+    Ok(Command::Chmod { kind, id, bits })
+}
+
+pub(crate) fn chown(kind: Kind, params: &mut Params) -> Decoded {
+    Ok(Command::Chown { kind, id: params.int()?, uid: params.int()?, gid: params.int()? })
+}
+
+pub(crate) fn delete(kind: Kind, params: &mut Params) -> Decoded {
+    let id = params.int()?;
+    let flag = params.bool_or(false)?;
+    if flag && kind == Kind::Template {
+        return Err(ApiError::action(
+            "Deleting a template's images with it is not supported yet: delete them by one.image.delete",
+        )
+        .into());
+    }
+    Ok(Command::Delete { kind, id })
+}
+
+pub(crate) fn lock(kind: Kind, params: &mut Params) -> Decoded {
+    let id = params.int()?;
+    let level = params.int()?;
+    if level == 0 {
+        return Err(ApiError::rpc_api("Wrong lock level: it is 1 (use), 2 (manage), 3 (admin) or 4 (all)").into());
+    }
+    Ok(Command::Lock { kind, id, level, test: params.bool_or(false)? })
+}
+
+pub(crate) fn unlock(kind: Kind, params: &mut Params) -> Decoded {
+    Ok(Command::Lock { kind, id: params.int()?, level: 0, test: false })
+}
+
+pub(crate) fn user_chgrp(params: &mut Params) -> Decoded {
+    Ok(Command::UserChgrp { id: params.int()?, gid: params.int()? })
+}
+
+pub(crate) fn user_addgroup(params: &mut Params) -> Decoded {
+    Ok(Command::UserGroup { id: params.int()?, gid: params.int()?, add: true })
+}
+
+pub(crate) fn user_delgroup(params: &mut Params) -> Decoded {
+    Ok(Command::UserGroup { id: params.int()?, gid: params.int()?, add: false })
+}
+
+pub(crate) fn user_enable(params: &mut Params) -> Decoded {
+    Ok(Command::UserEnable { id: params.int()?, enable: params.bool_or_int()? })
+}
+
+pub(crate) fn group_allocate(params: &mut Params) -> Decoded {
+    Ok(Command::GroupAllocate { name: params.string()? })
+}
+
+pub(crate) fn cluster_allocate(params: &mut Params) -> Decoded {
+    Ok(Command::ClusterAllocate { name: params.string()? })
+}
+
+fn member(params: &mut Params, make: fn(i32) -> Member, add: bool) -> Decoded {
+    let id = params.int()?;
+    Ok(Command::ClusterMember { id, member: make(params.int()?), add })
+}
+
+pub(crate) fn cluster_addhost(params: &mut Params) -> Decoded {
+    member(params, Member::Host, true)
+}
+
+pub(crate) fn cluster_delhost(params: &mut Params) -> Decoded {
+    member(params, Member::Host, false)
+}
+
+pub(crate) fn cluster_adddatastore(params: &mut Params) -> Decoded {
+    member(params, Member::Datastore, true)
+}
+
+pub(crate) fn cluster_deldatastore(params: &mut Params) -> Decoded {
+    member(params, Member::Datastore, false)
+}
+
+pub(crate) fn cluster_addvnet(params: &mut Params) -> Decoded {
+    member(params, Member::Vnet, true)
+}
+
+pub(crate) fn cluster_delvnet(params: &mut Params) -> Decoded {
+    member(params, Member::Vnet, false)
+}
+
+pub(crate) fn host_allocate(params: &mut Params) -> Decoded {
+    let (name, im_mad, vm_mad) = (params.string()?, params.string()?, params.string()?);
+    // Clients of earlier versions send one more driver before the cluster.
+    let cluster = params.int()?;
+    Ok(Command::HostAllocate { name, im_mad, vm_mad, cluster })
+}
+
+pub(crate) fn host_status(params: &mut Params) -> Decoded {
+    let id = params.int()?;
+    let status = match params.int()? {
+        0 => HostStatus::Enabled,
+        1 => HostStatus::Disabled,
+        2 => HostStatus::Offline,
+        other => {
+            let text = format!("Wrong status code [{other}]: it is 0 (enable), 1 (disable) or 2 (offline)");
+            return Err(ApiError::internal(text).into());
+        }
+    };
+    Ok(Command::HostSetStatus { id, status })
+}
+
+pub(crate) fn datastore_allocate(params: &mut Params) -> Decoded {
+    Ok(Command::DatastoreAllocate { template: template(params)?, cluster: params.int_or(-1)? })
+}
+
+pub(crate) fn datastore_enable(params: &mut Params) -> Decoded {
+    Ok(Command::DatastoreEnable { id: params.int()?, enable: params.bool_or_int()? })
+}
+
+pub(crate) fn image_enable(params: &mut Params) -> Decoded {
+    Ok(Command::ImageEnable { id: params.int()?, enable: params.bool_or_int()? })
+}
+
+pub(crate) fn image_persistent(params: &mut Params) -> Decoded {
+    Ok(Command::ImagePersistent { id: params.int()?, persistent: params.bool_or_int()? })
+}
+
+pub(crate) fn image_chtype(params: &mut Params) -> Decoded {
+    Ok(Command::ImageChtype { id: params.int()?, kind: params.string()? })
+}
+
+pub(crate) fn image_clone(params: &mut Params) -> Decoded {
+    Ok(Command::ImageClone { id: params.int()?, name: params.string()?, datastore: params.int_or(-1)? })
+}
+
+pub(crate) fn vnet_allocate(params: &mut Params) -> Decoded {
+    Ok(Command::VnetAllocate { template: template(params)?, cluster: params.int_or(-1)? })
+}
+
+pub(crate) fn vnet_add_ar(params: &mut Params) -> Decoded {
+    Ok(Command::VnetAddRange { id: params.int()?, template: template(params)? })
+}
+
+pub(crate) fn vnet_rm_ar(params: &mut Params) -> Decoded {
+    Ok(Command::VnetRemoveRange { id: params.int()?, range: params.int()?, force: params.bool_or(false)? })
+}
+
+pub(crate) fn vnet_hold(params: &mut Params) -> Decoded {
+    Ok(Command::VnetHold { id: params.int()?, template: template(params)?, hold: true })
+}
+
+pub(crate) fn vnet_release(params: &mut Params) -> Decoded {
+    Ok(Command::VnetHold { id: params.int()?, template: template(params)?, hold: false })
+}
+
+pub(crate) fn secgroup_allocate(params: &mut Params) -> Decoded {
+    Ok(Command::SecgroupAllocate { template: template(params)? })
+}
+
+pub(crate) fn template_allocate(params: &mut Params) -> Decoded {
+    Ok(Command::TemplateAllocate { template: template(params)? })
+}
+
+pub(crate) fn template_clone(params: &mut Params) -> Decoded {
+    let (id, name) = (params.int()?, params.string()?);
+    if params.bool_or(false)? {
+        return Err(ApiError::action("Cloning a template's images with it is not supported yet").into());
+    }
+    Ok(Command::TemplateClone { id, name })
+}
+
+pub(crate) fn template_instantiate(params: &mut Params) -> Decoded {
+    let (id, name) = (params.int()?, params.string()?);
+    let hold = params.bool_or(false)?;
+    let extra = template_or_empty(&params.string_or("")?)?;
+    if params.bool_or(false)? {
+        return Err(ApiError::action("Instantiating a template as persistent is not supported yet").into());
+    }
+    Ok(Command::TemplateInstantiate { id, name, hold, extra })
+}
+
+pub(crate) fn vm_allocate(params: &mut Params) -> Decoded {
+    Ok(Command::VmAllocate { template: template(params)?, hold: params.bool_or(false)? })
+}
+
+pub(crate) fn vm_deploy(params: &mut Params) -> Decoded {
+    let (id, host) = (params.int()?, params.int()?);
+    let enforce = params.bool_or(false)?;
+    let datastore = params.int_or(-1)?;
+    if !params.string_or("")?.trim().is_empty() {
+        return Err(ApiError::action("Choosing the networks of NICs with NETWORK_MODE=auto is not supported yet").into());
+    }
+    Ok(Command::VmDeploy { id, host, enforce, datastore })
+}
+
+/// Actions by name. The old names of terminate are still sent by scripts.
+const ACTIONS: &[(&str, Event)] = &[
+    ("terminate", Event::Terminate { hard: false }),
+    ("terminate-hard", Event::Terminate { hard: true }),
+    ("undeploy", Event::Undeploy { hard: false }),
+    ("undeploy-hard", Event::Undeploy { hard: true }),
+    ("poweroff", Event::Poweroff { hard: false }),
+    ("poweroff-hard", Event::Poweroff { hard: true }),
+    ("reboot", Event::Reboot { hard: false }),
+    ("reboot-hard", Event::Reboot { hard: true }),
+    ("hold", Event::Hold),
+    ("release", Event::Release),
+    ("stop", Event::Stop),
+    ("suspend", Event::Suspend),
+    ("resume", Event::Resume),
+    ("resched", Event::Resched),
+    ("unresched", Event::Unresched),
+];
+
+pub(crate) fn vm_action(params: &mut Params) -> Decoded {
+    let (name, id) = (params.string()?, params.int()?);
+    match ACTIONS.iter().find(|(known, _)| *known == name) {
+        Some((_, event)) => Ok(Command::VmAction { id, event: *event, name }),
+        None => Err(ApiError::action(format!("Action \"{name}\" is not supported")).into()),
+    }
+}
+
+pub(crate) fn vm_recover(params: &mut Params) -> Decoded {
+    let (id, number) = (params.int()?, params.int()?);
+    match Recover::from_number(number) {
+        Some(recover) => Ok(Command::VmRecover { id, recover }),
+        None => Err(ApiError::action(format!("Wrong recovery operation code {number}")).into()),
+    }
+}

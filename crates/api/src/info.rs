@@ -1,0 +1,96 @@
+//! `one.*.info`: the body of one object.
+
+use bytes::Bytes;
+use plerion_engine::{Engine, Snapshot};
+use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_template::{EscapedXml, Markup};
+use plerion_world::{Caller, Object, Snapshot as View, Target, require_right, require_see};
+
+use crate::reject::Reject;
+use crate::xmlrpc::{Params, Payload};
+
+/// Room for the body of an object, in bytes; most are smaller.
+const BODY_BYTES: usize = 16 * 1024;
+
+/// Writes an object; `full` as info calls do, otherwise as pools do.
+pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, full: bool) {
+    match object {
+        Object::Vm(vm) => vm.render(out, view),
+        Object::Host(host) => host.render(out, view),
+        Object::Vnet(vnet) => vnet.render(out, view, full),
+        Object::Image(image) => image.render(out, view),
+        Object::User(user) => {
+            user.render(out, view, full);
+            if !full {
+                user.render_pool_quotas(out);
+            }
+        }
+        Object::Template(template) => template.render(out, view),
+        Object::Group(group) => {
+            group.render(out, view, full);
+            if !full {
+                group.render_pool_quotas(out);
+                group.render_vlan_rules(out);
+            }
+        }
+        Object::Acl(rule) => rule.render(out),
+        Object::Datastore(datastore) => datastore.render(out, view),
+        Object::Cluster(cluster) => cluster.render(out, view),
+        Object::Zone(zone) => zone.render(out),
+        Object::SecurityGroup(group) => group.render(out, view),
+    }
+}
+
+/// Answers `one.<kind>.info`.
+pub(crate) fn info(engine: &Engine, caller: &Caller, kind: Kind, params: &mut Params) -> Result<Payload, Reject> {
+    let id = own_id(kind, params.int()?, caller);
+    // `decrypt` and, for templates, `extended`: attributes are not encrypted yet, so they change nothing.
+    params.bool_or(false)?;
+    params.bool_or(false)?;
+    let snapshot = engine.snapshot();
+    let world = &*snapshot.world;
+    match Target::of(world, kind, id) {
+        Ok(target) => require_see(world, caller, &target)?,
+        Err(missing) if kind == Kind::Vm => return vm_done(engine, &snapshot, caller, id, missing),
+        Err(missing) => return Err(missing.into()),
+    }
+    let object = world.object(kind, id)?;
+    Ok(body(&snapshot, &object))
+}
+
+/// -1 is the caller itself, or its group.
+fn own_id(kind: Kind, id: Id, caller: &Caller) -> Id {
+    match (kind, id) {
+        (Kind::User, -1) => caller.uid,
+        (Kind::Group, -1) => caller.gid,
+        _ => id,
+    }
+}
+
+fn body(snapshot: &Snapshot, object: &Object) -> Payload {
+    let view = View { world: &snapshot.world, measurements: &snapshot.measurements };
+    let mut out = EscapedXml::with_capacity(BODY_BYTES);
+    render(&mut out, object, &view, true);
+    Payload::Escaped(Bytes::from(out.into_bytes()))
+}
+
+/// A VM that is DONE is in the database only.
+fn vm_done(engine: &Engine, snapshot: &Snapshot, caller: &Caller, id: Id, missing: ApiError) -> Result<Payload, Reject> {
+    let found = engine.reader().vm(id).map_err(|error| ApiError::internal(error.to_string()))?;
+    let Some(vm) = found else { return Err(missing.into()) };
+    require_see(&snapshot.world, caller, &Target::owned(Kind::Vm, id, &vm.owned))?;
+    Ok(body(snapshot, &Object::Vm(vm.into())))
+}
+
+/// Answers `one.acl.info`: rules by user, then id (recorded).
+pub(crate) fn acl_info(engine: &Engine, caller: &Caller) -> Result<Payload, Reject> {
+    let snapshot = engine.snapshot();
+    require_right(&snapshot.world, caller, Operation::Manage, &Target::new_of(Kind::Acl))?;
+    let mut rules: Vec<_> = snapshot.world.acls.values().collect();
+    rules.sort_by_key(|rule| (rule.user, rule.id));
+    let mut out = EscapedXml::with_capacity(BODY_BYTES);
+    out.open("ACL_POOL");
+    rules.into_iter().for_each(|rule| rule.render(&mut out));
+    out.close("ACL_POOL");
+    Ok(Payload::Escaped(Bytes::from(out.into_bytes())))
+}

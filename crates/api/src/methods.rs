@@ -1,0 +1,207 @@
+//! The method table.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use plerion_model::{Kind, Operation};
+
+use crate::decode::{self, Decoded};
+use crate::xmlrpc::Params;
+
+/// The right that a method needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Right {
+    /// To be logged in.
+    Login,
+    /// A right on the object that the call names (or, to create, on its kind).
+    On(Operation, Kind),
+    /// Lists show what the caller may use.
+    Filtered(Kind),
+}
+
+/// Which pool answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PoolForm {
+    /// No parameters.
+    Whole,
+    /// Filter, start, end.
+    Paged,
+    /// Filter, start, end, state, search; short bodies.
+    VmShort,
+    /// The same with whole bodies.
+    VmExtended,
+    /// A list of ids.
+    VmSet,
+}
+
+/// What a method does.
+#[derive(Clone, Copy)]
+pub(crate) enum Handler {
+    Version,
+    Config,
+    Info(Kind),
+    AclInfo,
+    Pool(Kind, PoolForm),
+    /// A command on an object of any kind.
+    Generic(Kind, fn(Kind, &mut Params) -> Decoded),
+    /// A command of its own.
+    Command(fn(&mut Params) -> Decoded),
+    UserAllocate,
+    UserPasswd,
+    UserLogin,
+    ImageAllocate,
+}
+
+/// A method of the API.
+pub struct Method {
+    /// Name.
+    pub name: String,
+    /// Parameters after the session, as documented.
+    pub parameters: &'static str,
+    /// The right it needs. World decides by it; the table says it, and a test compares the two.
+    pub right: Right,
+    /// Whether only the leader can answer it; others forward it.
+    pub leader_only: bool,
+    /// What it does, in a line.
+    pub summary: String,
+    pub(crate) handler: Handler,
+}
+
+/// All methods by name.
+pub fn methods() -> &'static HashMap<String, Method> {
+    static METHODS: OnceLock<HashMap<String, Method>> = OnceLock::new();
+    METHODS.get_or_init(|| table().into_iter().map(|method| (method.name.clone(), method)).collect())
+}
+
+/// Which of the calls that all kinds have in common a kind has.
+struct Family {
+    prefix: &'static str,
+    kind: Kind,
+    pool: &'static str,
+    pool_form: PoolForm,
+    update: Option<Operation>,
+    rename: Option<Operation>,
+    delete: Option<Operation>,
+    owned: bool,
+    lockable: bool,
+}
+
+const ADMIN: Option<Operation> = Some(Operation::Admin);
+const MANAGE: Option<Operation> = Some(Operation::Manage);
+
+#[rustfmt::skip]
+const FAMILIES: &[Family] = &[
+    Family { prefix: "one.vm", kind: Kind::Vm, pool: "one.vmpool.info", pool_form: PoolForm::VmShort, update: MANAGE, rename: MANAGE, delete: None, owned: true, lockable: true },
+    Family { prefix: "one.host", kind: Kind::Host, pool: "one.hostpool.info", pool_form: PoolForm::Whole, update: ADMIN, rename: ADMIN, delete: ADMIN, owned: false, lockable: false },
+    Family { prefix: "one.vn", kind: Kind::Vnet, pool: "one.vnpool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
+    Family { prefix: "one.image", kind: Kind::Image, pool: "one.imagepool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
+    Family { prefix: "one.user", kind: Kind::User, pool: "one.userpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: None, delete: ADMIN, owned: false, lockable: false },
+    Family { prefix: "one.template", kind: Kind::Template, pool: "one.templatepool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
+    Family { prefix: "one.group", kind: Kind::Group, pool: "one.grouppool.info", pool_form: PoolForm::Whole, update: ADMIN, rename: None, delete: ADMIN, owned: false, lockable: false },
+    Family { prefix: "one.datastore", kind: Kind::Datastore, pool: "one.datastorepool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
+    Family { prefix: "one.cluster", kind: Kind::Cluster, pool: "one.clusterpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: ADMIN, owned: false, lockable: false },
+    Family { prefix: "one.zone", kind: Kind::Zone, pool: "one.zonepool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: None, owned: false, lockable: false },
+    Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
+];
+
+fn table() -> Vec<Method> {
+    let mut table: Vec<Method> = FAMILIES.iter().flat_map(family).collect();
+    table.extend(own_methods());
+    table
+}
+
+fn method(name: String, parameters: &'static str, right: Right, summary: String, handler: Handler) -> Method {
+    let reads = matches!(handler, Handler::Version | Handler::Config | Handler::Info(_) | Handler::AclInfo | Handler::Pool(..));
+    Method { name, parameters, right, leader_only: !reads, summary, handler }
+}
+
+fn family(family: &Family) -> Vec<Method> {
+    let kind = family.kind;
+    let what = kind.error_name();
+    let name = |call: &str| format!("{}.{call}", family.prefix);
+    let on = |operation| Right::On(operation, kind);
+    let pool_parameters = match family.pool_form {
+        PoolForm::Whole => "",
+        PoolForm::Paged => "filter:int, start:int, end:int",
+        PoolForm::VmShort | PoolForm::VmExtended => "filter:int, start:int, end:int, state:int, search:string(empty)",
+        PoolForm::VmSet => "ids:string, extended:bool",
+    };
+    let mut out = vec![
+        method(name("info"), "id:int, decrypt:bool(false)", on(Operation::Use), format!("shows a {what}"), Handler::Info(kind)),
+        method(family.pool.into(), pool_parameters, Right::Filtered(kind), format!("lists each {what}"), Handler::Pool(kind, family.pool_form)),
+    ];
+    let mut generic = |call: &str, parameters, right, summary: String, decode| {
+        out.push(method(name(call), parameters, right, summary, Handler::Generic(kind, decode)));
+    };
+    if let Some(right) = family.update {
+        generic("update", "id:int, template:string, append:int(0)", on(right), format!("changes the template of a {what}"), decode::update);
+    }
+    if let Some(right) = family.rename {
+        generic("rename", "id:int, name:string", on(right), format!("renames a {what}"), decode::rename);
+    }
+    if let Some(right) = family.delete {
+        generic("delete", "id:int, flag:bool(false)", on(right), format!("deletes a {what}"), decode::delete);
+    }
+    if family.owned {
+        generic("chmod", "id:int, nine bits:int (1 set, 0 clear, -1 keep)", on(Operation::Manage), format!("changes the permissions of a {what}"), decode::chmod);
+        generic("chown", "id:int, user:int, group:int (-1 keeps)", on(Operation::Manage), format!("changes the owner of a {what}"), decode::chown);
+    }
+    if family.lockable {
+        generic("lock", "id:int, level:int, test:bool(false)", on(Operation::Manage), format!("locks a {what}"), decode::lock);
+        generic("unlock", "id:int", on(Operation::Manage), format!("unlocks a {what}"), decode::unlock);
+    }
+    out
+}
+
+#[rustfmt::skip]
+fn own_methods() -> Vec<Method> {
+    use Kind::{Cluster, Datastore, Group, Host, Image, SecurityGroup, Template, User, Vm, Vnet};
+    use Operation::{Admin, Create, Manage, Use};
+    let row = |name: &str, parameters, right, summary: &str, handler| method(name.into(), parameters, right, summary.into(), handler);
+    let on = Right::On;
+    let command = Handler::Command;
+    vec![
+        row("one.system.version", "", Right::Login, "version that clients check", Handler::Version),
+        row("one.system.config", "", Right::Login, "settings of the front-end", Handler::Config),
+        row("one.acl.info", "", on(Manage, Kind::Acl), "lists the access control rules", Handler::AclInfo),
+        row("one.user.allocate", "name:string, password:string, driver:string, groups:array(empty)", on(Create, User), "makes a user", Handler::UserAllocate),
+        row("one.user.passwd", "id:int, password:string", on(Manage, User), "sets a password", Handler::UserPasswd),
+        row("one.user.login", "name:string, token:string, valid:int, group:int(-1)", on(Manage, User), "makes or ends a login token", Handler::UserLogin),
+        row("one.user.chgrp", "id:int, group:int", on(Manage, User), "sets the primary group", command(decode::user_chgrp)),
+        row("one.user.addgroup", "id:int, group:int", on(Manage, User), "puts a user into a group", command(decode::user_addgroup)),
+        row("one.user.delgroup", "id:int, group:int", on(Manage, User), "takes a user out of a group", command(decode::user_delgroup)),
+        row("one.user.enable", "id:int, enable:bool", on(Admin, User), "lets a user log in or not", command(decode::user_enable)),
+        row("one.group.allocate", "name:string", on(Create, Group), "makes a group", command(decode::group_allocate)),
+        row("one.cluster.allocate", "name:string", on(Create, Cluster), "makes a cluster", command(decode::cluster_allocate)),
+        row("one.cluster.addhost", "id:int, host:int", on(Admin, Cluster), "puts a host into a cluster", command(decode::cluster_addhost)),
+        row("one.cluster.delhost", "id:int, host:int", on(Admin, Cluster), "takes a host out of a cluster", command(decode::cluster_delhost)),
+        row("one.cluster.adddatastore", "id:int, datastore:int", on(Admin, Cluster), "puts a datastore into a cluster", command(decode::cluster_adddatastore)),
+        row("one.cluster.deldatastore", "id:int, datastore:int", on(Admin, Cluster), "takes a datastore out of a cluster", command(decode::cluster_deldatastore)),
+        row("one.cluster.addvnet", "id:int, network:int", on(Admin, Cluster), "puts a network into a cluster", command(decode::cluster_addvnet)),
+        row("one.cluster.delvnet", "id:int, network:int", on(Admin, Cluster), "takes a network out of a cluster", command(decode::cluster_delvnet)),
+        row("one.host.allocate", "name:string, im_mad:string, vm_mad:string, cluster:int", on(Create, Host), "adds a host", command(decode::host_allocate)),
+        row("one.host.status", "id:int, status:int", on(Admin, Host), "enables, disables or takes offline", command(decode::host_status)),
+        row("one.datastore.allocate", "template:string, cluster:int(-1)", on(Create, Datastore), "makes a datastore", command(decode::datastore_allocate)),
+        row("one.datastore.enable", "id:int, enable:bool", on(Manage, Datastore), "lets VMs be placed on a datastore or not", command(decode::datastore_enable)),
+        row("one.image.allocate", "template:string, datastore:int, skip_check:bool(false)", on(Create, Image), "makes an image", Handler::ImageAllocate),
+        row("one.image.enable", "id:int, enable:bool", on(Manage, Image), "lets an image be used or not", command(decode::image_enable)),
+        row("one.image.persistent", "id:int, persistent:bool", on(Manage, Image), "lets VMs write to an image or not", command(decode::image_persistent)),
+        row("one.image.chtype", "id:int, type:string", on(Manage, Image), "changes the type", command(decode::image_chtype)),
+        row("one.image.clone", "id:int, name:string, datastore:int(-1)", on(Create, Image), "copies an image", command(decode::image_clone)),
+        row("one.vn.allocate", "template:string, cluster:int(-1)", on(Create, Vnet), "makes a network", command(decode::vnet_allocate)),
+        row("one.vn.add_ar", "id:int, template:string", on(Admin, Vnet), "adds an address range", command(decode::vnet_add_ar)),
+        row("one.vn.rm_ar", "id:int, range:int, force:bool(false)", on(Admin, Vnet), "removes an address range", command(decode::vnet_rm_ar)),
+        row("one.vn.hold", "id:int, template:string", on(Manage, Vnet), "holds an address", command(decode::vnet_hold)),
+        row("one.vn.release", "id:int, template:string", on(Manage, Vnet), "releases an address on hold", command(decode::vnet_release)),
+        row("one.secgroup.allocate", "template:string", on(Create, SecurityGroup), "makes a security group", command(decode::secgroup_allocate)),
+        row("one.template.allocate", "template:string", on(Create, Template), "makes a VM template", command(decode::template_allocate)),
+        row("one.template.clone", "id:int, name:string, recursive:bool(false)", on(Create, Template), "copies a VM template", command(decode::template_clone)),
+        row("one.template.instantiate", "id:int, name:string, hold:bool(false), extra:string(empty), persistent:bool(false)", on(Use, Template), "makes a VM of a template", command(decode::template_instantiate)),
+        row("one.vm.allocate", "template:string, hold:bool(false)", on(Create, Vm), "makes a VM", command(decode::vm_allocate)),
+        row("one.vm.deploy", "id:int, host:int, enforce:bool(false), datastore:int(-1), nics:string(empty)", on(Admin, Vm), "places a VM", command(decode::vm_deploy)),
+        row("one.vm.action", "action:string, id:int", on(Manage, Vm), "does an action on a VM", command(decode::vm_action)),
+        row("one.vm.recover", "id:int, operation:int", on(Admin, Vm), "settles a VM", command(decode::vm_recover)),
+        row("one.vmpool.infoextended", "filter:int, start:int, end:int, state:int, search:string(empty)", Right::Filtered(Vm), "lists VMs with everything", Handler::Pool(Vm, PoolForm::VmExtended)),
+        row("one.vmpool.infoset", "ids:string, extended:bool", Right::Filtered(Vm), "lists the VMs of some ids", Handler::Pool(Vm, PoolForm::VmSet)),
+    ]
+}

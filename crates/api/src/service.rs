@@ -1,0 +1,104 @@
+//! [`ApiService`]: from a call to its answer.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use plerion_engine::Engine;
+use plerion_model::ApiError;
+use plerion_world::{Caller, Command, Order, Reply};
+use tokio::sync::oneshot;
+
+use crate::info::{acl_info, info};
+use crate::methods::{Handler, Method, methods};
+use crate::pool::pool;
+use crate::reject::Reject;
+use crate::short_cache::ShortCache;
+use crate::xmlrpc::{Answer, Call, Fault, Params, Payload, Service};
+use crate::{image, system, user};
+
+/// The cache of short bodies is looked through once in so many pool calls.
+const PRUNE_EVERY: u64 = 256;
+
+/// Answers calls.
+pub struct ApiService {
+    engine: Arc<Engine>,
+    cache: Arc<ShortCache>,
+    pools: AtomicU64,
+}
+
+impl ApiService {
+    /// Over a running front-end.
+    #[must_use]
+    pub fn new(engine: Arc<Engine>) -> Self {
+        Self { engine, cache: Arc::default(), pools: AtomicU64::new(0) }
+    }
+
+    async fn caller(&self, session: String) -> Result<Caller, ApiError> {
+        let world = self.engine.snapshot().world;
+        let authenticator = self.engine.authenticator();
+        if let Some(caller) = authenticator.caller_quick(&world, &session) {
+            return Ok(caller);
+        }
+        let engine = self.engine.clone();
+        let asked = tokio::task::spawn_blocking(move || engine.authenticator().caller(&world, &session)).await;
+        asked.unwrap_or_else(|_| Err(ApiError::authentication()))
+    }
+
+    async fn answer(&self, method: &Method, params: &mut Params) -> Result<Payload, Reject> {
+        let session = params.string()?;
+        let caller = self.caller(session).await?;
+        let engine = &self.engine;
+        match method.handler {
+            Handler::Version => Ok(system::version(engine)),
+            Handler::Config => Ok(system::config(engine, &caller)),
+            Handler::Info(kind) => info(engine, &caller, kind, params),
+            Handler::AclInfo => acl_info(engine, &caller),
+            Handler::Pool(kind, form) => {
+                if self.pools.fetch_add(1, Ordering::Relaxed) % PRUNE_EVERY == 0 {
+                    self.cache.prune(&engine.snapshot().world);
+                }
+                pool(engine, &self.cache, &caller, kind, form, params)
+            }
+            Handler::Generic(kind, decode) => order(engine, caller, decode(kind, params)?).await,
+            Handler::Command(decode) => order(engine, caller, decode(params)?).await,
+            Handler::UserAllocate => user::user_allocate(engine, caller, params).await,
+            Handler::UserPasswd => user::user_passwd(engine, caller, params).await,
+            Handler::UserLogin => user::user_login(engine, caller, params).await,
+            Handler::ImageAllocate => image::image_allocate(engine, caller, params).await,
+        }
+    }
+}
+
+impl Service for ApiService {
+    async fn call(&self, call: Call, peer: SocketAddr) -> Answer {
+        let Some(method) = methods().get(&call.method) else {
+            return Fault::unknown_method(&call.method).into();
+        };
+        let mut params = Params::new(call.params);
+        match self.answer(method, &mut params).await {
+            Ok(payload) => Answer::Success(payload),
+            Err(reject) => {
+                tracing::debug!(method = %method.name, %peer, ?reject, "refused");
+                reject.answer(&method.name)
+            }
+        }
+    }
+}
+
+/// Gives an order and waits for its commit.
+pub(crate) async fn order(engine: &Arc<Engine>, caller: Caller, command: Command) -> Result<Payload, Reject> {
+    let (sender, receiver) = oneshot::channel();
+    engine.submit(
+        Order { caller, command },
+        Box::new(move |outcome| {
+            // The caller may have gone; what it asked for is done all the same.
+            let _ = sender.send(outcome);
+        }),
+    );
+    let outcome = receiver.await.map_err(|_| ApiError::internal("The server is stopping: whether the change was made is not known"))?;
+    match outcome? {
+        Reply::Id(id) => Ok(Payload::Int(id)),
+        Reply::Nothing => Ok(Payload::Int(0)),
+    }
+}

@@ -1,0 +1,31 @@
+//! The tables of all commands: subcommands, arguments and options. What they do is in `families`.
+
+mod accounts;
+mod infrastructure;
+mod shared;
+mod storage;
+mod vm;
+mod vnet;
+
+use crate::definition::Command;
+
+/// All commands.
+pub static COMMANDS: [&Command; 12] = [
+    &vm::VM,
+    &infrastructure::HOST,
+    &infrastructure::CLUSTER,
+    &storage::IMAGE,
+    &storage::DATASTORE,
+    &vnet::VNET,
+    &vm::TEMPLATE,
+    &accounts::USERS,
+    &accounts::GROUPS,
+    &vnet::SECGROUP,
+    &infrastructure::ZONE,
+    &accounts::RULES,
+];
+
+/// The command of that name.
+pub fn command_find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name).copied()
+}

@@ -1,0 +1,353 @@
+//! `onevm` and `onetemplate`.
+
+use super::shared::{
+    self, FILE, FILTER, GROUP, GROUP_MAYBE, NAME, OCTET, USER, number, one, plain, some, with,
+};
+use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
+use crate::families::{common, template, vm, vm_devices};
+use crate::kind::Kind;
+
+const VM_ONE: ArgDef = one(Kind::Vm, "vmid");
+const VM_SOME: ArgDef = some(Kind::Vm, "range|vmid_list");
+const DISK: ArgDef = number("diskid");
+const NIC: ArgDef = number("nicid");
+const SNAPSHOT: ArgDef = number("snapshot_id");
+const DISK_SNAPSHOT: ArgDef = number("disk_snapshot_id");
+const ACTION: ArgDef = number("sched_id");
+const HOST: ArgDef = one(Kind::Host, "hostid");
+const DATASTORE_MAYBE: ArgDef = ArgDef::optional(ArgKind::Object(Kind::Datastore), "datastoreid");
+const SECGROUP: ArgDef = one(Kind::Secgroup, "sgid");
+
+/// Options that describe a VM.
+const DESCRIPTION: &[OptDef] = &[
+    OptDef::value(None, "name", OptKind::Text, "name"),
+    OptDef::value(None, "cpu", OptKind::Float, "cpu"),
+    OptDef::value(None, "vcpu", OptKind::Number, "vcpu"),
+    OptDef::value(None, "memory", OptKind::Memory, "memory"),
+    OptDef::value(None, "arch", OptKind::Text, "arch"),
+    OptDef::value(None, "boot", OptKind::Text, "device_list"),
+    OptDef::value(None, "disk", OptKind::List, "image0,image1"),
+    OptDef::value(None, "nic", OptKind::List, "network0,network1"),
+    OptDef::value(None, "raw", OptKind::Text, "string"),
+    OptDef::flag(None, "vnc"),
+    OptDef::value(None, "vnc-password", OptKind::Text, "password"),
+    OptDef::value(None, "vnc-listen", OptKind::Text, "ip"),
+    OptDef::value(None, "vnc-keymap", OptKind::Text, "keymap"),
+    OptDef::flag(None, "spice"),
+    OptDef::value(None, "spice-password", OptKind::Text, "password"),
+    OptDef::value(None, "spice-listen", OptKind::Text, "ip"),
+    OptDef::value(None, "spice-keymap", OptKind::Text, "keymap"),
+    OptDef::value(None, "video", OptKind::Text, "type"),
+    OptDef::value(None, "video-vram", OptKind::Text, "vram"),
+    OptDef::value(None, "video-resolution", OptKind::Text, "resolution"),
+    OptDef::flag(None, "video-ats"),
+    OptDef::flag(None, "video-iommu"),
+    OptDef::value(None, "ssh", OptKind::Maybe, "[file]"),
+    OptDef::flag(None, "net_context"),
+    OptDef::value(None, "context", OptKind::List, "line1,line2,line3"),
+    OptDef::value(None, "files_ds", OptKind::List, "file1,file2"),
+    OptDef::value(None, "init", OptKind::List, "script1,script2"),
+    OptDef::value(None, "startscript", OptKind::Text, "file"),
+    OptDef::flag(None, "report_ready"),
+    OptDef::value(None, "user-inputs", OptKind::List, "ui1,ui2,ui3"),
+];
+const AS_USER: &[OptDef] = &[
+    OptDef::value(None, "as_gid", OptKind::Number, "gid"),
+    OptDef::value(None, "as_uid", OptKind::Number, "uid"),
+];
+const DRY: &[OptDef] = &[OptDef::flag(None, "dry")];
+const HOLD: &[OptDef] = &[OptDef::flag(None, "hold")];
+const MULTIPLE: &[OptDef] = &[OptDef::value(Some('m'), "multiple", OptKind::Number, "x")];
+const HARD: &[OptDef] = &[OptDef::flag(None, "hard")];
+const ENFORCE: &[OptDef] = &[OptDef::flag(Some('e'), "enforce")];
+const FILE_OPTION: &[OptDef] = &[OptDef::value(Some('f'), "file", OptKind::Text, "file")];
+const MIGRATE: &[OptDef] = &[
+    OptDef::flag(None, "live"),
+    OptDef::flag(None, "poff"),
+    OptDef::flag(None, "poff-hard"),
+];
+const SCHEDULE: &[OptDef] = &[
+    OptDef::value(None, "schedule", OptKind::Text, "TIME"),
+    OptDef::value(None, "hourly", OptKind::Number, "hour"),
+    OptDef::value(None, "weekly", OptKind::Text, "days"),
+    OptDef::value(None, "monthly", OptKind::Text, "days"),
+    OptDef::value(None, "yearly", OptKind::Text, "days"),
+    OptDef::value(None, "end", OptKind::Text, "number|TIME"),
+];
+const RECOVER: &[OptDef] = &[
+    OptDef::flag(None, "success"),
+    OptDef::flag(None, "failure"),
+    OptDef::flag(None, "retry"),
+    OptDef::flag(None, "delete"),
+    OptDef::flag(None, "recreate"),
+    OptDef::flag(None, "delete-db"),
+];
+const WAIT: &[OptDef] = &[
+    OptDef::value(None, "state", OptKind::Text, "state"),
+    OptDef::value(None, "timeout", OptKind::Number, "seconds"),
+];
+const CAPACITY: &[OptDef] = &[
+    OptDef::value(None, "cpu", OptKind::Float, "cpu"),
+    OptDef::value(None, "vcpu", OptKind::Number, "vcpu"),
+    OptDef::value(None, "memory", OptKind::Memory, "memory"),
+];
+const DISK_ATTACH: &[OptDef] = &[
+    OptDef::value(Some('i'), "image", OptKind::Object(Kind::Image), "id|name"),
+    OptDef::value(Some('t'), "target", OptKind::Text, "target"),
+    OptDef::value(None, "prefix", OptKind::Text, "prefix"),
+    OptDef::value(None, "cache", OptKind::Text, "cache_mode"),
+    OptDef::value(None, "discard", OptKind::Text, "discard_mode"),
+];
+const DISK_SAVEAS: &[OptDef] = &[
+    OptDef::value(Some('t'), "type", OptKind::Text, "type"),
+    OptDef::value(Some('s'), "snapshot", OptKind::Text, "snapshot"),
+];
+const NIC_ATTACH: &[OptDef] = &[
+    OptDef::value(Some('n'), "network", OptKind::Object(Kind::Vnet), "id|name"),
+    OptDef::value(Some('i'), "ip", OptKind::Text, "ip"),
+    OptDef::value(Some('a'), "alias", OptKind::Text, "alias"),
+    OptDef::value(None, "nic_name", OptKind::Text, "name"),
+];
+const PCI: &[OptDef] = &[
+    OptDef::value(None, "pci", OptKind::Text, "short_address"),
+    OptDef::value(None, "pci_class", OptKind::Text, "class"),
+    OptDef::value(None, "pci_device", OptKind::Text, "device"),
+    OptDef::value(None, "pci_vendor", OptKind::Text, "vendor"),
+];
+const BACKUP: &[OptDef] = &[
+    OptDef::value(
+        Some('d'),
+        "datastore",
+        OptKind::Object(Kind::Datastore),
+        "id|name",
+    ),
+    OptDef::flag(None, "reset"),
+];
+const RESTORE: &[OptDef] = &[
+    OptDef::value(None, "disk-id", OptKind::Number, "disk_id"),
+    OptDef::value(None, "increment", OptKind::Number, "increment_id"),
+];
+const STDIN: &[OptDef] = &[OptDef::value(None, "stdin", OptKind::Text, "stdin")];
+const EXTENDED: &[OptDef] = &[OptDef::flag(None, "extended")];
+const SEARCH: &[OptDef] = &[OptDef::value(None, "search", OptKind::Text, "search")];
+const ALL: &[OptDef] = &[OptDef::flag(None, "all")];
+
+/// `onevm`.
+pub static VM: Command = Command {
+    name: "onevm",
+    kind: Kind::Vm,
+    list: vm::LIST,
+    show: vm::SHOW,
+    subcommands: &[
+        with("create", &[FILE], &[DESCRIPTION, DRY, HOLD, MULTIPLE], vm::create),
+        with(
+            "deploy",
+            &[VM_SOME, HOST, DATASTORE_MAYBE],
+            &[ENFORCE, FILE_OPTION],
+            vm::deploy,
+        ),
+        with(
+            "migrate",
+            &[VM_SOME, HOST, DATASTORE_MAYBE],
+            &[MIGRATE, ENFORCE],
+            vm::migrate,
+        ),
+        with("hold", &[VM_SOME], &[SCHEDULE], vm::hold),
+        with("release", &[VM_SOME], &[SCHEDULE], vm::release),
+        with("terminate", &[VM_SOME], &[HARD, SCHEDULE], vm::terminate),
+        with("undeploy", &[VM_SOME], &[HARD, SCHEDULE], vm::undeploy),
+        with("poweroff", &[VM_SOME], &[HARD, SCHEDULE], vm::poweroff),
+        with("reboot", &[VM_SOME], &[HARD, SCHEDULE], vm::reboot),
+        with("stop", &[VM_SOME], &[SCHEDULE], vm::stop),
+        with("suspend", &[VM_SOME], &[SCHEDULE], vm::suspend),
+        with("resume", &[VM_SOME], &[SCHEDULE], vm::resume),
+        plain("resched", &[VM_SOME], vm::resched),
+        plain("unresched", &[VM_SOME], vm::unresched),
+        with("recover", &[VM_SOME], &[RECOVER], vm::recover),
+        with("wait", &[VM_SOME], &[WAIT], vm::wait),
+        with("resize", &[VM_ONE], &[CAPACITY, ENFORCE, FILE_OPTION], vm::resize),
+        with("updateconf", &[VM_ONE, FILE], &[shared::APPEND], vm::updateconf),
+        with(
+            "disk-attach",
+            &[VM_ONE],
+            &[DISK_ATTACH, FILE_OPTION],
+            vm_devices::disk_attach,
+        ),
+        plain("disk-detach", &[VM_ONE, DISK], vm_devices::disk_detach),
+        plain(
+            "disk-resize",
+            &[VM_ONE, DISK, ArgDef::needed(ArgKind::Text, "size")],
+            vm_devices::disk_resize,
+        ),
+        with(
+            "disk-saveas",
+            &[VM_ONE, DISK, ArgDef::needed(ArgKind::Text, "img_name")],
+            &[DISK_SAVEAS],
+            vm_devices::disk_saveas,
+        ),
+        with(
+            "disk-snapshot-create",
+            &[VM_ONE, DISK, NAME],
+            &[SCHEDULE],
+            vm_devices::disk_snapshot_create,
+        ),
+        with(
+            "disk-snapshot-revert",
+            &[VM_ONE, DISK, DISK_SNAPSHOT],
+            &[SCHEDULE],
+            vm_devices::disk_snapshot_revert,
+        ),
+        with(
+            "disk-snapshot-delete",
+            &[VM_ONE, DISK, DISK_SNAPSHOT],
+            &[SCHEDULE],
+            vm_devices::disk_snapshot_delete,
+        ),
+        plain(
+            "disk-snapshot-rename",
+            &[VM_ONE, DISK, DISK_SNAPSHOT, NAME],
+            vm_devices::disk_snapshot_rename,
+        ),
+        plain(
+            "disk-snapshot-list",
+            &[VM_ONE, DISK],
+            vm_devices::disk_snapshot_list,
+        ),
+        with(
+            "nic-attach",
+            &[VM_ONE],
+            &[NIC_ATTACH, PCI, FILE_OPTION],
+            vm_devices::nic_attach,
+        ),
+        plain("nic-detach", &[VM_ONE, NIC], vm_devices::nic_detach),
+        with(
+            "nic-update",
+            &[VM_ONE, NIC, FILE],
+            &[shared::APPEND],
+            vm_devices::nic_update,
+        ),
+        plain("sg-attach", &[VM_ONE, NIC, SECGROUP], vm_devices::secgroup_attach),
+        plain("sg-detach", &[VM_ONE, NIC, SECGROUP], vm_devices::secgroup_detach),
+        with(
+            "pci-attach",
+            &[VM_ONE],
+            &[PCI, FILE_OPTION],
+            vm_devices::pci_attach,
+        ),
+        plain("pci-detach", &[VM_ONE, number("pciid")], vm_devices::pci_detach),
+        with(
+            "snapshot-create",
+            &[VM_SOME, ArgDef::optional(ArgKind::Text, "name")],
+            &[SCHEDULE],
+            vm_devices::snapshot_create,
+        ),
+        with(
+            "snapshot-revert",
+            &[VM_ONE, SNAPSHOT],
+            &[SCHEDULE],
+            vm_devices::snapshot_revert,
+        ),
+        with(
+            "snapshot-delete",
+            &[VM_ONE, SNAPSHOT],
+            &[SCHEDULE],
+            vm_devices::snapshot_delete,
+        ),
+        plain("snapshot-list", &[VM_ONE], vm_devices::snapshot_list),
+        with("backup", &[VM_ONE], &[BACKUP, SCHEDULE], vm::backup),
+        plain("backup-cancel", &[VM_ONE], vm::backup_cancel),
+        plain(
+            "backupmode",
+            &[VM_ONE, ArgDef::needed(ArgKind::Text, "mode")],
+            vm::backup_mode,
+        ),
+        with(
+            "restore",
+            &[VM_ONE, one(Kind::Image, "imageid")],
+            &[RESTORE],
+            vm::restore,
+        ),
+        with(
+            "exec",
+            &[VM_SOME, ArgDef::needed(ArgKind::Text, "cmd")],
+            &[STDIN],
+            vm::exec,
+        ),
+        plain("exec-retry", &[VM_SOME], vm::exec_retry),
+        plain("exec-cancel", &[VM_SOME], vm::exec_cancel),
+        plain("sched-delete", &[VM_ONE, ACTION], vm::schedule_delete),
+        plain("sched-update", &[VM_ONE, ACTION, FILE], vm::schedule_update),
+        plain(
+            "vmgroup-add",
+            &[
+                VM_ONE,
+                one(Kind::VmGroup, "vmgroupid"),
+                ArgDef::needed(ArgKind::Text, "role"),
+            ],
+            vm::vmgroup_add,
+        ),
+        plain("vmgroup-del", &[VM_ONE], vm::vmgroup_remove),
+        shared::chgrp(&[VM_SOME, GROUP]),
+        shared::chown(&[VM_SOME, USER, GROUP_MAYBE]),
+        shared::chmod(&[VM_SOME, OCTET]),
+        shared::rename(&[VM_ONE, NAME]),
+        shared::update(&[VM_ONE, FILE]),
+        shared::lock(&[VM_SOME]),
+        shared::unlock(&[VM_SOME]),
+        shared::list(
+            &[FILTER],
+            &[
+                shared::LIST,
+                shared::DESCRIBE,
+                shared::KILOBYTES,
+                EXTENDED,
+                SEARCH,
+            ],
+        ),
+        shared::top(&[FILTER], &[shared::LIST, shared::KILOBYTES, EXTENDED]),
+        shared::show(&[VM_ONE], &[shared::SHOW, shared::DECRYPT, ALL]),
+    ],
+};
+
+const TEMPLATE_ONE: ArgDef = one(Kind::Template, "templateid");
+const TEMPLATE_SOME: ArgDef = some(Kind::Template, "range|templateid_list");
+const PERSISTENT: &[OptDef] = &[OptDef::flag(None, "persistent")];
+
+/// `onetemplate`.
+pub static TEMPLATE: Command = Command {
+    name: "onetemplate",
+    kind: Kind::Template,
+    list: &template::LIST,
+    show: template::show,
+    subcommands: &[
+        with("create", &[FILE], &[DESCRIPTION, AS_USER, DRY], template::create),
+        with(
+            "clone",
+            &[TEMPLATE_ONE, NAME],
+            &[shared::RECURSIVE],
+            template::clone,
+        ),
+        with("delete", &[TEMPLATE_SOME], &[shared::RECURSIVE], template::delete),
+        with(
+            "instantiate",
+            &[TEMPLATE_ONE, FILE],
+            &[DESCRIPTION, AS_USER, HOLD, PERSISTENT, MULTIPLE],
+            template::instantiate,
+        ),
+        shared::chgrp(&[TEMPLATE_SOME, GROUP]),
+        shared::chown(&[TEMPLATE_SOME, USER, GROUP_MAYBE]),
+        with(
+            "chmod",
+            &[TEMPLATE_SOME, OCTET],
+            &[shared::RECURSIVE],
+            common::chmod,
+        ),
+        shared::update(&[TEMPLATE_ONE, FILE]),
+        shared::rename(&[TEMPLATE_ONE, NAME]),
+        shared::list(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
+        shared::top(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
+        shared::show(&[TEMPLATE_ONE], &[shared::SHOW, EXTENDED]),
+        shared::lock(&[TEMPLATE_SOME]),
+        shared::unlock(&[TEMPLATE_SOME]),
+    ],
+};

@@ -1,0 +1,147 @@
+//! [`intent_plan`]: what an intent means.
+
+use plerion_model::datastore::Datastore;
+use plerion_model::host::Host;
+use plerion_model::vm::Vm;
+use plerion_model::{Id, Seconds};
+use plerion_protocol::{Action, ActionOutput, SshTarget};
+use plerion_template::Template;
+use plerion_world::{Intent, Output, Task, World};
+
+use crate::plan_image::image_plan;
+use crate::plan_vm::vm_plan;
+
+/// Whose agent does a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The front-end's.
+    FrontEnd,
+    /// A host's.
+    Host(Id),
+}
+
+/// One action for one agent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Whose agent.
+    pub place: Place,
+    /// What.
+    pub action: Action,
+    /// Seconds that the agent has for it.
+    pub deadline_s: u32,
+}
+
+/// What an intent means: steps, one after another, and what is known of the result without them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// Steps; none for dummy drivers.
+    pub steps: Vec<Step>,
+    /// Result, completed by what the steps give back.
+    pub output: Output,
+}
+
+/// What a plan needs to know beyond the world.
+pub struct Environment<'a> {
+    /// `vmm_exec_kvm.conf`.
+    pub hypervisor_conf: &'a Template,
+    /// Now.
+    pub now: Seconds,
+    /// How the front-end's agent reaches a host for transfers.
+    pub ssh_target: &'a dyn Fn(&str) -> SshTarget,
+}
+
+/// Time for a copy; images may be large.
+pub(crate) const COPY_DEADLINE_S: u32 = 6 * 3600;
+/// Time to start or save a domain.
+pub(crate) const DOMAIN_DEADLINE_S: u32 = 300;
+/// Time for a guest to shut down. (The reference waits as long by default.)
+pub(crate) const SHUTDOWN_DEADLINE_S: u32 = 180;
+/// Time for small things.
+pub(crate) const QUICK_DEADLINE_S: u32 = 60;
+
+impl Plan {
+    pub(crate) fn front_end(&mut self, action: Action, deadline_s: u32) {
+        self.steps.push(Step {
+            place: Place::FrontEnd,
+            action,
+            deadline_s,
+        });
+    }
+
+    pub(crate) fn host(&mut self, host: Id, action: Action, deadline_s: u32) {
+        self.steps.push(Step {
+            place: Place::Host(host),
+            action,
+            deadline_s,
+        });
+    }
+}
+
+/// Plans an intent.
+///
+/// # Errors
+/// Why it cannot be done, for people: the object is gone, a driver is not known, a template is wrong.
+pub fn intent_plan(world: &World, intent: &Intent, environment: &Environment<'_>) -> Result<Plan, String> {
+    match intent.task {
+        Task::Vm(ask) => vm_plan(world, intent, ask, environment),
+        Task::Image(ask) => image_plan(world, intent, ask),
+    }
+}
+
+/// Adds what a step gave back to the result of its plan.
+pub fn output_of(output: &mut Output, given: &ActionOutput) {
+    if let Some(uuid) = &given.uuid {
+        output.deploy_id = Some(uuid.clone());
+    }
+    if let Some(size) = given.size_mib {
+        output.size_mib = Some(size);
+    }
+    if let Some(format) = given.format {
+        output.format = Some(format.as_str().to_owned());
+    }
+}
+
+/// A VM in its last stay: the host, the system datastore, the directories.
+pub(crate) struct Stay<'a> {
+    pub(crate) vm: &'a Vm,
+    pub(crate) host: &'a Host,
+    pub(crate) system: &'a Datastore,
+    /// Directory on the host.
+    pub(crate) directory: String,
+    /// Directory on the front-end.
+    pub(crate) home: String,
+}
+
+impl<'a> Stay<'a> {
+    pub(crate) fn of(world: &'a World, id: Id) -> Result<Self, String> {
+        let vm = world.vms.get(id).ok_or_else(|| format!("VM {id} is gone"))?;
+        let record = vm
+            .last_history()
+            .ok_or_else(|| format!("VM {id} has never been on a host"))?;
+        let host = world
+            .hosts
+            .get(record.host)
+            .ok_or_else(|| format!("host {} is gone", record.host))?;
+        let system = world
+            .datastores
+            .get(record.datastore)
+            .ok_or_else(|| format!("system datastore {} is gone", record.datastore))?;
+        let location = host
+            .template
+            .get("DATASTORE_LOCATION")
+            .unwrap_or(&world.config.datastore_location);
+        let directory = format!("{}/{}/{id}", location.trim_end_matches('/'), system.id);
+        let home = format!("{}/{}/{id}", world.config.datastore_location, system.id);
+        Ok(Self {
+            vm,
+            host,
+            system,
+            directory,
+            home,
+        })
+    }
+
+    pub(crate) fn disk_path(&self, disk: &str) -> String {
+        format!("{}/disk.{disk}", self.directory)
+    }
+}

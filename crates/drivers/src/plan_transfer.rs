@@ -1,0 +1,287 @@
+//! The transfer drivers: how disks and directories get where they are needed.
+
+use plerion_model::datastore::Datastore;
+use plerion_protocol::{Action, DiskFormat, Location};
+use plerion_template::Vector;
+
+use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
+
+/// The built-in transfer drivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// Nothing happens.
+    Dummy,
+    /// Files are copied to the host.
+    Ssh,
+    /// All see the same files.
+    Shared,
+}
+
+impl Transfer {
+    /// The driver of a system datastore.
+    pub(crate) fn of(datastore: &Datastore) -> Result<Self, String> {
+        match datastore.tm_mad.as_str() {
+            "dummy" => Ok(Self::Dummy),
+            "ssh" => Ok(Self::Ssh),
+            "shared" | "qcow2" => Ok(Self::Shared),
+            other => Err(format!(
+                "transfer driver {other} of datastore {} is not built in; use ssh, shared, qcow2 or dummy",
+                datastore.id
+            )),
+        }
+    }
+}
+
+/// Directory on a host for copies of images that several VMs use.
+const CACHE: &str = ".images";
+
+/// The format of a disk.
+pub(crate) fn disk_format(disk: &Vector) -> Result<DiskFormat, String> {
+    match disk.get("FORMAT").or_else(|| disk.get("DRIVER")).unwrap_or("raw") {
+        "raw" | "" => Ok(DiskFormat::Raw),
+        "qcow2" => Ok(DiskFormat::Qcow2),
+        other => Err(format!(
+            "disks of format {other} are not supported; use raw or qcow2"
+        )),
+    }
+}
+
+fn number(disk: &Vector, key: &str) -> Option<u64> {
+    disk.get(key).and_then(|text| text.parse().ok())
+}
+
+/// Makes one disk ready on the host.
+pub(crate) fn disk_prepare(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    disk: &Vector,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    let destination = stay.disk_path(disk.get("DISK_ID").unwrap_or_default());
+    if disk.get("IMAGE_ID").is_none() {
+        return disk_volatile(plan, stay, disk, destination);
+    }
+    let source = disk.get("SOURCE").unwrap_or_default().to_owned();
+    let format = disk_format(disk)?;
+    let size_mib =
+        number(disk, "SIZE").filter(|size| number(disk, "ORIGINAL_SIZE").is_some_and(|old| *size > old));
+    let clone = disk
+        .get("CLONE")
+        .is_none_or(|text| text.eq_ignore_ascii_case("yes"));
+    match (Transfer::of(stay.system)?, clone) {
+        (Transfer::Dummy, _) => {}
+        (Transfer::Ssh, true) => {
+            let cached = image_cached(plan, stay, &source, environment);
+            let action = Action::DiskCopy {
+                source: cached,
+                destination,
+                format,
+                size_mib,
+            };
+            plan.host(stay.host.id, action, COPY_DEADLINE_S);
+        }
+        (Transfer::Ssh, false) => {
+            let there = Location::There((environment.ssh_target)(&stay.host.name), destination);
+            plan.front_end(
+                Action::Transfer {
+                    source: Location::Here(source),
+                    destination: there,
+                },
+                COPY_DEADLINE_S,
+            );
+        }
+        (Transfer::Shared, true) if format == DiskFormat::Qcow2 => {
+            let action = Action::DiskOverlay {
+                backing: source,
+                backing_format: format,
+                destination,
+                size_mib,
+            };
+            plan.host(stay.host.id, action, COPY_DEADLINE_S);
+        }
+        (Transfer::Shared, true) => {
+            plan.host(
+                stay.host.id,
+                Action::DiskCopy {
+                    source,
+                    destination,
+                    format,
+                    size_mib,
+                },
+                COPY_DEADLINE_S,
+            );
+        }
+        (Transfer::Shared, false) => {
+            plan.host(
+                stay.host.id,
+                Action::DiskLink {
+                    source,
+                    destination,
+                    format,
+                },
+                QUICK_DEADLINE_S,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Brings an image to the host's cache; one that is there already is found to be so by the transfer itself.
+fn image_cached(plan: &mut Plan, stay: &Stay<'_>, source: &str, environment: &Environment<'_>) -> String {
+    let name = source.rsplit('/').next().unwrap_or(source);
+    let store = stay
+        .directory
+        .rsplit_once('/')
+        .map_or(stay.directory.as_str(), |(parent, _)| parent);
+    let cached = format!("{store}/{CACHE}/{name}");
+    let there = Location::There((environment.ssh_target)(&stay.host.name), cached.clone());
+    let action = Action::Transfer {
+        source: Location::Here(source.to_owned()),
+        destination: there,
+    };
+    plan.front_end(action, COPY_DEADLINE_S);
+    cached
+}
+
+fn disk_volatile(plan: &mut Plan, stay: &Stay<'_>, disk: &Vector, destination: String) -> Result<(), String> {
+    if Transfer::of(stay.system)? == Transfer::Dummy {
+        return Ok(());
+    }
+    let swap = disk
+        .get("TYPE")
+        .is_some_and(|kind| kind.eq_ignore_ascii_case("swap"));
+    let action = Action::DiskMake {
+        destination,
+        format: disk_format(disk)?,
+        size_mib: number(disk, "SIZE").unwrap_or(0),
+        file_system: disk.get("FS").filter(|fs| !fs.is_empty()).map(str::to_owned),
+        swap,
+    };
+    plan.host(stay.host.id, action, COPY_DEADLINE_S);
+    Ok(())
+}
+
+/// Brings the disks home that are to be kept, and deletes the VM's files where they are.
+pub(crate) fn files_end(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    let transfer = Transfer::of(stay.system)?;
+    if transfer == Transfer::Dummy {
+        return Ok(());
+    }
+    let at_home = stay.vm.files_at_front_end;
+    if transfer == Transfer::Ssh {
+        for disk in stay.vm.template.vectors("DISK") {
+            let (Some(source), Some("YES")) = (disk.get("SOURCE"), disk.get("SAVE")) else {
+                continue;
+            };
+            let name = disk.get("DISK_ID").unwrap_or_default();
+            if at_home {
+                let kept = format!("{}/disk.{name}", stay.home);
+                plan.front_end(
+                    Action::FileReplace {
+                        source: kept,
+                        destination: source.to_owned(),
+                    },
+                    COPY_DEADLINE_S,
+                );
+            } else {
+                let there = Location::There((environment.ssh_target)(&stay.host.name), stay.disk_path(name));
+                let action = Action::Transfer {
+                    source: there,
+                    destination: Location::Here(source.to_owned()),
+                };
+                plan.front_end(action, COPY_DEADLINE_S);
+            }
+        }
+    }
+    if at_home && transfer == Transfer::Ssh {
+        plan.front_end(
+            Action::PathDelete {
+                path: stay.home.clone(),
+            },
+            QUICK_DEADLINE_S,
+        );
+    } else {
+        plan.host(
+            stay.host.id,
+            Action::PathDelete {
+                path: stay.directory.clone(),
+            },
+            QUICK_DEADLINE_S,
+        );
+    }
+    Ok(())
+}
+
+/// Moves the VM's directory from the host to the front-end.
+pub(crate) fn files_to_front_end(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    if Transfer::of(stay.system)? == Transfer::Ssh {
+        let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
+        let here = Location::Here(stay.home.clone());
+        // Where host and front-end are one machine, the files are at home already.
+        if !same_place(stay, environment) {
+            plan.front_end(
+                Action::Transfer {
+                    source: there,
+                    destination: here,
+                },
+                COPY_DEADLINE_S,
+            );
+            plan.host(
+                stay.host.id,
+                Action::PathDelete {
+                    path: stay.directory.clone(),
+                },
+                QUICK_DEADLINE_S,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Moves the VM's directory from the front-end to the host.
+pub(crate) fn files_to_host(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    if Transfer::of(stay.system)? == Transfer::Ssh && !same_place(stay, environment) {
+        let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
+        let here = Location::Here(stay.home.clone());
+        plan.front_end(
+            Action::Transfer {
+                source: here,
+                destination: there,
+            },
+            COPY_DEADLINE_S,
+        );
+        plan.front_end(
+            Action::PathDelete {
+                path: stay.home.clone(),
+            },
+            QUICK_DEADLINE_S,
+        );
+    }
+    Ok(())
+}
+
+/// Whether the host is the front-end's own machine and both directories are one. The host told it (`HOSTNAME`), and
+/// `localhost` needs no telling.
+fn same_place(stay: &Stay<'_>, _environment: &Environment<'_>) -> bool {
+    stay.directory == stay.home
+        && (stay.host.template.get("FRONT_END") == Some("YES") || is_loopback(&stay.host.name))
+}
+
+fn is_loopback(name: &str) -> bool {
+    name == "localhost"
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}

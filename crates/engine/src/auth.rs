@@ -1,0 +1,152 @@
+//! Who a session string belongs to.
+
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use plerion_model::user::User;
+use plerion_model::{ApiError, Id, Seconds};
+use plerion_world::{Caller, World};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::clock::Clock;
+use crate::session_cache::SessionCache;
+use crate::token::{hex, token_hash};
+
+/// Passwords hashed at a time; each takes some 20 MiB and tens of milliseconds.
+const HASHES_AT_A_TIME: usize = 2;
+
+/// Hashes a password for storing (argon2id).
+///
+/// # Errors
+/// When the password is too long for the algorithm.
+pub fn password_hash(password: &str) -> Result<String, String> {
+    Argon2::default()
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+        .map_err(|error| format!("the password cannot be hashed: {error}"))
+}
+
+/// Finds out who calls.
+pub struct Authenticator {
+    clock: Arc<dyn Clock>,
+    cache: SessionCache,
+    /// What is hashed for users that do not exist, so that they take as long as wrong passwords.
+    nobody: String,
+    free: Mutex<usize>,
+    freed: Condvar,
+}
+
+impl Authenticator {
+    /// An authenticator with an empty cache.
+    ///
+    /// # Errors
+    /// When argon2 does not work at all.
+    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let nobody = password_hash(&hex(&clock.random().to_ne_bytes()))?;
+        Ok(Self {
+            cache: SessionCache::new(clock.random()),
+            clock,
+            nobody,
+            free: Mutex::new(HASHES_AT_A_TIME),
+            freed: Condvar::new(),
+        })
+    }
+
+    /// The caller of a session string that was found good before; `None` when it takes hashing to tell.
+    #[must_use]
+    pub fn caller_quick(&self, world: &World, session: &str) -> Option<Caller> {
+        let digest = self.cache.digest(session);
+        let uid = self.cache.get(&digest, |uid, stored| {
+            world
+                .users
+                .get(uid)
+                .is_some_and(|user| user.enabled && user.password == stored)
+        })?;
+        world.users.get(uid).map(|user| caller_of(user, -1))
+    }
+
+    /// The caller of a session string. Takes tens of milliseconds; not for threads that must not wait.
+    ///
+    /// # Errors
+    /// When user or password are wrong, all in the same words and the same time.
+    pub fn caller(&self, world: &World, session: &str) -> Result<Caller, ApiError> {
+        if let Some(caller) = self.caller_quick(world, session) {
+            return Ok(caller);
+        }
+        let (name, secret) = session.split_once(':').ok_or_else(ApiError::authentication)?;
+        let user = world.user_by_name(name).filter(|user| user.enabled).cloned();
+        if let Some(caller) = user
+            .as_ref()
+            .and_then(|user| token_caller(user, secret, self.clock.now()))
+        {
+            return Ok(caller);
+        }
+        let stored = user
+            .as_ref()
+            .filter(|user| user.auth_driver == "core")
+            .map(|user| user.password.clone());
+        let good = self.verify(stored.as_deref().unwrap_or(&self.nobody), secret);
+        match user {
+            Some(user) if good && stored.is_some() => {
+                self.cache
+                    .put(self.cache.digest(session), user.id, &user.password);
+                Ok(caller_of(&user, -1))
+            }
+            _ => Err(ApiError::authentication()),
+        }
+    }
+
+    /// Compares a password with a stored one; waits for its turn.
+    fn verify(&self, stored: &str, password: &str) -> bool {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        while *free == 0 {
+            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        drop(free);
+        let good = password_matches(stored, password);
+        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.freed.notify_one();
+        good
+    }
+}
+
+fn password_matches(stored: &str, password: &str) -> bool {
+    if stored.starts_with("$argon2") {
+        return PasswordHash::new(stored).is_ok_and(|hash| {
+            Argon2::default()
+                .verify_password(password.as_bytes(), &hash)
+                .is_ok()
+        });
+    }
+    // Passwords that were stored by a 7.4.0 server: SHA-256, hexadecimal.
+    let digest = hex(&Sha256::digest(password.as_bytes()));
+    digest.as_bytes().ct_eq(stored.as_bytes()).into()
+}
+
+fn token_caller(user: &User, secret: &str, now: Seconds) -> Option<Caller> {
+    let hash = token_hash(secret);
+    let token = user
+        .tokens
+        .iter()
+        .find(|token| bool::from(token.hash.as_bytes().ct_eq(hash.as_bytes())))?;
+    (token.expires < 0 || token.expires > now).then(|| caller_of(user, token.egid))
+}
+
+/// A token that is limited to a group gives that group alone.
+fn caller_of(user: &User, egid: Id) -> Caller {
+    if egid >= 0 {
+        return Caller {
+            uid: user.id,
+            gid: egid,
+            groups: vec![egid],
+        };
+    }
+    Caller {
+        uid: user.id,
+        gid: user.gid,
+        groups: user.groups.clone(),
+    }
+}

@@ -1,0 +1,131 @@
+//! [`Core`]: applies orders and commits them.
+
+use std::sync::Arc;
+
+use plerion_model::ApiError;
+use plerion_store::{Epoch, Store, StoreError};
+use plerion_world::{Change, Config, Context, Order, Reply, World, apply, bootstrap};
+
+use crate::clock::Clock;
+
+/// Why a core cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum CoreError {
+    /// The database failed. What was written is not known, so nothing may go on from here.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The state, its store, and the right to write it. One thread owns it.
+pub struct Core<S> {
+    world: Arc<World>,
+    store: S,
+    epoch: Epoch,
+    cloud: String,
+    clock: Arc<dyn Clock>,
+}
+
+/// What an order came to.
+pub type Outcome = Result<Reply, ApiError>;
+
+impl<S: Store> Core<S> {
+    /// Takes over: becomes the writer, loads the state, makes the first objects where there are none. `first` gives name
+    /// and stored password of users 0 and 1 when they have to be made.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn start(
+        mut store: S,
+        config: Config,
+        clock: Arc<dyn Clock>,
+        holder: &str,
+        first: impl FnOnce() -> [(String, String); 2],
+    ) -> Result<Self, CoreError> {
+        let now = clock.now();
+        let cloud = store.cloud()?;
+        let epoch = store.lead(holder, now)?;
+        let world = match store.load(config.clone())? {
+            Some(world) => world,
+            None => {
+                let [(name, password), (server, server_password)] = first();
+                let context = Context {
+                    now,
+                    random: clock.random(),
+                };
+                let (world, change) = bootstrap(
+                    &World::new(config),
+                    &context,
+                    [&name, &server],
+                    [&password, &server_password],
+                );
+                store.commit(epoch, &[&change], now)?;
+                world
+            }
+        };
+        Ok(Self {
+            world: Arc::new(world),
+            store,
+            epoch,
+            cloud,
+            clock,
+        })
+    }
+
+    /// The last committed state.
+    #[must_use]
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// The epoch under which it writes.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.0
+    }
+
+    /// Identity of the cloud.
+    #[must_use]
+    pub fn cloud(&self) -> &str {
+        &self.cloud
+    }
+
+    /// The store, for tests and the simulator.
+    pub fn into_store(self) -> S {
+        self.store
+    }
+
+    /// Applies orders one after another and commits what was accepted in one transaction. An order that is refused
+    /// costs its neighbours nothing.
+    ///
+    /// # Errors
+    /// When the commit failed: nothing was published, and the caller must stop.
+    pub fn process(&mut self, orders: &[Order]) -> Result<Vec<Outcome>, CoreError> {
+        let now = self.clock.now();
+        let mut world: Option<World> = None;
+        let mut changes: Vec<Change> = Vec::with_capacity(orders.len());
+        let mut outcomes = Vec::with_capacity(orders.len());
+        for order in orders {
+            let context = Context {
+                now,
+                random: self.clock.random(),
+            };
+            let current = world.as_ref().unwrap_or(&self.world);
+            match apply(current, order, &context) {
+                Ok(applied) => {
+                    if !applied.change.is_empty() {
+                        changes.push(applied.change);
+                        world = Some(applied.world);
+                    }
+                    outcomes.push(Ok(applied.reply));
+                }
+                Err(refusal) => outcomes.push(Err(refusal)),
+            }
+        }
+        if let Some(world) = world {
+            let changes: Vec<&Change> = changes.iter().collect();
+            self.store.commit(self.epoch, &changes, now)?;
+            self.world = Arc::new(world);
+        }
+        Ok(outcomes)
+    }
+}

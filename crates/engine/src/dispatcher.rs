@@ -1,0 +1,292 @@
+//! [`Dispatcher`]: carries out the outbox. It looks at the published world and at what is under way, and says what to
+//! send; it keeps nothing that a restart could not make again from the outbox.
+
+use std::collections::{BTreeMap, HashSet};
+
+use plerion_drivers::{Environment, Place, Plan, intent_plan, output_of};
+use plerion_model::Kind;
+use plerion_protocol::{ActionKey, ErrorKind, ObjectKind, Report, Request, ToNode};
+use plerion_world::{Caller, Command, Intent, IntentKey, IntentResult, Order, Site, World};
+
+/// Actions of one intent at most; the number is part of the key that agents see.
+const STEPS_MAX: u32 = 256;
+
+/// What the dispatcher wants done.
+#[derive(Clone, Debug)]
+pub enum Dispatch {
+    /// Send a message to an agent. If it cannot be sent now, tell [`Dispatcher::link_down`].
+    Send(Site, Box<ToNode>),
+    /// Give an order to the writer.
+    Order(Box<Order>),
+}
+
+/// An intent under way.
+struct Work {
+    plan: Plan,
+    /// Index of the step that runs.
+    at: usize,
+    /// Whether it was sent to an agent that has not answered yet.
+    sent: bool,
+    /// Whether its end was given to the writer.
+    ended: bool,
+}
+
+/// See the head of the file.
+pub struct Dispatcher {
+    epoch: u64,
+    work: BTreeMap<IntentKey, Work>,
+    up: HashSet<Site>,
+}
+
+impl Dispatcher {
+    /// Nothing under way, no link up.
+    #[must_use]
+    pub fn new(epoch: u64) -> Self {
+        Self {
+            epoch,
+            work: BTreeMap::new(),
+            up: HashSet::new(),
+        }
+    }
+
+    /// The world has changed: takes up new intents, lets go of those that are over.
+    pub fn world_changed(&mut self, world: &World, environment: &Environment<'_>) -> Vec<Dispatch> {
+        let mut out = Vec::new();
+        let mut forget: BTreeMap<Site, Vec<ActionKey>> = BTreeMap::new();
+        self.work.retain(|key, work| {
+            let keep = world.outbox.contains_key(key);
+            if !keep {
+                for (index, step) in work.plan.steps.iter().enumerate().take(work.at.saturating_add(1)) {
+                    forget
+                        .entry(site_of(step.place))
+                        .or_default()
+                        .push(action_key(key, index));
+                }
+            }
+            keep
+        });
+        for (site, keys) in forget {
+            if self.up.contains(&site) {
+                out.push(Dispatch::Send(site, Box::new(ToNode::Forget(keys))));
+            }
+        }
+        for intent in world.outbox.values() {
+            if !self.work.contains_key(&intent.key) {
+                self.take_up(world, intent, environment, &mut out);
+            }
+        }
+        out
+    }
+
+    fn take_up(
+        &mut self,
+        world: &World,
+        intent: &Intent,
+        environment: &Environment<'_>,
+        out: &mut Vec<Dispatch>,
+    ) {
+        match intent_plan(world, intent, environment) {
+            Ok(plan) => {
+                self.work.insert(
+                    intent.key,
+                    Work {
+                        plan,
+                        at: 0,
+                        sent: false,
+                        ended: false,
+                    },
+                );
+                self.go_on(intent.key, out);
+            }
+            Err(reason) => {
+                let work = Work {
+                    plan: Plan::default(),
+                    at: 0,
+                    sent: false,
+                    ended: true,
+                };
+                self.work.insert(intent.key, work);
+                out.push(ended(intent.key, Err(reason)));
+            }
+        }
+    }
+
+    /// Sends the step that is due, or ends the intent when there is none left.
+    fn go_on(&mut self, key: IntentKey, out: &mut Vec<Dispatch>) {
+        let Some(work) = self.work.get_mut(&key) else {
+            return;
+        };
+        if work.sent || work.ended {
+            return;
+        }
+        let Some(step) = work.plan.steps.get(work.at) else {
+            work.ended = true;
+            out.push(ended(key, Ok(work.plan.output.clone())));
+            return;
+        };
+        let site = site_of(step.place);
+        if !self.up.contains(&site) {
+            return;
+        }
+        work.sent = true;
+        let request = Request {
+            key: action_key(&key, work.at),
+            epoch: self.epoch,
+            attempt: 1,
+            deadline_s: step.deadline_s,
+            action: step.action.clone(),
+        };
+        out.push(Dispatch::Send(site, Box::new(ToNode::Do(Box::new(request)))));
+    }
+
+    /// A link is up: what waits for it is sent, what had been sent before is asked for again by its key.
+    pub fn link_up(&mut self, site: Site) -> Vec<Dispatch> {
+        self.up.insert(site);
+        let mut out = Vec::new();
+        for key in self.keys_at(site) {
+            if let Some(work) = self.work.get_mut(&key) {
+                work.sent = false;
+            }
+            self.go_on(key, &mut out);
+        }
+        out
+    }
+
+    /// A link is down: what was under way there is asked for again when it is up.
+    pub fn link_down(&mut self, site: Site) {
+        self.up.remove(&site);
+        for key in self.keys_at(site) {
+            if let Some(work) = self.work.get_mut(&key) {
+                work.sent = false;
+            }
+        }
+    }
+
+    fn keys_at(&self, site: Site) -> Vec<IntentKey> {
+        self.work
+            .iter()
+            .filter(|(_, work)| {
+                work.plan
+                    .steps
+                    .get(work.at)
+                    .is_some_and(|step| site_of(step.place) == site)
+            })
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
+    /// An agent reports. A report for a step that is not the one under way is dropped.
+    pub fn reported(&mut self, report: &Report) -> Vec<Dispatch> {
+        let mut out = Vec::new();
+        let Some((key, index)) = intent_key(&report.key) else {
+            return out;
+        };
+        let Some(work) = self
+            .work
+            .get_mut(&key)
+            .filter(|work| work.at == index && !work.ended)
+        else {
+            return out;
+        };
+        match &report.result {
+            Ok(given) => {
+                output_of(&mut work.plan.output, given);
+                work.at = work.at.saturating_add(1);
+                work.sent = false;
+                self.go_on(key, &mut out);
+            }
+            Err(error) => {
+                work.ended = true;
+                let reason = match error.kind {
+                    ErrorKind::Deadline => format!("no end in time: {}", error.text),
+                    ErrorKind::Refused
+                    | ErrorKind::Epoch
+                    | ErrorKind::Version
+                    | ErrorKind::Failed
+                    | ErrorKind::Interrupted => error.text.clone(),
+                };
+                out.push(ended(key, Err(reason)));
+            }
+        }
+        out
+    }
+
+    /// The end of an intent could not be given to the writer: it is given again with the next change.
+    pub fn order_lost(&mut self, key: IntentKey) {
+        self.work.remove(&key);
+    }
+
+    /// Number of intents under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.work.len()
+    }
+
+    /// Whether none is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.work.is_empty()
+    }
+}
+
+fn ended(key: IntentKey, result: IntentResult) -> Dispatch {
+    Dispatch::Order(Box::new(Order {
+        caller: Caller::system(),
+        command: Command::IntentEnded { key, result },
+    }))
+}
+
+fn site_of(place: Place) -> Site {
+    match place {
+        Place::FrontEnd => Site::FrontEnd,
+        Place::Host(id) => Site::Host(id),
+    }
+}
+
+/// The key that an agent sees: the part carries the part of the intent and the index of the action within its plan.
+fn action_key(key: &IntentKey, index: usize) -> ActionKey {
+    let kind = match key.kind {
+        Kind::Image => ObjectKind::Image,
+        Kind::Datastore => ObjectKind::Datastore,
+        Kind::Host => ObjectKind::Host,
+        Kind::Vm
+        | Kind::Vnet
+        | Kind::User
+        | Kind::Template
+        | Kind::Group
+        | Kind::Acl
+        | Kind::Cluster
+        | Kind::Zone
+        | Kind::SecurityGroup => ObjectKind::Vm,
+    };
+    let index = u32::try_from(index).unwrap_or(u32::MAX).min(STEPS_MAX - 1);
+    let part = key
+        .part
+        .min(u32::MAX / STEPS_MAX - 1)
+        .saturating_mul(STEPS_MAX)
+        .saturating_add(index);
+    ActionKey {
+        kind,
+        id: key.id,
+        step: key.step,
+        part,
+    }
+}
+
+fn intent_key(key: &ActionKey) -> Option<(IntentKey, usize)> {
+    let kind = match key.kind {
+        ObjectKind::Vm => Kind::Vm,
+        ObjectKind::Image => Kind::Image,
+        ObjectKind::Datastore | ObjectKind::Host => return None,
+    };
+    let index = usize::try_from(key.part % STEPS_MAX).ok()?;
+    Some((
+        IntentKey {
+            kind,
+            id: key.id,
+            step: key.step,
+            part: key.part / STEPS_MAX,
+        },
+        index,
+    ))
+}

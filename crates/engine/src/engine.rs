@@ -1,0 +1,311 @@
+//! [`Engine`]: the front-end with its threads.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use plerion_drivers::LinkMaker;
+use plerion_protocol::{Action, ActionError, ActionOutput};
+use plerion_scheduler::{Limits, plan};
+use plerion_store::{Store, StoreReader};
+use plerion_template::Template;
+use plerion_world::{Caller, Command, Config, Measurements, Order, World};
+
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
+use crate::core::{Core, CoreError};
+use crate::writer::{Answer, WriterHandle, writer_start};
+
+/// Why the front-end cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The state cannot be loaded.
+    #[error(transparent)]
+    Core(#[from] CoreError),
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Passwords cannot be hashed.
+    #[error("{0}")]
+    Auth(String),
+}
+
+/// What a front-end is started with.
+pub struct EngineSettings<S> {
+    /// The store.
+    pub store: S,
+    /// Reads beside the writer.
+    pub reader: Arc<dyn StoreReader>,
+    /// Settings of the core.
+    pub config: Config,
+    /// `vmm_exec_kvm.conf`.
+    pub hypervisor_conf: Template,
+    /// Time and chance.
+    pub clock: Arc<dyn Clock>,
+    /// Opens links to hosts.
+    pub links: Arc<dyn LinkMaker>,
+    /// Name of this front-end in the leader row.
+    pub holder: String,
+    /// Name and stored password of users 0 and 1, when they have to be made.
+    pub first: Box<dyn FnOnce() -> [(String, String); 2]>,
+    /// Seconds between samples of hosts.
+    pub monitor_interval_s: u32,
+    /// Called once when the database failed: the process must end.
+    pub failed: Box<dyn FnOnce(CoreError) + Send>,
+}
+
+/// A consistent look at everything.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// The world.
+    pub world: Arc<World>,
+    /// The measurements.
+    pub measurements: Arc<Measurements>,
+}
+
+/// The running front-end.
+pub struct Engine {
+    published: Arc<ArcSwap<World>>,
+    measurements: Arc<ArcSwap<Measurements>>,
+    writer: Mutex<Option<WriterHandle>>,
+    submit: WriterHandleCell,
+    coordinator: CoordinatorHandle,
+    scheduler: Arc<Wake>,
+    authenticator: Authenticator,
+    reader: Arc<dyn StoreReader>,
+    clock: Arc<dyn Clock>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The handle for calls; emptied when the front-end stops, so that the writer sees its last order.
+type WriterHandleCell = ArcSwap<Option<WriterHandle>>;
+
+/// Wakes the scheduler.
+#[derive(Default)]
+struct Wake {
+    due: Mutex<bool>,
+    changed: Condvar,
+    stop: AtomicBool,
+}
+
+impl Wake {
+    fn wake(&self) {
+        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until woken, or for a time after which it looks again by itself. Returns whether to go on.
+    fn wait(&self, time: Duration) -> bool {
+        let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(due, time, |due| !*due);
+        let (mut due, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *due = false;
+        !self.stop.load(Ordering::Acquire)
+    }
+}
+
+/// The scheduler looks by itself this often: space of datastores changes without an event.
+const SCHEDULE_EVERY: Duration = Duration::from_secs(15);
+
+impl Engine {
+    /// Starts the front-end.
+    ///
+    /// # Errors
+    /// When the database fails or a thread cannot be started.
+    pub fn start<S: Store + 'static>(settings: EngineSettings<S>) -> Result<Arc<Self>, EngineError> {
+        let authenticator = Authenticator::new(settings.clock.clone()).map_err(EngineError::Auth)?;
+        let core = Core::start(
+            settings.store,
+            settings.config,
+            settings.clock.clone(),
+            &settings.holder,
+            settings.first,
+        )?;
+        let (cloud, epoch) = (core.cloud().to_owned(), core.epoch());
+        tracing::info!(
+            cloud,
+            epoch,
+            vms = core.world().vms.len(),
+            hosts = core.world().hosts.len(),
+            "state loaded"
+        );
+        let published = Arc::new(ArcSwap::from(core.world().clone()));
+        let measurements: Arc<ArcSwap<Measurements>> = Arc::default();
+        let (coordinator, queue) = coordinator_queue();
+        let scheduler = Arc::new(Wake::default());
+        let committed = {
+            let (coordinator, scheduler) = (coordinator.clone(), scheduler.clone());
+            move || {
+                coordinator.world_changed();
+                scheduler.wake();
+            }
+        };
+        let (writer, writer_thread) = writer_start(core, published.clone(), committed, settings.failed)?;
+        let parts = Parts {
+            published: published.clone(),
+            measurements: measurements.clone(),
+            writer: writer.clone(),
+            links: settings.links,
+            clock: settings.clock.clone(),
+            cloud,
+            epoch,
+            hypervisor_conf: settings.hypervisor_conf,
+            monitor_interval_s: settings.monitor_interval_s,
+        };
+        let coordinator_thread = coordinator_start(parts, coordinator.clone(), queue)?;
+        let engine = Arc::new(Self {
+            published: published.clone(),
+            measurements: measurements.clone(),
+            writer: Mutex::new(Some(writer.clone())),
+            submit: ArcSwap::from_pointee(Some(writer.clone())),
+            coordinator,
+            scheduler: scheduler.clone(),
+            authenticator,
+            reader: settings.reader,
+            clock: settings.clock.clone(),
+            threads: Mutex::new(vec![coordinator_thread, writer_thread]),
+        });
+        let scheduler_thread = scheduler_start(scheduler, published, measurements, writer, settings.clock)?;
+        engine
+            .threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(0, scheduler_thread);
+        engine.scheduler.wake();
+        Ok(engine)
+    }
+
+    /// The last committed state and the last measurements.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            world: self.published.load_full(),
+            measurements: self.measurements.load_full(),
+        }
+    }
+
+    /// Gives an order; `answer` is called after its commit.
+    pub fn submit(&self, order: Order, answer: Answer) {
+        match &**self.submit.load() {
+            Some(writer) => writer.submit(order, answer),
+            None => answer(Err(plerion_model::ApiError::new(
+                plerion_model::ErrorCode::Replication,
+                "The server is stopping and takes no changes",
+            ))),
+        }
+    }
+
+    /// Who calls.
+    #[must_use]
+    pub fn authenticator(&self) -> &Authenticator {
+        &self.authenticator
+    }
+
+    /// What memory does not hold.
+    #[must_use]
+    pub fn reader(&self) -> &Arc<dyn StoreReader> {
+        &self.reader
+    }
+
+    /// Time and chance.
+    #[must_use]
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Lets the front-end's own agent do something outside of the outbox; `answer` takes the result.
+    pub fn front_end_call(
+        &self,
+        action: Action,
+        deadline_s: u32,
+        answer: Box<dyn FnOnce(Result<ActionOutput, ActionError>) + Send>,
+    ) {
+        self.coordinator
+            .notice(Notice::Call(Box::new(action), deadline_s, answer));
+    }
+
+    /// Stops: no new orders, those that wait are written, links are closed. Waits for the threads.
+    pub fn stop(&self) {
+        self.submit.store(Arc::new(None));
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.scheduler.stop.store(true, Ordering::Release);
+        self.scheduler.wake();
+        self.coordinator.notice(Notice::Stop);
+        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread had panicked");
+            }
+        }
+    }
+}
+
+fn scheduler_start(
+    wake: Arc<Wake>,
+    published: Arc<ArcSwap<World>>,
+    measurements: Arc<ArcSwap<Measurements>>,
+    writer: WriterHandle,
+    clock: Arc<dyn Clock>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name("scheduler".into())
+        .spawn(move || {
+            while wake.wait(SCHEDULE_EVERY) {
+                let world = published.load_full();
+                if world.pending_vms().next().is_none() {
+                    continue;
+                }
+                schedule(&world, &measurements.load(), &writer, clock.as_ref());
+            }
+        })
+}
+
+/// Plans once and waits until the plan's orders are through, so that the next plan sees their effect.
+fn schedule(world: &World, measurements: &Measurements, writer: &WriterHandle, clock: &dyn Clock) {
+    let plan = plan(world, measurements, clock.now(), &Limits::default());
+    let mut commands = Vec::with_capacity(plan.placements.len() + plan.refused.len());
+    for placement in plan.placements {
+        commands.push(Command::VmDeploy {
+            id: placement.vm,
+            host: placement.host,
+            enforce: true,
+            datastore: placement.datastore,
+        });
+    }
+    for refusal in plan.refused {
+        let known = world
+            .vms
+            .get(refusal.vm)
+            .and_then(|vm| vm.user_template.get("SCHED_MESSAGE").map(str::to_owned));
+        if known.as_deref() != Some(&refusal.summary) {
+            commands.push(Command::VmPlacementRefused {
+                id: refusal.vm,
+                message: refusal.summary,
+            });
+        }
+    }
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    for command in commands {
+        let sender = sender.clone();
+        let answer: Answer = Box::new(move |outcome| {
+            if let Err(refusal) = outcome {
+                // The world went on since the plan was made; the next plan sees it.
+                tracing::debug!(%refusal, "a placement was refused");
+            }
+            drop(sender);
+        });
+        writer.submit(
+            Order {
+                caller: Caller::system(),
+                command,
+            },
+            answer,
+        );
+    }
+    drop(sender);
+    // Ends when every answer has let go of its end.
+    while receiver.recv().is_ok() {}
+}

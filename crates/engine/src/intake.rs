@@ -1,0 +1,269 @@
+//! [`Intake`]: what links and agents say, as measurements and orders.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use plerion_model::host::{Host, HostState};
+use plerion_model::view::{HostSampleView, VmSampleView};
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_model::{Id, Seconds};
+use plerion_protocol::{DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, VmSample};
+use plerion_world::{Caller, Command, HostReport, Measurements, Order, World};
+
+/// Samples in a row in which a domain must be missing before its VM counts as off: a sample may have been taken before
+/// a domain was started that was reported before the sample came.
+const ABSENCES_MIN: u32 = 2;
+
+/// Measurements, and what is remembered to judge them.
+#[derive(Default)]
+pub struct Intake {
+    measurements: Measurements,
+    absent: HashMap<Id, u32>,
+    changed: bool,
+}
+
+fn order(command: Command) -> Order {
+    Order {
+        caller: Caller::system(),
+        command,
+    }
+}
+
+impl Intake {
+    /// Nothing measured yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The measurements, if they changed since the last call.
+    pub fn take_changed(&mut self) -> Option<Measurements> {
+        std::mem::take(&mut self.changed).then(|| self.measurements.clone())
+    }
+
+    /// A host's link is up.
+    #[must_use]
+    pub fn host_up(&self, host: Id, hello: &NodeHello) -> Order {
+        let facts = &hello.facts;
+        order(Command::HostReported {
+            id: host,
+            report: HostReport::Up {
+                total_cpu: i64::from(facts.cpus).saturating_mul(100),
+                total_memory_kib: i64::try_from(facts.memory_kib).unwrap_or(i64::MAX),
+                boot_id: hello.boot_id.clone(),
+                facts: facts_shown(facts),
+            },
+        })
+    }
+
+    /// A host's link is down.
+    #[must_use]
+    pub fn host_down(&self, host: Id, reason: &str) -> Order {
+        order(Command::HostReported {
+            id: host,
+            report: HostReport::Down(reason.to_owned()),
+        })
+    }
+
+    /// An agent saw a domain change.
+    #[must_use]
+    pub fn domain(&mut self, host: Id, name: &str, state: DomainState) -> Option<Order> {
+        let vm = vm_of(name)?;
+        self.absent.remove(&vm);
+        running(state).map(|running| order(Command::DomainSeen { host, vm, running }))
+    }
+
+    /// Datastores as the front-end sees them.
+    pub fn datastores(&mut self, samples: &[DatastoreSample]) {
+        for sample in samples.iter().filter(|sample| sample.total_mib > 0) {
+            let space = (sample.total_mib, sample.free_mib, sample.used_mib);
+            self.measurements.datastores.insert(sample.id, space);
+            self.changed = true;
+        }
+    }
+
+    /// A sample of a host. Domains that run although their VM is thought to be off, and the other way round, are put
+    /// right.
+    pub fn sample(
+        &mut self,
+        world: &World,
+        host: Id,
+        now: Seconds,
+        sample: &HostSample,
+        vms: &[VmSample],
+        datastores: &[DatastoreSample],
+    ) -> Vec<Order> {
+        let Some(known) = world.hosts.get(host) else {
+            return Vec::new();
+        };
+        self.changed = true;
+        self.measurements
+            .hosts
+            .insert(host, Arc::new(host_view(known, now, sample, datastores)));
+        let mut orders = Vec::new();
+        let mut seen = HashSet::new();
+        for vm in vms {
+            let Some(id) = vm_of(&vm.name) else { continue };
+            seen.insert(id);
+            self.absent.remove(&id);
+            self.measurements.vms.insert(id, Arc::new(vm_view(now, vm)));
+            let rests = world.vms.get(id).is_some_and(|known| {
+                matches!(known.phase.state, VmState::Poweroff | VmState::Suspended)
+                    || known.phase == Phase::active(LcmState::Unknown)
+            });
+            if rests && running(vm.state) == Some(true) {
+                orders.push(order(Command::DomainSeen {
+                    host,
+                    vm: id,
+                    running: true,
+                }));
+            }
+        }
+        orders.extend(self.absences(world, host, &seen));
+        orders
+    }
+
+    fn absences(&mut self, world: &World, host: Id, seen: &HashSet<Id>) -> Vec<Order> {
+        let mut orders = Vec::new();
+        for vm in world.host_vms(host) {
+            let up = matches!(vm.phase.lcm, LcmState::Running | LcmState::Unknown);
+            if vm.phase.state != VmState::Active || !up || seen.contains(&vm.id) {
+                continue;
+            }
+            let count = self.absent.entry(vm.id).or_insert(0);
+            *count = count.saturating_add(1);
+            if *count >= ABSENCES_MIN {
+                self.absent.remove(&vm.id);
+                orders.push(order(Command::DomainSeen {
+                    host,
+                    vm: vm.id,
+                    running: false,
+                }));
+            }
+        }
+        orders
+    }
+
+    /// Forgets what is gone.
+    pub fn world_changed(&mut self, world: &World) {
+        let hosts: Vec<Id> = self
+            .measurements
+            .hosts
+            .keys()
+            .filter(|id| world.hosts.get(**id).is_none())
+            .copied()
+            .collect();
+        let vms: Vec<Id> = self
+            .measurements
+            .vms
+            .keys()
+            .filter(|id| world.vms.get(**id).is_none())
+            .copied()
+            .collect();
+        self.changed |= !hosts.is_empty() || !vms.is_empty();
+        for id in hosts {
+            self.measurements.hosts.remove(&id);
+        }
+        for id in vms {
+            self.measurements.vms.remove(&id);
+            self.absent.remove(&id);
+        }
+    }
+}
+
+/// What a host of the dummy driver says of itself (recorded), as long as it is wanted.
+#[must_use]
+pub fn dummy_report(host: &Host) -> Option<Order> {
+    if !matches!(host.state, HostState::Init | HostState::Error) || host.im_mad != "dummy" {
+        return None;
+    }
+    let facts = [
+        ("ARCH", "x86_64"),
+        ("CPUSPEED", "2600"),
+        ("HOSTNAME", host.name.as_str()),
+        ("HYPERVISOR", "dummy"),
+        ("MODELNAME", "Simulated CPU"),
+        ("VERSION", env!("CARGO_PKG_VERSION")),
+    ];
+    Some(order(Command::HostReported {
+        id: host.id,
+        report: HostReport::Up {
+            total_cpu: 6400,
+            total_memory_kib: 268_435_456,
+            boot_id: "dummy".into(),
+            facts: facts
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+        },
+    }))
+}
+
+fn facts_shown(facts: &HostFacts) -> BTreeMap<String, String> {
+    [
+        ("ARCH", facts.arch.clone()),
+        ("CGROUPS_VERSION", facts.cgroups_version.to_string()),
+        ("CPUSPEED", facts.cpu_mhz.to_string()),
+        ("HOSTNAME", facts.hostname.clone()),
+        ("HYPERVISOR", facts.hypervisor.clone()),
+        (
+            "KVM_USABLE",
+            if facts.kvm_usable { "YES" } else { "NO" }.to_owned(),
+        ),
+        ("MODELNAME", facts.cpu_model.clone()),
+        ("VERSION", facts.version.clone()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
+}
+
+/// The VM that a domain belongs to: `one-<id>`.
+fn vm_of(name: &str) -> Option<Id> {
+    name.strip_prefix("one-")?.parse().ok().filter(|id| *id >= 0)
+}
+
+/// Whether a state means that the VM runs, or that it is off; nothing for what is neither.
+fn running(state: DomainState) -> Option<bool> {
+    match state {
+        DomainState::Running => Some(true),
+        DomainState::Off | DomainState::Crashed => Some(false),
+        DomainState::Paused | DomainState::Saved | DomainState::Migrated => None,
+    }
+}
+
+fn host_view(
+    host: &Host,
+    now: Seconds,
+    sample: &HostSample,
+    datastores: &[DatastoreSample],
+) -> HostSampleView {
+    let used_memory = i64::try_from(sample.memory_used_kib).unwrap_or(i64::MAX);
+    HostSampleView {
+        time: now,
+        cpu_used: i64::from(sample.cpu_used),
+        cpu_free: host.total_cpu.saturating_sub(i64::from(sample.cpu_used)).max(0),
+        memory_used_kib: used_memory,
+        memory_free_kib: host.total_memory_kib.saturating_sub(used_memory).max(0),
+        net_rx_bytes: sample.net_rx_bytes,
+        net_tx_bytes: sample.net_tx_bytes,
+        datastores: datastores
+            .iter()
+            .map(|ds| (ds.id, ds.total_mib, ds.used_mib, ds.free_mib))
+            .collect(),
+    }
+}
+
+fn vm_view(now: Seconds, sample: &VmSample) -> VmSampleView {
+    VmSampleView {
+        time: now,
+        cpu: sample.cpu,
+        memory_kib: sample.memory_kib,
+        net_rx_bytes: sample.net_rx_bytes,
+        net_tx_bytes: sample.net_tx_bytes,
+        disk_read_bytes: sample.disk_read_bytes,
+        disk_write_bytes: sample.disk_write_bytes,
+        disk_read_ops: sample.disk_read_ops,
+        disk_write_ops: sample.disk_write_ops,
+    }
+}

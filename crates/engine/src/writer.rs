@@ -1,0 +1,109 @@
+//! The writer thread: takes all that has queued, lets [`Core`] apply and commit it, publishes, answers.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use arc_swap::ArcSwap;
+use plerion_model::{ApiError, ErrorCode};
+use plerion_store::Store;
+use plerion_world::{Order, Reply, World};
+
+use crate::core::{Core, CoreError};
+
+/// Most orders that wait for the writer.
+const QUEUE_MAX: usize = 8192;
+/// Most orders of one transaction.
+const BATCH_MAX: usize = 512;
+
+/// Takes the outcome of an order.
+pub type Answer = Box<dyn FnOnce(Result<Reply, ApiError>) + Send>;
+
+struct Entry {
+    order: Order,
+    answer: Answer,
+}
+
+/// Hands orders to the writer.
+#[derive(Clone)]
+pub(crate) struct WriterHandle {
+    sender: SyncSender<Entry>,
+}
+
+impl WriterHandle {
+    /// Queues an order. It is answered after its commit; at once, when the queue is full or the writer has stopped.
+    pub(crate) fn submit(&self, order: Order, answer: Answer) {
+        match self.sender.try_send(Entry { order, answer }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(entry)) => (entry.answer)(Err(ApiError::new(
+                ErrorCode::Internal,
+                format!("The server is busy: {QUEUE_MAX} changes wait already; try again"),
+            ))),
+            Err(TrySendError::Disconnected(entry)) => (entry.answer)(Err(stopped())),
+        }
+    }
+}
+
+fn stopped() -> ApiError {
+    ApiError::new(
+        ErrorCode::Replication,
+        "The server is stopping and takes no changes",
+    )
+}
+
+/// Runs the writer until all handles are gone or the database fails.
+pub(crate) fn writer_start<S: Store + 'static>(
+    mut core: Core<S>,
+    published: Arc<ArcSwap<World>>,
+    committed: impl Fn() + Send + 'static,
+    failed: impl FnOnce(CoreError) + Send + 'static,
+) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
+    let (sender, receiver) = sync_channel(QUEUE_MAX);
+    let thread = std::thread::Builder::new().name("writer".into()).spawn(move || {
+        if let Err(error) = run(&mut core, &receiver, &published, &committed) {
+            failed(error);
+        }
+    })?;
+    Ok((WriterHandle { sender }, thread))
+}
+
+fn run<S: Store>(
+    core: &mut Core<S>,
+    receiver: &Receiver<Entry>,
+    published: &ArcSwap<World>,
+    committed: &impl Fn(),
+) -> Result<(), CoreError> {
+    // The duration of the last commit is the window in which the next batch gathers.
+    while let Ok(first) = receiver.recv() {
+        let mut orders = vec![first.order];
+        let mut answers = vec![first.answer];
+        while orders.len() < BATCH_MAX {
+            match receiver.try_recv() {
+                Ok(entry) => {
+                    orders.push(entry.order);
+                    answers.push(entry.answer);
+                }
+                Err(_) => break,
+            }
+        }
+        match core.process(&orders) {
+            Ok(outcomes) => {
+                published.store(core.world().clone());
+                committed();
+                for (answer, outcome) in answers.into_iter().zip(outcomes) {
+                    answer(outcome);
+                }
+            }
+            Err(error) => {
+                // Whether these were written is not known; they get no answer that says so.
+                for answer in answers {
+                    answer(Err(ApiError::new(
+                        ErrorCode::Replication,
+                        "The database failed while the change was written: whether it was made is not known",
+                    )));
+                }
+                return Err(error);
+            }
+        }
+    }
+    Ok(())
+}

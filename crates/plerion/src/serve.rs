@@ -1,0 +1,174 @@
+//! `plerion serve`: the front-end.
+
+use std::fs::OpenOptions;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use plerion_api::ApiService;
+use plerion_api::xmlrpc::{Limits, serve};
+use plerion_drivers::{ProcessLinks, SshSettings, program_identity};
+use plerion_engine::{Engine, EngineSettings, SystemClock, password_hash};
+use plerion_store::SqliteStore;
+use plerion_world::Config;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+
+use crate::auth_file;
+use crate::configuration;
+use crate::places::Places;
+
+/// Seconds between samples of hosts, unless oned.conf says `MONITORING_INTERVAL_HOST`.
+const MONITOR_INTERVAL_S: u32 = 30;
+
+/// Runs the front-end until it is told to stop.
+pub(crate) fn serve_main() -> ExitCode {
+    let places = Places::of_environment();
+    if let Err(error) = places.make() {
+        eprintln!("plerion serve: {error}: make it, writable for this user, or set ONE_LOCATION");
+        return ExitCode::FAILURE;
+    }
+    if let Err(error) = log_start(&places) {
+        eprintln!("plerion serve: {error}");
+        return ExitCode::FAILURE;
+    }
+    match run(&places) {
+        Ok(()) => {
+            tracing::info!("stopped");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error and to oned.log.
+fn log_start(places: &Places) -> Result<(), String> {
+    let path = places.log.join("oned.log");
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o640)
+        .open(&path)
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PLERION_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let file = Mutex::new(file);
+    let writer = tracing_subscriber::fmt::writer::MakeWriterExt::and(std::io::stderr, file);
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).init();
+    Ok(())
+}
+
+fn run(places: &Places) -> Result<(), String> {
+    let oned = configuration::read(&places.etc.join("oned.conf"))?;
+    let hypervisor_conf = configuration::read(&places.etc.join("vmm_exec/vmm_exec_kvm.conf"))?;
+    for name in plerion_drivers::hypervisor_conf_unknown(&hypervisor_conf) {
+        tracing::warn!("vmm_exec_kvm.conf: {name} is not known and has no effect");
+    }
+    let config = Config::new(oned, &places.var.join("datastores").to_string_lossy());
+    let address = listen_address(&config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| {
+        format!("cannot listen on {address}: {error}; another server uses the port, or set PORT in oned.conf")
+    })?;
+    let (failed_sender, failed) = oneshot::channel();
+    let engine = engine_start(places, config, hypervisor_conf, failed_sender)?;
+    let result = runtime.block_on(serve_until_told(listener, engine.clone(), failed));
+    engine.stop();
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    result
+}
+
+fn listen_address(config: &Config) -> Result<SocketAddr, String> {
+    let text = |name: &str| config.attributes.get(name).unwrap_or_default();
+    let port = text("PORT").parse().map_err(|_| format!("oned.conf: PORT \"{}\" is no port", text("PORT")))?;
+    let address: IpAddr = match text("LISTEN_ADDRESS") {
+        "" => Ipv4Addr::LOCALHOST.into(),
+        given => given.parse().map_err(|_| format!("oned.conf: LISTEN_ADDRESS \"{given}\" is no IP address"))?,
+    };
+    Ok(SocketAddr::new(address, port))
+}
+
+fn engine_start(
+    places: &Places,
+    config: Config,
+    hypervisor_conf: plerion_template::Template,
+    failed: oneshot::Sender<String>,
+) -> Result<Arc<Engine>, String> {
+    let database = places.database();
+    let (store, reader) =
+        SqliteStore::open(&database).map_err(|error| format!("{}: {error}", database.display()))?;
+    let (program, identity) = program_identity().map_err(|error| format!("cannot read this program: {error}"))?;
+    let interval = config.attributes.get("MONITORING_INTERVAL_HOST").and_then(|text| text.parse().ok());
+    let ssh_options = config.attributes.get("SSH_OPTIONS").unwrap_or_default();
+    let links = ProcessLinks::new(SshSettings {
+        options: ssh_options.split_whitespace().map(str::to_owned).collect(),
+        program,
+        identity,
+        state_dir: places.var.join("node"),
+    });
+    // Read before the state is loaded, so that a first start with a wrong file changes nothing.
+    let credentials = auth_file::read_or_make()?;
+    let password = password_hash(&credentials.password)?;
+    let server_password = auth_file::secret()?;
+    let settings = EngineSettings {
+        store,
+        reader: Arc::new(reader),
+        config,
+        hypervisor_conf,
+        clock: Arc::new(SystemClock),
+        links: Arc::new(links),
+        holder: format!("{}", std::process::id()),
+        first: Box::new(move || [(credentials.name, password), ("serveradmin".into(), server_password)]),
+        monitor_interval_s: interval.unwrap_or(MONITOR_INTERVAL_S),
+        failed: Box::new(move |error| {
+            // When nobody waits any more, the front-end is stopping already.
+            let _ = failed.send(error.to_string());
+        }),
+    };
+    Engine::start(settings).map_err(|error| error.to_string())
+}
+
+async fn serve_until_told(
+    listener: TcpListener,
+    engine: Arc<Engine>,
+    failed: oneshot::Receiver<String>,
+) -> Result<(), String> {
+    let signals = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
+    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let service = Arc::new(ApiService::new(engine));
+    let server = tokio::spawn(serve(listener, service, Limits::default(), async {
+        // Either end of the channel means to stop.
+        let _ = stopped.await;
+    }));
+    tracing::info!("serving on http://{address}/RPC2");
+    ready_tell();
+    let result = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        reason = failed => Err(reason.unwrap_or_else(|_| "the writer ended".into())),
+    };
+    drop(stop);
+    if result.is_ok() && server.await.is_err() {
+        tracing::warn!("the server ended badly");
+    }
+    result
+}
+
+/// Tells the service manager that calls are answered (`NOTIFY_SOCKET`), where there is one.
+fn ready_tell() {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(b"READY=1", path));
+    if let Err(error) = sent {
+        tracing::warn!(%error, "cannot tell the service manager that the server is ready");
+    }
+}

@@ -1,0 +1,81 @@
+//! [`PlanView`]: the snapshot as it would be with what is planned so far.
+
+use std::sync::Arc;
+
+use plerion_model::host::HostUsage;
+use plerion_model::view::{HostSampleView, VmSampleView};
+use plerion_model::vnet::LeaseUse;
+use plerion_model::{Id, View};
+use plerion_world::{Measurements, Snapshot, World};
+
+use crate::hosts::HostRow;
+
+/// The snapshot; for one host, if any, with what is planned for it.
+pub(crate) struct PlanView<'a> {
+    snapshot: Snapshot<'a>,
+    host: Option<&'a HostRow<'a>>,
+}
+
+impl<'a> PlanView<'a> {
+    pub(crate) fn new(world: &'a World, measurements: &'a Measurements, host: Option<&'a HostRow<'a>>) -> Self {
+        Self {
+            snapshot: Snapshot { world, measurements },
+            host,
+        }
+    }
+
+    fn planned(&self, id: Id) -> Option<&HostRow<'a>> {
+        self.host.filter(|row| row.host.id == id)
+    }
+}
+
+macro_rules! as_in_snapshot {
+    ($($method:ident -> $type:ty;)*) => {
+        $(fn $method(&self, id: Id) -> $type {
+            self.snapshot.$method(id)
+        })*
+    };
+}
+
+impl View for PlanView<'_> {
+    as_in_snapshot! {
+        user_name -> &str;
+        group_name -> &str;
+        cluster_name -> &str;
+        datastore_name -> &str;
+        group_users -> Vec<Id>;
+        cluster_hosts -> Vec<Id>;
+        cluster_datastores -> Vec<Id>;
+        cluster_vnets -> Vec<Id>;
+        datastore_images -> Vec<Id>;
+        image_vms -> Vec<Id>;
+        image_clones -> Vec<Id>;
+        vnet_leases -> Vec<LeaseUse>;
+        vnet_vms -> Vec<Id>;
+        secgroup_vms -> Vec<Id>;
+        datastore_space -> (u64, u64, u64);
+        vm_sample -> Option<Arc<VmSampleView>>;
+    }
+
+    fn host_vms(&self, id: Id) -> Vec<Id> {
+        let mut vms = self.snapshot.host_vms(id);
+        if let Some(row) = self.planned(id) {
+            vms.extend(&row.placed_vms);
+        }
+        vms
+    }
+
+    fn host_usage(&self, id: Id) -> HostUsage {
+        match self.planned(id) {
+            Some(row) => row.usage,
+            None => self.snapshot.host_usage(id),
+        }
+    }
+
+    fn host_sample(&self, id: Id) -> Option<Arc<HostSampleView>> {
+        match self.planned(id) {
+            Some(row) => row.sample_planned().map(Arc::new),
+            None => self.snapshot.host_sample(id),
+        }
+    }
+}

@@ -1,0 +1,2 @@
+//! How long commits take.
+fn main() {}

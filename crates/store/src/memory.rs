@@ -1,0 +1,272 @@
+//! [`MemoryStore`]: the same rows without a file, for the simulator. Fails when told to.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use plerion_model::vm::Vm;
+use plerion_model::vm_state::VmState;
+use plerion_model::{Id, Kind, Seconds};
+use plerion_world::{Change, Config, Object, World};
+
+use crate::batch::Batch;
+use crate::row::{self, Cell, ObjectRow, Op, row_error};
+use crate::schema::{CHANGE_LOG, LOAD_ORDER, OUTBOX, POOL_CONTROL, Table, VM_ATTRIBUTES, VMS, table_of};
+use crate::vm_row::{VmRow, Written, vm_parse};
+use crate::{Epoch, LogRow, Store, StoreError, StoreReader};
+
+/// Where a commit fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailPoint {
+    /// Nothing has been written.
+    BeforeCommit,
+    /// Everything has been written, but the writer is not told.
+    AfterCommit,
+}
+
+/// A state in memory, kept as the rows that an SQL database would hold.
+///
+/// Clones are further connections to the same rows: what one wrote another can load, and of two that lead the first
+/// one is fenced.
+#[derive(Debug)]
+pub struct MemoryStore {
+    database: Arc<Mutex<Database>>,
+    written: Written,
+    broken: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Database {
+    cloud: String,
+    /// Rows by table and key.
+    tables: BTreeMap<&'static str, BTreeMap<Vec<Cell>, Vec<Cell>>>,
+    epoch: u64,
+    seq: u64,
+    fail_next: Option<FailPoint>,
+}
+
+impl MemoryStore {
+    /// An empty database of a cloud.
+    #[must_use]
+    pub fn new(cloud: &str) -> Self {
+        Self {
+            database: Arc::new(Mutex::new(Database {
+                cloud: cloud.to_owned(),
+                ..Database::default()
+            })),
+            written: Written::default(),
+            broken: None,
+        }
+    }
+
+    /// Lets the next commit on any connection fail. Its connection is of no use from then on.
+    pub fn fail_next(&self, point: FailPoint) {
+        self.database().fail_next = Some(point);
+    }
+
+    fn database(&self) -> MutexGuard<'_, Database> {
+        // Changes are put in when nothing can fail any more, so the rows are whole.
+        self.database.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn usable(&self) -> Result<(), StoreError> {
+        match &self.broken {
+            Some(reason) => Err(StoreError::Unusable(reason.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn batch_commit(&mut self, epoch: Epoch, batch: &Batch<'_>, now: Seconds) -> Result<u64, StoreError> {
+        let ops = batch.ops(&self.written)?;
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        if database.epoch != epoch.0 {
+            return Err(StoreError::Fenced {
+                found: database.epoch,
+                own: epoch.0,
+            });
+        }
+        let seq = database.seq.saturating_add(batch.log_len());
+        let log = batch.log_ops(seq, now)?;
+        let fail = database.fail_next.take();
+        if fail == Some(FailPoint::BeforeCommit) {
+            return Err(StoreError::Database("made to fail before the commit".into()));
+        }
+        database.seq = seq;
+        ops.into_iter().chain(log).for_each(|op| database.run(op));
+        if fail == Some(FailPoint::AfterCommit) {
+            return Err(StoreError::Database("made to fail after the commit".into()));
+        }
+        drop(database);
+        batch.note(&mut self.written);
+        Ok(seq)
+    }
+}
+
+impl Clone for MemoryStore {
+    fn clone(&self) -> Self {
+        Self {
+            database: self.database.clone(),
+            written: Written::default(),
+            broken: None,
+        }
+    }
+}
+
+impl Store for MemoryStore {
+    fn cloud(&mut self) -> Result<String, StoreError> {
+        self.usable()?;
+        Ok(self.database().cloud.clone())
+    }
+
+    fn lead(&mut self, _holder: &str, _now: Seconds) -> Result<Epoch, StoreError> {
+        self.usable()?;
+        self.written.clear();
+        let mut database = self.database();
+        database.epoch = database.epoch.saturating_add(1);
+        Ok(Epoch(database.epoch))
+    }
+
+    fn load(&mut self, config: Config) -> Result<Option<World>, StoreError> {
+        self.usable()?;
+        self.written.clear();
+        let world = self.database().load(config)?;
+        if let Some(world) = &world {
+            world.vms.values().for_each(|vm| self.written.put(vm));
+        }
+        Ok(world)
+    }
+
+    fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError> {
+        self.usable()?;
+        let result = self.batch_commit(epoch, &Batch::new(changes), now);
+        match &result {
+            Ok(_) => {}
+            Err(StoreError::Fenced { .. }) => self.written.clear(),
+            Err(error) => self.broken = Some(error.to_string()),
+        }
+        result
+    }
+}
+
+impl StoreReader for MemoryStore {
+    fn vm(&self, id: Id) -> Result<Option<Vm>, StoreError> {
+        let database = self.database();
+        let row = database.rows(&VMS).find(|row| row.first() == Some(&id.into()));
+        row.map(|row| vm_parse(&database.vm_row(row)?)).transpose()
+    }
+
+    fn vms_done(&self, offset: u64, limit: u64) -> Result<Vec<Vm>, StoreError> {
+        let database = self.database();
+        let done = database
+            .rows(&VMS)
+            .rev()
+            .filter(|row| Database::is_done(row))
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX));
+        done.map(|row| vm_parse(&database.vm_row(row)?)).collect()
+    }
+
+    fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError> {
+        let database = self.database();
+        let after = row::counter_cell(&CHANGE_LOG, seq, seq)?;
+        let rows = database
+            .rows(&CHANGE_LOG)
+            .filter(|row| row.first() > Some(&after))
+            .take(usize::try_from(limit).unwrap_or(usize::MAX));
+        rows.map(|row| row::log_parse(row.clone())).collect()
+    }
+}
+
+impl Database {
+    fn run(&mut self, op: Op) {
+        match op {
+            Op::Insert(table, cells) | Op::Upsert(table, cells) => {
+                let key = cells.iter().take(table.key).cloned().collect();
+                self.tables.entry(table.name).or_default().insert(key, cells);
+            }
+            Op::Delete(table, key) => {
+                self.tables.entry(table.name).or_default().remove(&key);
+            }
+        }
+    }
+
+    fn rows(&self, table: &'static Table) -> impl DoubleEndedIterator<Item = &Vec<Cell>> + use<'_> {
+        self.tables.get(table.name).into_iter().flat_map(BTreeMap::values)
+    }
+
+    fn is_done(row: &[Cell]) -> bool {
+        let state = VMS.position("state").and_then(|index| row.get(index));
+        state == Some(&VmState::Done.number().into())
+    }
+
+    fn vm_row(&self, row: &[Cell]) -> Result<VmRow, StoreError> {
+        let oid = int(&VMS, row, "oid")?;
+        let attributes = self
+            .tables
+            .get(VM_ATTRIBUTES.name)
+            .and_then(|rows| rows.get([Cell::Int(oid)].as_slice()));
+        let attributes = attributes.map(|row| {
+            let template = text(&VM_ATTRIBUTES, row, "template")?;
+            Ok((template, text(&VM_ATTRIBUTES, row, "user_template")?))
+        });
+        Ok(VmRow {
+            oid,
+            body: text(&VMS, row, "body")?,
+            attributes: attributes.transpose()?,
+        })
+    }
+
+    fn load(&self, config: Config) -> Result<Option<World>, StoreError> {
+        let mut world = World::new(config);
+        let mut objects = 0;
+        for kind in LOAD_ORDER {
+            let table = table_of(*kind);
+            for row in self.rows(table).filter(|row| *kind != Kind::Vm || !Self::is_done(row)) {
+                world.put(&self.object(*kind, table, row)?);
+                objects += 1;
+            }
+        }
+        for row in self.rows(&OUTBOX) {
+            let intent = row::intent_parse(int(&OUTBOX, row, "oid")?, &text(&OUTBOX, row, "body")?)?;
+            world.outbox.insert(intent.key, Arc::new(intent));
+        }
+        for row in self.rows(&POOL_CONTROL) {
+            let kind = text(&POOL_CONTROL, row, "kind")?;
+            let (kind, id) = row::last_id_parse(&kind, int(&POOL_CONTROL, row, "last_oid")?)?;
+            world.last_ids.insert(kind, id);
+        }
+        if objects == 0 && world.last_ids.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(world))
+    }
+
+    fn object(&self, kind: Kind, table: &'static Table, row: &[Cell]) -> Result<Object, StoreError> {
+        if kind == Kind::Vm {
+            return Ok(Object::Vm(Arc::new(vm_parse(&self.vm_row(row)?)?)));
+        }
+        let template = match table.position("template") {
+            Some(_) => text(table, row, "template")?,
+            None => String::new(),
+        };
+        let row = ObjectRow {
+            oid: int(table, row, "oid")?,
+            body: text(table, row, "body")?,
+            template,
+        };
+        row::object_parse(kind, &row)
+    }
+}
+
+fn int(table: &'static Table, row: &[Cell], column: &str) -> Result<i64, StoreError> {
+    match table.position(column).and_then(|index| row.get(index)) {
+        Some(Cell::Int(value)) => Ok(*value),
+        _ => Err(row_error(table, "?", format!("{column} is no number"))),
+    }
+}
+
+fn text(table: &'static Table, row: &[Cell], column: &str) -> Result<String, StoreError> {
+    match table.position(column).and_then(|index| row.get(index)) {
+        Some(Cell::Text(text)) => Ok(text.clone()),
+        _ => Err(row_error(table, "?", format!("{column} is no text"))),
+    }
+}

@@ -1,0 +1,87 @@
+//! From the schema that a database has to the one that this program knows.
+
+use crate::StoreError;
+use crate::dialect::{self, Dialect};
+use crate::schema::TABLES;
+
+/// The version of [`TABLES`].
+pub(crate) const VERSION: i64 = 1;
+
+/// The step to a version from the one before.
+pub(crate) struct Migration {
+    /// The version that it leads to.
+    pub(crate) version: i64,
+    /// Its statements.
+    pub(crate) statements: fn(&dyn Dialect) -> Vec<String>,
+}
+
+/// All steps, ascending. A new database is not made by them but from [`TABLES`]; both ways must meet.
+pub(crate) const MIGRATIONS: &[Migration] = &[];
+
+/// What a database needs: statements to run in one transaction, and then the version to note. `None` when it is up to
+/// date. `found` is the version in the database, none for an empty one.
+pub(crate) fn plan(
+    dialect: &dyn Dialect,
+    found: Option<i64>,
+    known: i64,
+    migrations: &[Migration],
+) -> Result<Option<Vec<String>>, StoreError> {
+    let Some(found) = found else {
+        let tables = TABLES.iter();
+        return Ok(Some(
+            tables
+                .flat_map(|table| dialect::table_create(dialect, table))
+                .collect(),
+        ));
+    };
+    if found > known {
+        return Err(StoreError::Version { found, known });
+    }
+    if found == known {
+        return Ok(None);
+    }
+    let steps = migrations.iter().filter(|step| step.version > found);
+    Ok(Some(steps.flat_map(|step| (step.statements)(dialect)).collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::Sqlite;
+
+    const STEPS: &[Migration] = &[
+        Migration {
+            version: 2,
+            statements: |_| vec!["two".into()],
+        },
+        Migration {
+            version: 3,
+            statements: |_| vec!["three".into()],
+        },
+    ];
+
+    #[test]
+    fn a_database_gets_the_steps_it_lacks() {
+        let steps = |found| plan(&Sqlite, found, 3, STEPS).expect("known version");
+        assert_eq!(steps(Some(1)), Some(vec!["two".to_owned(), "three".to_owned()]));
+        assert_eq!(steps(Some(2)), Some(vec!["three".to_owned()]));
+        assert_eq!(steps(Some(3)), None);
+        assert!(steps(None).is_some_and(|all| all.len() >= TABLES.len()));
+    }
+
+    #[test]
+    fn a_later_database_is_refused() {
+        let refusal = plan(&Sqlite, Some(4), 3, STEPS).expect_err("refused");
+        assert!(
+            matches!(refusal, StoreError::Version { found: 4, known: 3 }),
+            "{refusal}"
+        );
+    }
+
+    #[test]
+    fn the_steps_lead_to_the_version() {
+        let last = MIGRATIONS.last().map_or(1, |step| step.version);
+        assert_eq!(last, VERSION);
+        assert!(MIGRATIONS.is_sorted_by_key(|step| step.version));
+    }
+}

@@ -1,0 +1,159 @@
+//! [`SqliteReader`]: reading beside the writer, on connections of its own.
+
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use plerion_model::Id;
+use plerion_model::vm::Vm;
+use plerion_model::vm_state::VmState;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::row::{Cell, counter_cell, log_parse};
+use crate::schema::{CHANGE_LOG, ColumnType, VMS};
+use crate::sqlite::{BUSY_TIMEOUT, int, sql_error, text, vm_query, vm_row};
+use crate::vm_row::vm_parse;
+use crate::{LogRow, StoreError, StoreReader};
+
+/// Reads that may run at once; others wait.
+const CONNECTIONS: usize = 4;
+
+/// Reads from an SQLite database. Clones share their connections.
+#[derive(Clone, Debug)]
+pub struct SqliteReader {
+    pool: Arc<Pool>,
+}
+
+#[derive(Debug)]
+struct Pool {
+    idle: Mutex<Vec<Connection>>,
+    returned: Condvar,
+}
+
+/// A connection out of the pool, which goes back when dropped.
+struct Lent<'a> {
+    pool: &'a Pool,
+    connection: Option<Connection>,
+}
+
+impl SqliteReader {
+    pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let idle: Result<Vec<Connection>, rusqlite::Error> = (0..CONNECTIONS)
+            .map(|_| {
+                let connection = Connection::open_with_flags(path, flags)?;
+                connection.busy_timeout(BUSY_TIMEOUT)?;
+                Ok(connection)
+            })
+            .collect();
+        Ok(Self {
+            pool: Arc::new(Pool {
+                idle: Mutex::new(idle.map_err(sql_error)?),
+                returned: Condvar::new(),
+            }),
+        })
+    }
+
+    fn vms(&self, condition: &str, parameters: &[Cell]) -> Result<Vec<Vm>, StoreError> {
+        self.pool.run(|connection| {
+            let mut statement = connection
+                .prepare_cached(&vm_query(condition))
+                .map_err(sql_error)?;
+            let mut rows = statement
+                .query(rusqlite::params_from_iter(parameters))
+                .map_err(sql_error)?;
+            let mut vms = Vec::new();
+            while let Some(row) = rows.next().map_err(sql_error)? {
+                vms.push(vm_parse(&vm_row(row)?)?);
+            }
+            Ok(vms)
+        })
+    }
+}
+
+impl StoreReader for SqliteReader {
+    fn vm(&self, id: Id) -> Result<Option<Vm>, StoreError> {
+        Ok(self.vms("WHERE vms.oid = ?1", &[id.into()])?.pop())
+    }
+
+    fn vms_done(&self, offset: u64, limit: u64) -> Result<Vec<Vm>, StoreError> {
+        let condition = format!(
+            "WHERE vms.state = {} ORDER BY vms.oid DESC LIMIT ?1 OFFSET ?2",
+            VmState::Done.number()
+        );
+        let parameters = [count(limit), counter_cell(&VMS, "offset", offset)?];
+        self.vms(&condition, &parameters)
+    }
+
+    fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError> {
+        let after = counter_cell(&CHANGE_LOG, seq, seq)?;
+        self.pool.run(|connection| {
+            let mut statement = connection
+                .prepare_cached(
+                    "SELECT seq, time, kind, oid, operation, old_state, new_state, message FROM change_log \
+                     WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+                )
+                .map_err(sql_error)?;
+            let mut rows = statement.query([after, count(limit)]).map_err(sql_error)?;
+            let mut log = Vec::new();
+            while let Some(row) = rows.next().map_err(sql_error)? {
+                log.push(log_parse(log_cells(row)?)?);
+            }
+            Ok(log)
+        })
+    }
+}
+
+/// A limit; what is beyond the numbers of SQL is no limit.
+fn count(limit: u64) -> Cell {
+    Cell::Int(i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+fn log_cells(row: &rusqlite::Row<'_>) -> Result<Vec<Cell>, StoreError> {
+    let seq = int(row, 0, &CHANGE_LOG)?;
+    let columns = CHANGE_LOG.columns.iter().enumerate();
+    columns
+        .map(|(index, column)| match column.kind {
+            ColumnType::Int => int(row, index, &CHANGE_LOG).map(Cell::Int),
+            ColumnType::Name | ColumnType::Text => text(row, index, &CHANGE_LOG, seq).map(Cell::Text),
+        })
+        .collect()
+}
+
+impl Pool {
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        // The list is whole at every moment, whatever became of a thread that held it.
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a read on a connection, waiting for one when all are in use.
+    fn run<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut idle = self.idle();
+        let connection = loop {
+            match idle.pop() {
+                Some(connection) => break connection,
+                None => {
+                    idle = self
+                        .returned
+                        .wait(idle)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        };
+        drop(idle);
+        let lent = Lent {
+            pool: self,
+            connection: Some(connection),
+        };
+        match &lent.connection {
+            Some(connection) => read(connection),
+            None => Err(StoreError::Database("a reading connection is missing".into())),
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.pool.idle().extend(self.connection.take());
+        self.pool.returned.notify_one();
+    }
+}

@@ -1,0 +1,367 @@
+//! What the tests share: directories of their own, and clouds that live through made-up commands.
+
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use plerion_lifecycle::{Event, Recover};
+use plerion_model::{Id, Kind};
+use plerion_template::{Template, Value, Vector};
+use plerion_world::{
+    Applied, Caller, Change, Command, Config, Context, HostReport, HostStatus, ImageSpec, Member, Order, Output,
+    Pool, World, apply, bootstrap,
+};
+
+/// A directory that goes with the value.
+pub struct Directory(PathBuf);
+
+impl Directory {
+    pub fn new(name: &str) -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
+            "store-{name}-{}-{number}",
+            std::process::id()
+        ));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.0.join("plerion.db")
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).expect("removed");
+    }
+}
+
+/// A cloud that commands are given to.
+pub struct Cloud {
+    pub world: World,
+    now: i64,
+    drawn: u128,
+}
+
+pub fn template(pairs: &[(&str, &str)]) -> Template {
+    let mut template = Template::new();
+    for (name, value) in pairs {
+        template.add(name, Value::Single((*value).to_owned()));
+    }
+    template
+}
+
+fn vector(pairs: &[(&str, &str)]) -> Vector {
+    pairs.iter().copied().collect()
+}
+
+/// A VM with a volatile disk, a console, and what else is asked for.
+pub fn vm_template(image: Option<Id>, vnet: Option<Id>) -> Template {
+    let mut all = template(&[
+        ("CPU", "0.5"),
+        ("MEMORY", "64"),
+        ("DESCRIPTION", "caf\u{e9} <&> \"x\"\n\u{1f980}"),
+    ]);
+    all.add_vector("DISK", vector(&[("TYPE", "fs"), ("SIZE", "10")]));
+    all.add_vector("GRAPHICS", vector(&[("TYPE", "VNC"), ("LISTEN", "0.0.0.0")]));
+    if let Some(image) = image {
+        all.add_vector("DISK", vector(&[("IMAGE_ID", &image.to_string())]));
+    }
+    if let Some(vnet) = vnet {
+        all.add_vector("NIC", vector(&[("NETWORK_ID", &vnet.to_string())]));
+    }
+    all
+}
+
+impl Cloud {
+    /// A new installation, and the change that makes it.
+    pub fn new() -> (Self, Change) {
+        let mut cloud = Self {
+            world: World::new(Config::default()),
+            now: 1_700_000_000,
+            drawn: 0,
+        };
+        let context = cloud.context();
+        let (world, change) = bootstrap(
+            &cloud.world,
+            &context,
+            ["oneadmin", "serveradmin"],
+            ["hash one", "hash two"],
+        );
+        cloud.world = world;
+        (cloud, change)
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
+    fn context(&mut self) -> Context {
+        self.now += 1;
+        self.drawn += 1;
+        Context {
+            now: self.now,
+            random: self.drawn,
+        }
+    }
+
+    /// Gives a command; the change if it was accepted.
+    pub fn give(&mut self, command: Command) -> Option<Change> {
+        let order = Order {
+            caller: Caller::system(),
+            command,
+        };
+        let context = self.context();
+        let Applied { world, change, .. } = apply(&self.world, &order, &context).ok()?;
+        self.world = world;
+        Some(change)
+    }
+
+    /// Gives a command that must be accepted.
+    pub fn must(&mut self, command: Command) -> Change {
+        let what = format!("{command:?}");
+        self.give(command).unwrap_or_else(|| panic!("refused: {what}"))
+    }
+
+    /// Hosts, a network, an image in the making: what most commands need.
+    pub fn furnish(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for name in ["host-a", "host-b"] {
+            changes.push(self.must(Command::HostAllocate {
+                name: name.into(),
+                im_mad: "kvm".into(),
+                vm_mad: "kvm".into(),
+                cluster: -1,
+            }));
+        }
+        for id in [0, 1] {
+            changes.push(self.must(host_up(id)));
+        }
+        let mut network = template(&[("NAME", "net"), ("VN_MAD", "bridge"), ("BRIDGE", "br0")]);
+        network.add_vector(
+            "AR",
+            vector(&[("TYPE", "IP4"), ("IP", "10.0.0.1"), ("SIZE", "40")]),
+        );
+        changes.push(self.must(Command::VnetAllocate {
+            template: network,
+            cluster: -1,
+        }));
+        changes.push(self.must(image_new("disk")));
+        changes.push(self.must(Command::TemplateAllocate {
+            template: {
+                let mut all = vm_template(None, Some(0));
+                all.set("NAME", "tiny");
+                all
+            },
+        }));
+        changes
+    }
+}
+
+fn host_up(id: Id) -> Command {
+    Command::HostReported {
+        id,
+        report: HostReport::Up {
+            total_cpu: 800,
+            total_memory_kib: 16 << 20,
+            boot_id: "boot".into(),
+            facts: BTreeMap::from([("ARCH".to_owned(), "x86_64".to_owned())]),
+        },
+    }
+}
+
+fn image_new(name: &str) -> Command {
+    Command::ImageAllocate {
+        template: template(&[
+            ("NAME", name),
+            ("TYPE", "DATABLOCK"),
+            ("SIZE", "16"),
+            ("FORMAT", "raw"),
+        ]),
+        datastore: 1,
+        spec: ImageSpec::default(),
+    }
+}
+
+/// A made-up command: which, and two draws for its arguments.
+pub type Step = (u8, u8, u8);
+
+fn pick<T>(pool: &Pool<T>, draw: u8) -> Id {
+    let index = usize::from(draw).checked_rem(pool.len()).unwrap_or(0);
+    pool.iter().nth(index).map_or(0, |(id, _)| id)
+}
+
+fn pick_of(world: &World, kind: Kind, draw: u8) -> Id {
+    match kind {
+        Kind::Vm => pick(&world.vms, draw),
+        Kind::Host => pick(&world.hosts, draw),
+        Kind::Vnet => pick(&world.vnets, draw),
+        Kind::Image => pick(&world.images, draw),
+        Kind::User => pick(&world.users, draw),
+        Kind::Template => pick(&world.templates, draw),
+        Kind::Group => pick(&world.groups, draw),
+        Kind::Acl => pick(&world.acls, draw),
+        Kind::Datastore => pick(&world.datastores, draw),
+        Kind::Cluster => pick(&world.clusters, draw),
+        Kind::Zone => pick(&world.zones, draw),
+        Kind::SecurityGroup => pick(&world.secgroups, draw),
+    }
+}
+
+fn event(draw: u8) -> (&'static str, Event) {
+    let events = [
+        ("terminate", Event::Terminate { hard: false }),
+        ("terminate-hard", Event::Terminate { hard: true }),
+        ("poweroff", Event::Poweroff { hard: false }),
+        ("resume", Event::Resume),
+        ("suspend", Event::Suspend),
+        ("stop", Event::Stop),
+        ("undeploy", Event::Undeploy { hard: false }),
+        ("hold", Event::Hold),
+        ("release", Event::Release),
+        ("reboot", Event::Reboot { hard: false }),
+        ("resched", Event::Resched),
+    ];
+    events[usize::from(draw) % events.len()]
+}
+
+/// The end of an outstanding intent, most often a good one.
+fn intent_end(world: &World, a: u8, b: u8) -> Option<Command> {
+    let index = usize::from(a).checked_rem(world.outbox.len())?;
+    let (key, _) = world.outbox.iter().nth(index)?;
+    let result = if b.is_multiple_of(5) {
+        Err(format!("made-up failure {b}"))
+    } else {
+        Ok(Output {
+            deploy_id: Some(format!("one-{}", key.id)),
+            size_mib: Some(16),
+            format: Some("raw".into()),
+            source: Some(format!("/made/up/{b}")),
+        })
+    };
+    Some(Command::IntentEnded { key: *key, result })
+}
+
+/// Number of different commands that [`command`] makes.
+pub const COMMANDS: u8 = 32;
+
+/// The command of a step. Many are refused, which is fine; none is looked for that must succeed.
+pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
+    let kind = Kind::ALL[usize::from(a) % Kind::ALL.len()];
+    let name = format!("n{}", b % 24);
+    let bit = b.is_multiple_of(2);
+    Some(match what % COMMANDS {
+        0..=2 => Command::VmAllocate {
+            template: vm_template(
+                bit.then(|| pick(&world.images, a)),
+                a.is_multiple_of(3).then(|| pick(&world.vnets, b)),
+            ),
+            hold: a.is_multiple_of(7),
+        },
+        3..=5 => Command::VmDeploy {
+            id: pick(&world.vms, a),
+            host: pick(&world.hosts, b),
+            enforce: true,
+            datastore: -1,
+        },
+        6..=12 => intent_end(world, a, b)?,
+        13..=15 => {
+            let (name, event) = event(b);
+            Command::VmAction {
+                id: pick(&world.vms, a),
+                name: name.into(),
+                event,
+            }
+        }
+        16 => Command::VmRecover {
+            id: pick(&world.vms, a),
+            recover: Recover::from_number(i32::from(b % 6))?,
+        },
+        17 => Command::Update {
+            kind,
+            id: pick_of(world, kind, b),
+            template: template(&[("NOTE", &name), ("NOTE", "twice"), ("LABELS", "a,b")]),
+            append: bit,
+        },
+        18 => Command::Rename {
+            kind,
+            id: pick_of(world, kind, b),
+            name,
+        },
+        19 => Command::Delete {
+            kind,
+            id: pick_of(world, kind, b),
+        },
+        20 => Command::Chown {
+            kind,
+            id: pick_of(world, kind, b),
+            uid: pick(&world.users, a),
+            gid: pick(&world.groups, b),
+        },
+        21 => Command::Lock {
+            kind,
+            id: pick_of(world, kind, b),
+            level: i32::from(b % 4),
+            test: false,
+        },
+        22 => Command::UserAllocate {
+            name,
+            password: "hash".into(),
+            driver: "core".into(),
+            groups: vec![pick(&world.groups, a)],
+        },
+        23 => Command::GroupAllocate { name },
+        24 => Command::ClusterAllocate { name },
+        25 => Command::ClusterMember {
+            id: pick(&world.clusters, a),
+            member: Member::Vnet(pick(&world.vnets, b)),
+            add: bit,
+        },
+        26 => match a % 4 {
+            0 => Command::HostSetStatus {
+                id: pick(&world.hosts, b),
+                status: if bit { HostStatus::Enabled } else { HostStatus::Disabled },
+            },
+            1 => Command::HostReported {
+                id: pick(&world.hosts, b),
+                report: HostReport::Down("made-up".into()),
+            },
+            _ => host_up(pick(&world.hosts, b)),
+        },
+        27 => image_new(&name),
+        28 => Command::ImageClone {
+            id: pick(&world.images, a),
+            name,
+            datastore: -1,
+        },
+        29 => Command::VnetHold {
+            id: pick(&world.vnets, a),
+            template: {
+                let ip = format!("10.0.0.{}", 1 + b % 40);
+                let mut all = Template::new();
+                all.add_vector("LEASES", vector(&[("IP", &ip)]));
+                all
+            },
+            hold: bit,
+        },
+        30 => Command::TemplateInstantiate {
+            id: pick(&world.templates, a),
+            name: String::new(),
+            hold: false,
+            extra: Template::new(),
+        },
+        _ => Command::DomainSeen {
+            host: pick(&world.hosts, a),
+            vm: pick(&world.vms, b),
+            running: bit,
+        },
+    })
+}
