@@ -31,7 +31,7 @@ impl Drop for Cleanup {
 
 fn available() -> bool {
     if std::env::var_os("PLERION_TEST_LIBVIRT").is_none() {
-        eprintln!("SKIPPED: no libvirt for tests (PLERION_TEST_LIBVIRT is not set)");
+        common::skipped("no libvirt for tests (PLERION_TEST_LIBVIRT is not set)");
         return false;
     }
     let output = Command::new("virsh")
@@ -248,15 +248,12 @@ fn a_domain_lives_and_dies() {
 /// starts libvirtd again.
 fn events_survive_a_restart_of_libvirtd(bench: &mut Bench) {
     let Some(program) = std::env::var_os("PLERION_TEST_LIBVIRT_RESTART") else {
-        eprintln!("SKIPPED: PLERION_TEST_LIBVIRT_RESTART does not name a program that restarts libvirtd");
+        common::skipped("PLERION_TEST_LIBVIRT_RESTART does not name a program that restarts libvirtd");
         return;
     };
     bench.started();
     // The guest dies while nobody listens; the agent finds out when libvirtd is back.
-    let script = Command::new(program)
-        .arg(format!("guest={NAME},"))
-        .status()
-        .expect("run");
+    let script = Command::new(program).arg(NAME).status().expect("run");
     assert!(script.success());
     let gone = |message: &FromNode| matches!(message, FromNode::Domain { state: DomainState::Off | DomainState::Crashed, name, .. } if name == NAME);
     bench.until(gone);

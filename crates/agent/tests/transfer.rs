@@ -264,7 +264,7 @@ struct Sshd {
 impl Sshd {
     fn start(scratch: &Scratch) -> Option<Self> {
         if !Path::new("/usr/sbin/sshd").exists() || !has("ssh", "-V") || !has("ssh-keygen", "-?") {
-            eprintln!("SKIPPED: no sshd on this machine");
+            common::skipped("no sshd on this machine");
             return None;
         }
         let directory = scratch.path().join("ssh");
@@ -294,7 +294,7 @@ impl Sshd {
         std::fs::write(directory.join("known"), format!("[127.0.0.1]:{port} {host}")).expect("written");
         // sshd insists on this directory; it belongs to the system's sshd otherwise.
         if let Err(error) = std::fs::create_dir_all("/run/sshd") {
-            eprintln!("SKIPPED: /run/sshd is missing and cannot be made: {error}");
+            common::skipped(&format!("/run/sshd is missing and cannot be made: {error}"));
             return None;
         }
         let child = Command::new("/usr/sbin/sshd")

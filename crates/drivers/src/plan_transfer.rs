@@ -18,8 +18,12 @@ pub(crate) enum Transfer {
 }
 
 impl Transfer {
-    /// The driver of a system datastore.
-    pub(crate) fn of(datastore: &Datastore) -> Result<Self, String> {
+    /// The driver of a VM's stay. A dummy host has no files, whatever its datastore is.
+    pub(crate) fn of(stay: &Stay<'_>) -> Result<Self, String> {
+        let datastore: &Datastore = stay.system;
+        if stay.host.im_mad == "dummy" {
+            return Ok(Self::Dummy);
+        }
         match datastore.tm_mad.as_str() {
             "dummy" => Ok(Self::Dummy),
             "ssh" => Ok(Self::Ssh),
@@ -68,7 +72,7 @@ pub(crate) fn disk_prepare(
     let clone = disk
         .get("CLONE")
         .is_none_or(|text| text.eq_ignore_ascii_case("yes"));
-    match (Transfer::of(stay.system)?, clone) {
+    match (Transfer::of(stay)?, clone) {
         (Transfer::Dummy, _) => {}
         (Transfer::Ssh, true) => {
             let cached = image_cached(plan, stay, &source, environment);
@@ -144,7 +148,7 @@ fn image_cached(plan: &mut Plan, stay: &Stay<'_>, source: &str, environment: &En
 }
 
 fn disk_volatile(plan: &mut Plan, stay: &Stay<'_>, disk: &Vector, destination: String) -> Result<(), String> {
-    if Transfer::of(stay.system)? == Transfer::Dummy {
+    if Transfer::of(stay)? == Transfer::Dummy {
         return Ok(());
     }
     let swap = disk
@@ -167,7 +171,7 @@ pub(crate) fn files_end(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
-    let transfer = Transfer::of(stay.system)?;
+    let transfer = Transfer::of(stay)?;
     if transfer == Transfer::Dummy {
         return Ok(());
     }
@@ -222,7 +226,7 @@ pub(crate) fn files_to_front_end(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
-    if Transfer::of(stay.system)? == Transfer::Ssh {
+    if Transfer::of(stay)? == Transfer::Ssh {
         let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
         let here = Location::Here(stay.home.clone());
         // Where host and front-end are one machine, the files are at home already.
@@ -252,7 +256,7 @@ pub(crate) fn files_to_host(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
-    if Transfer::of(stay.system)? == Transfer::Ssh && !same_place(stay, environment) {
+    if Transfer::of(stay)? == Transfer::Ssh && !same_place(stay, environment) {
         let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
         let here = Location::Here(stay.home.clone());
         plan.front_end(

@@ -87,7 +87,7 @@ fn prolog(plan: &mut Plan, stay: &Stay<'_>, part: u32, environment: &Environment
 }
 
 fn cleanup_files(plan: &mut Plan, stay: &Stay<'_>) -> Result<(), String> {
-    if Transfer::of(stay.system)? == Transfer::Dummy {
+    if Transfer::of(stay)? == Transfer::Dummy {
         return Ok(());
     }
     plan.host(

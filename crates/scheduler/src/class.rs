@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
+use plerion_model::Id;
 use plerion_model::datastore::DatastoreState;
 use plerion_model::vm::{DiskDemand, Vm};
-use plerion_model::Id;
 use plerion_template::{PackedTemplate, PackedValue, Rank, Requirements};
 use plerion_world::{World, datastores_fit};
 
@@ -160,7 +160,11 @@ impl Class {
                 ));
             }
         }
-        let mut rule = |name, text| rules.rule_of(text, source.hosts).map_err(|error| wrong(name, &error));
+        let mut rule = |name, text| {
+            rules
+                .rule_of(text, source.hosts)
+                .map_err(|error| wrong(name, &error))
+        };
         let automatic = rule("AUTOMATIC_REQUIREMENTS", key.automatic)?;
         let requirements = rule("SCHED_REQUIREMENTS", key.requirements)?;
         let parse = |name, text| {
@@ -171,7 +175,12 @@ impl Class {
         let mut class = Self {
             automatic,
             requirements,
-            rank: rank_of(rank_name, rank_text, "the default host rank", &source.limits.host_rank)?,
+            rank: rank_of(
+                rank_name,
+                rank_text,
+                "the default host rank",
+                &source.limits.host_rank,
+            )?,
             store_requirements: [
                 parse("AUTOMATIC_DS_REQUIREMENTS", key.store_automatic)?,
                 parse("SCHED_DS_REQUIREMENTS", key.store_requirements)?,
@@ -217,7 +226,11 @@ impl Class {
                 store.tm_mad
             ));
         }
-        for (_, image, ..) in key.disks.iter().filter(|(is_image, id, ..)| *is_image && *id >= 0) {
+        for (_, image, ..) in key
+            .disks
+            .iter()
+            .filter(|(is_image, id, ..)| *is_image && *id >= 0)
+        {
             if let Some(image) = source.world.datastores.get(*image) {
                 datastores_fit(image, store).map_err(|refusal| refusal.0)?;
             }

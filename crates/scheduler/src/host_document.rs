@@ -3,6 +3,7 @@
 //! A name is looked for beneath the base paths of a host, in document order. Plain names are answered from the typed
 //! fields; names with a `/` from the XML form, which is made for those only.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -10,7 +11,7 @@ use std::ops::ControlFlow;
 use plerion_template::{Attributes, Markup};
 use plerion_world::{Measurements, World};
 
-use crate::columns::{Columns, singles};
+use crate::columns::{Column, Columns, singles};
 use crate::hosts::HostRow;
 use crate::path::{Path, Tree};
 use crate::view::PlanView;
@@ -77,83 +78,65 @@ impl<'a, 'w> HostDocument<'a, 'w> {
         self.volatile.get()
     }
 
-    /// A field of the host itself.
-    fn own(&self, name: &str) -> Option<Field<'a>> {
-        let host = self.row.host;
-        Some(match name {
-            "ID" => Field::Number(i64::from(host.id)),
-            "NAME" => Field::Text(&host.name),
-            "STATE" => Field::Number(i64::from(host.state.number())),
-            "PREV_STATE" => Field::Number(i64::from(host.prev_state.number())),
-            "IM_MAD" => Field::Text(&host.im_mad),
-            "VM_MAD" => Field::Text(&host.vm_mad),
-            "CLUSTER_ID" => Field::Number(i64::from(host.cluster_id)),
-            "CLUSTER" => Field::Text(self.row.cluster.map_or("", |cluster| &cluster.name)),
-            _ => return None,
-        })
-    }
-
-    /// A field of HOST_SHARE and its DATASTORES.
-    fn share(&self, name: &str) -> Option<Field<'a>> {
-        let host = self.row.host;
+    /// A field that changes with what is planned: of HOST_SHARE.
+    fn share_planned(&self, name: &str) -> Option<i64> {
         let usage = &self.row.usage;
-        let volatile = |number| {
-            self.volatile.set(true);
-            Field::Number(number)
-        };
-        let disk = || {
-            let datastores = self.row.sample.map_or(&[][..], |sample| &sample.datastores);
-            datastores.first().copied().unwrap_or_default()
-        };
-        Some(match name {
-            "MEM_USAGE" => volatile(usage.memory_kib),
-            "CPU_USAGE" => volatile(usage.cpu),
-            "TOTAL_MEM" => Field::Number(host.total_memory_kib),
-            "TOTAL_CPU" => Field::Number(host.total_cpu),
-            "MAX_MEM" => Field::Number(usage.max_memory_kib),
-            "MAX_CPU" => Field::Number(usage.max_cpu),
-            "RUNNING_VMS" => volatile(usage.vms),
-            "VMS_THREAD" => Field::Number(1),
-            "DISK_USAGE" => Field::Number(0),
-            "FREE_DISK" => Field::Size(disk().3),
-            "MAX_DISK" => Field::Size(disk().1),
-            "USED_DISK" => Field::Size(disk().2),
+        let number = match name {
+            "MEM_USAGE" => usage.memory_kib,
+            "CPU_USAGE" => usage.cpu,
+            "RUNNING_VMS" => usage.vms,
             _ => return None,
-        })
+        };
+        self.volatile.set(true);
+        Some(number)
     }
 
-    /// A field of MONITORING/CAPACITY and MONITORING/SYSTEM.
-    fn measured(&self, name: &str) -> Option<Field<'a>> {
+    /// A field that changes with what is planned: of MONITORING/CAPACITY.
+    fn measured_planned(&self, name: &str) -> Option<i64> {
         let sample = self.row.sample?;
-        let volatile = |number| {
-            self.volatile.set(true);
-            Field::Number(number)
-        };
-        Some(match name {
-            "FREE_CPU" => volatile(self.row.cpu_planned(sample).1),
-            "FREE_MEMORY" => volatile(self.row.memory_planned(sample).1),
-            "USED_CPU" => volatile(self.row.cpu_planned(sample).0),
-            "USED_MEMORY" => volatile(self.row.memory_planned(sample).0),
-            "NETRX" => Field::Size(sample.net_rx_bytes),
-            "NETTX" => Field::Size(sample.net_tx_bytes),
+        let number = match name {
+            "FREE_CPU" => self.row.cpu_planned(sample).1,
+            "FREE_MEMORY" => self.row.memory_planned(sample).1,
+            "USED_CPU" => self.row.cpu_planned(sample).0,
+            "USED_MEMORY" => self.row.memory_planned(sample).0,
             _ => return None,
-        })
+        };
+        self.volatile.set(true);
+        Some(number)
+    }
+
+    /// A field of MONITORING/SYSTEM.
+    fn measured(&self, name: &str) -> Option<u64> {
+        match name {
+            "NETRX" => self.row.sample.map(|sample| sample.net_rx_bytes),
+            "NETTX" => self.row.sample.map(|sample| sample.net_tx_bytes),
+            _ => None,
+        }
     }
 
     fn plain(&self, name: &str, visit: &mut dyn FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
-        for field in [self.own(name), self.share(name)].into_iter().flatten() {
-            field.visit(visit)?;
+        if let Some(number) = self.share_planned(name) {
+            visit(&number.to_string())?;
         }
-        match self.lookup.columns.column(self.hosts, name) {
-            Some(column) => column.values(self.index).try_for_each(&mut *visit)?,
-            None => singles(&self.row.host.template, name).try_for_each(&mut *visit)?,
+        let columns = &self.lookup.columns;
+        let column = columns.column(name, || Column::new(self.hosts, name, |row| field(row, name)));
+        match &column {
+            Some(column) => column.of_host(self.index).try_for_each(&mut *visit)?,
+            None => {
+                field(self.row, name).iter().try_for_each(|text| visit(text))?;
+                singles(&self.row.host.template, name).try_for_each(&mut *visit)?;
+            }
         }
-        if let Some(field) = self.measured(name) {
-            field.visit(visit)?;
+        if let Some(number) = self.measured_planned(name) {
+            visit(&number.to_string())?;
         }
-        match self.row.cluster {
-            Some(cluster) => singles(&cluster.template, name).try_for_each(visit),
-            None => ControlFlow::Continue(()),
+        if let Some(number) = self.measured(name) {
+            visit(&number.to_string())?;
+        }
+        match (&column, self.row.cluster) {
+            (Some(column), _) => column.of_cluster(self.row.cluster_row).try_for_each(visit),
+            (None, Some(cluster)) => singles(&cluster.template, name).try_for_each(visit),
+            (None, None) => ControlFlow::Continue(()),
         }
     }
 
@@ -206,21 +189,34 @@ impl Attributes for HostDocument<'_, '_> {
     }
 }
 
-/// A typed value.
-enum Field<'a> {
-    Number(i64),
-    Size(u64),
-    Text(&'a str),
-}
-
-impl Field<'_> {
-    fn visit(&self, visit: &mut dyn FnMut(&str) -> ControlFlow<()>) -> ControlFlow<()> {
-        match self {
-            Field::Number(number) => visit(&number.to_string()),
-            Field::Size(number) => visit(&number.to_string()),
-            Field::Text(text) => visit(text),
-        }
-    }
+/// A field of the host itself, of HOST_SHARE or its DATASTORES that does not change with what is planned.
+fn field<'w>(row: &HostRow<'w>, name: &str) -> Option<Cow<'w, str>> {
+    let host = row.host;
+    let number = |number: i64| Cow::from(number.to_string());
+    let (_, disk_total, disk_used, disk_free) = row
+        .sample
+        .and_then(|sample| sample.datastores.first().copied())
+        .unwrap_or_default();
+    Some(match name {
+        "ID" => number(i64::from(host.id)),
+        "NAME" => Cow::from(&host.name),
+        "STATE" => number(i64::from(host.state.number())),
+        "PREV_STATE" => number(i64::from(host.prev_state.number())),
+        "IM_MAD" => Cow::from(&host.im_mad),
+        "VM_MAD" => Cow::from(&host.vm_mad),
+        "CLUSTER_ID" => number(i64::from(host.cluster_id)),
+        "CLUSTER" => Cow::from(row.cluster.map_or("", |cluster| &cluster.name)),
+        "TOTAL_MEM" => number(host.total_memory_kib),
+        "TOTAL_CPU" => number(host.total_cpu),
+        "MAX_MEM" => number(row.usage.max_memory_kib),
+        "MAX_CPU" => number(row.usage.max_cpu),
+        "VMS_THREAD" => Cow::from("1"),
+        "DISK_USAGE" => Cow::from("0"),
+        "FREE_DISK" => Cow::from(disk_free.to_string()),
+        "MAX_DISK" => Cow::from(disk_total.to_string()),
+        "USED_DISK" => Cow::from(disk_used.to_string()),
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -291,7 +287,7 @@ mod tests {
             datastores: vec![(0, 100, 40, 60), (100, 7, 3, 4)],
         };
         Measurements {
-            hosts: [(0, Arc::new(sample))].into(),
+            hosts: std::iter::once((0, Arc::new(sample))).collect(),
             ..Measurements::default()
         }
     }
@@ -317,11 +313,39 @@ mod tests {
             let lookup = HostLookup::new(&world, &measurements);
             let document = HostDocument::new(&lookup, &hosts, 0).expect("host");
             let names = [
-                "ID", "NAME", "STATE", "PREV_STATE", "IM_MAD", "VM_MAD", "CLUSTER_ID", "CLUSTER", "MEM_USAGE",
-                "CPU_USAGE", "TOTAL_MEM", "TOTAL_CPU", "MAX_MEM", "MAX_CPU", "RUNNING_VMS", "VMS_THREAD",
-                "DISK_USAGE", "FREE_DISK", "MAX_DISK", "USED_DISK", "FREE_CPU", "FREE_MEMORY", "USED_CPU",
-                "USED_MEMORY", "NETRX", "NETTX", "TAG", "ZONE", "HYPERVISOR", "RESERVED_CPU", "TOTALCPU",
-                "NOSUCH", "TIMESTAMP",
+                "ID",
+                "NAME",
+                "STATE",
+                "PREV_STATE",
+                "IM_MAD",
+                "VM_MAD",
+                "CLUSTER_ID",
+                "CLUSTER",
+                "MEM_USAGE",
+                "CPU_USAGE",
+                "TOTAL_MEM",
+                "TOTAL_CPU",
+                "MAX_MEM",
+                "MAX_CPU",
+                "RUNNING_VMS",
+                "VMS_THREAD",
+                "DISK_USAGE",
+                "FREE_DISK",
+                "MAX_DISK",
+                "USED_DISK",
+                "FREE_CPU",
+                "FREE_MEMORY",
+                "USED_CPU",
+                "USED_MEMORY",
+                "NETRX",
+                "NETTX",
+                "TAG",
+                "ZONE",
+                "HYPERVISOR",
+                "RESERVED_CPU",
+                "TOTALCPU",
+                "NOSUCH",
+                "TIMESTAMP",
             ];
             let tree = document.tree();
             for name in names {
@@ -375,5 +399,6 @@ mod tests {
             assert_eq!(values(&document, &format!("NO{number}")), Vec::<String>::new());
         }
         assert_eq!(values(&document, "TAG"), ["one", "two", "cluster"]);
+        assert_eq!(values(&document, "ID"), ["0", "77"]);
     }
 }

@@ -74,7 +74,11 @@ impl HostRow<'_> {
 
     /// The same for memory, in KiB.
     pub(crate) fn memory_planned(&self, sample: &HostSampleView) -> (i64, i64) {
-        planned(sample.memory_used_kib, sample.memory_free_kib, self.placed_memory_kib)
+        planned(
+            sample.memory_used_kib,
+            sample.memory_free_kib,
+            self.placed_memory_kib,
+        )
     }
 
     /// The measurement with what planned VMs may use.

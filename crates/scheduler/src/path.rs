@@ -159,7 +159,9 @@ impl Path {
                         tree.nodes
                             .iter()
                             .enumerate()
-                            .filter(|(index, node)| step.takes(tree, *index, node) && tree.is_below(*index, *from))
+                            .filter(|(index, node)| {
+                                step.takes(tree, *index, node) && tree.is_below(*index, *from)
+                            })
                             .map(|(index, _)| index),
                     );
                 } else {
@@ -235,7 +237,11 @@ impl Step {
 }
 
 fn is_step_name(name: &str) -> bool {
-    name == "*" || (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)))
+    name == "*"
+        || (!name.is_empty()
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)))
 }
 
 #[cfg(test)]
@@ -304,7 +310,10 @@ mod tests {
         tree.reopen();
         tree.element("LATE", "x");
         let found = Path::find(&Path::of_name("/HOST/LATE", &[]), &tree);
-        assert_eq!(found.iter().map(|node| tree.text_of(*node)).collect::<Vec<_>>(), ["x"]);
+        assert_eq!(
+            found.iter().map(|node| tree.text_of(*node)).collect::<Vec<_>>(),
+            ["x"]
+        );
         assert_eq!(tree.child_of_root(found[0]), Some("LATE"));
     }
 }

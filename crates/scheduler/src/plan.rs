@@ -155,7 +155,9 @@ struct Run<'w> {
 impl<'w> Run<'w> {
     fn vm_plan(&mut self, vm: Id, number: usize) {
         // Taken out while it is worked on; what is put back is all that later VMs of it need.
-        let Some(slot) = self.slots.get_mut(number) else { return };
+        let Some(slot) = self.slots.get_mut(number) else {
+            return;
+        };
         let mut slot = std::mem::replace(slot, Slot::new(Key::default()));
         slot.waiting = slot.waiting.saturating_sub(1);
         if slot.ranking.is_some() {
@@ -220,7 +222,9 @@ impl<'w> Run<'w> {
         planner.place(vm, class, key, at, starts);
         let host = planner.hosts.get(at.0).map(|row| row.host.id);
         match (host, planner.store_id(at.1)) {
-            (Some(host), Some(datastore)) if starts => plan.placements.push(Placement { vm, host, datastore }),
+            (Some(host), Some(datastore)) if starts => {
+                plan.placements.push(Placement { vm, host, datastore })
+            }
             _ => plan.deferred.push(vm),
         }
     }
@@ -237,7 +241,13 @@ fn refusal_plain(vm: Id, code: Reason, text: &str, limits: &Limits) -> Refusal {
 }
 
 /// Why no host will do; `None` if one does.
-fn refusal_hosts(planner: &Planner<'_>, class: &Class, key: &Key<'_>, vm: Id, limits: &Limits) -> Option<Refusal> {
+fn refusal_hosts(
+    planner: &Planner<'_>,
+    class: &Class,
+    key: &Key<'_>,
+    vm: Id,
+    limits: &Limits,
+) -> Option<Refusal> {
     let mut hosts = Vec::new();
     let mut names = Vec::new();
     let mut others: Vec<(Reason, usize)> = Reason::ALL.iter().map(|reason| (*reason, 0)).collect();

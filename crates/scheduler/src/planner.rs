@@ -22,8 +22,15 @@ enum StoreFault {
     /// It does on no host.
     Never,
     Requirements(usize),
-    Space { need: u64, free: u64 },
-    ImageSpace { datastore: Id, need: u64, free: u64 },
+    Space {
+        need: u64,
+        free: u64,
+    },
+    ImageSpace {
+        datastore: Id,
+        need: u64,
+        free: u64,
+    },
 }
 
 /// Hosts and datastores while a plan is made.
@@ -46,7 +53,12 @@ impl<'w> Planner<'w> {
         limits: &'w Limits,
     ) -> Self {
         let (mut hosts, clusters) = host_rows(world, measurements);
-        let mut stores = Stores::new(world, measurements, &clusters, now.saturating_sub(limits.sample_age));
+        let mut stores = Stores::new(
+            world,
+            measurements,
+            &clusters,
+            now.saturating_sub(limits.sample_age),
+        );
         let starting = vms_starting(world);
         for host in starting.iter().filter_map(|starting| starting.vm.held_host()) {
             if let Ok(at) = hosts.binary_search_by_key(&host, |row| row.host.id)
@@ -89,11 +101,7 @@ impl<'w> Planner<'w> {
             .into_iter()
             .filter_map(|rule| self.rules.get(rule))
             .any(|rule| rule.is_volatile())
-            || class
-                .stores
-                .iter()
-                .flatten()
-                .any(|choice| choice.volatile)
+            || class.stores.iter().flatten().any(|choice| choice.volatile)
     }
 
     /// Why a host cannot take a VM, datastores set aside.
@@ -186,7 +194,9 @@ impl<'w> Planner<'w> {
         let host = self.hosts.get(host)?;
         let mut best: Option<((bool, i64), usize)> = None;
         for store in self.stores.of_cluster(host.cluster_row) {
-            let Some(row) = self.stores.row(*store) else { continue };
+            let Some(row) = self.stores.row(*store) else {
+                continue;
+            };
             let Some(Ok(choice)) = class.stores.get(*store) else {
                 continue;
             };
@@ -220,7 +230,9 @@ impl<'w> Planner<'w> {
     ) -> Option<StoreFault> {
         if choice.volatile {
             let document = self.stores.document(row, Some(host));
-            let unmet = |requirements: &std::rc::Rc<_>| !plerion_template::Requirements::matches(requirements, &document);
+            let unmet = |requirements: &std::rc::Rc<_>| {
+                !plerion_template::Requirements::matches(requirements, &document)
+            };
             if let Some(number) = class.store_requirements.iter().position(unmet) {
                 return Some(StoreFault::Requirements(number));
             }
@@ -247,7 +259,9 @@ impl<'w> Planner<'w> {
     /// Puts a VM on a host. `starts` is whether it may start there now.
     pub(crate) fn place(&mut self, vm: Id, class: &Class, key: &Key<'_>, at: (usize, usize), starts: bool) {
         let (host, store) = at;
-        let Some(row) = self.hosts.get_mut(host) else { return };
+        let Some(row) = self.hosts.get_mut(host) else {
+            return;
+        };
         row.place(vm, key.cpu, key.memory_kib());
         if starts {
             row.starting = row.starting.saturating_add(1);
@@ -302,7 +316,10 @@ impl<'w> Planner<'w> {
         let of_cluster = self.stores.of_cluster(host.cluster_row);
         if of_cluster.is_empty() {
             let name = host.cluster.map_or("", |cluster| &cluster.name);
-            return format!("its cluster {} ({name}) has no system datastore", host.host.cluster_id);
+            return format!(
+                "its cluster {} ({name}) has no system datastore",
+                host.host.cluster_id
+            );
         }
         let mut texts: Vec<String> = of_cluster
             .iter()

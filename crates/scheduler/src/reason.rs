@@ -107,7 +107,9 @@ pub(crate) fn state_text(host: &Host) -> String {
         HostState::Error | HostState::MonitoringError if host.error.is_empty() => "is in error".into(),
         HostState::Error | HostState::MonitoringError => format!("is in error: {}", clip(&host.error)),
         HostState::Init | HostState::MonitoringInit => "has not been reached yet".into(),
-        HostState::Monitored | HostState::MonitoringMonitored => "is being monitored for the first time".into(),
+        HostState::Monitored | HostState::MonitoringMonitored => {
+            "is being monitored for the first time".into()
+        }
     }
 }
 

@@ -15,7 +15,10 @@ enum Verdict {
     Met,
     Unmet,
     /// It was asked for something that changes with what is planned: as of the host's stamp.
-    Volatile { met: bool, stamp: u32 },
+    Volatile {
+        met: bool,
+        stamp: u32,
+    },
 }
 
 /// A requirements expression and which hosts meet it.

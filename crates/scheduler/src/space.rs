@@ -130,7 +130,11 @@ mod tests {
             ((50, 20, 30), &limited, space(50, 20, 30)),
         ] {
             let (total, free, used) = measured;
-            assert_eq!(Space::measured(total, free, used, template), expect, "{measured:?}");
+            assert_eq!(
+                Space::measured(total, free, used, template),
+                expect,
+                "{measured:?}"
+            );
         }
     }
 }

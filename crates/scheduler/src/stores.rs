@@ -54,7 +54,11 @@ impl<'w> Stores<'w> {
     ) -> Self {
         let of_kind = |kind: DatastoreType| world.datastores.values().filter(move |store| store.kind == kind);
         let space_of = |store: &Datastore| {
-            let (total, free, used) = measurements.datastores.get(&store.id).copied().unwrap_or_default();
+            let (total, free, used) = measurements
+                .datastores
+                .get(&store.id)
+                .copied()
+                .unwrap_or_default();
             Space::measured(total, free, used, &store.template)
         };
         let rows: Vec<StoreRow<'w>> = of_kind(DatastoreType::System)
@@ -178,14 +182,24 @@ impl<'w> Stores<'w> {
         starting: &[Starting<'_>],
         hosts: &mut [HostRow<'w>],
     ) {
-        for vm in starting.iter().map(|starting| starting.vm) {
+        for vm in starting
+            .iter()
+            .filter(|starting| starting.files)
+            .map(|starting| starting.vm)
+        {
             let Some(last) = vm.last_history() else { continue };
-            let store = self.rows.binary_search_by_key(&last.datastore, |row| row.store.id);
+            let store = self
+                .rows
+                .binary_search_by_key(&last.datastore, |row| row.store.id);
             let host = hosts.binary_search_by_key(&last.host, |row| row.host.id);
             if let (Ok(store), Ok(host)) = (store, host)
                 && let (Some(row), Some(host)) = (self.rows.get(store), hosts.get_mut(host))
             {
-                let need = Need::of(world, &vm.demand.disks, row.store, vm.files_at_front_end);
+                let mut need = Need::of(world, &vm.demand.disks, row.store, vm.files_at_front_end);
+                if row.shared && vm.files_at_front_end {
+                    // The files of a stopped VM stay where they are when all hosts see them.
+                    need.system = 0;
+                }
                 self.take(store, &need, host);
             }
         }

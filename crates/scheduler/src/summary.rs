@@ -44,7 +44,10 @@ pub(crate) fn summary_hosts(
         let word = if count > 1 { "hosts" } else { "host" };
         parts.push(format!("{count} more {word}: {}", counts.join(", ")));
     }
-    summary_plain(&format!("{}: {}", furthest.headline(), parts.join("; ")), bytes_max)
+    summary_plain(
+        &format!("{}: {}", furthest.headline(), parts.join("; ")),
+        bytes_max,
+    )
 }
 
 /// Cuts a text to a number of bytes, on a character.
@@ -76,7 +79,11 @@ mod tests {
 
     #[test]
     fn equal_reasons_stand_together() {
-        let named = [verdict(0, "is disabled"), verdict(1, "is offline"), verdict(4, "is disabled")];
+        let named = [
+            verdict(0, "is disabled"),
+            verdict(1, "is offline"),
+            verdict(4, "is disabled"),
+        ];
         let text = summary_hosts(
             Reason::HostState,
             &named,

@@ -17,7 +17,11 @@ pub(crate) struct PlanView<'a> {
 }
 
 impl<'a> PlanView<'a> {
-    pub(crate) fn new(world: &'a World, measurements: &'a Measurements, host: Option<&'a HostRow<'a>>) -> Self {
+    pub(crate) fn new(
+        world: &'a World,
+        measurements: &'a Measurements,
+        host: Option<&'a HostRow<'a>>,
+    ) -> Self {
         Self {
             snapshot: Snapshot { world, measurements },
             host,

@@ -86,7 +86,11 @@ impl<'a> Batch<'a> {
     /// The rows of the change log; `seq` is the number of the last one.
     pub(crate) fn log_ops(&self, seq: u64, now: Seconds) -> Result<Vec<Op>, StoreError> {
         let Some(before) = seq.checked_sub(self.log_len()) else {
-            return Err(row::row_error(&CHANGE_LOG, seq, "the leader row counts less than was logged"));
+            return Err(row::row_error(
+                &CHANGE_LOG,
+                seq,
+                "the leader row counts less than was logged",
+            ));
         };
         self.log
             .iter()
@@ -104,5 +108,88 @@ impl<'a> Batch<'a> {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use plerion_model::zone::Zone;
+    use plerion_template::PackedTemplate;
+    use plerion_world::{ImageAsk, Site, Task};
+
+    use super::*;
+    use crate::schema::ZONES;
+
+    fn zone(name: &str) -> Change {
+        let zone = Zone {
+            id: 3,
+            name: name.into(),
+            state: 0,
+            template: PackedTemplate::default(),
+        };
+        Change {
+            puts: vec![Object::Zone(Arc::new(zone))],
+            ..Change::default()
+        }
+    }
+
+    fn intent(step: u64) -> Intent {
+        Intent {
+            key: IntentKey {
+                kind: Kind::Image,
+                id: 1,
+                step,
+                part: 0,
+            },
+            site: Site::FrontEnd,
+            task: Task::Image(ImageAsk::Make),
+            time: 0,
+        }
+    }
+
+    fn ops(changes: &[&Change]) -> Vec<Op> {
+        Batch::new(changes).ops(&Written::default()).expect("encodes")
+    }
+
+    #[test]
+    fn the_last_put_of_an_object_is_written_alone() {
+        let ops = ops(&[&zone("one"), &zone("two")]);
+        let [Op::Upsert(table, cells)] = ops.as_slice() else {
+            panic!("{ops:?}");
+        };
+        assert_eq!(table.name, ZONES.name);
+        assert_eq!(cells[1], "two".into());
+    }
+
+    #[test]
+    fn what_is_deleted_last_is_deleted_and_what_is_put_last_is_put() {
+        let delete = Change {
+            deletes: vec![(Kind::Zone, 3)],
+            ..Change::default()
+        };
+        let gone = ops(&[&zone("one"), &delete]);
+        assert!(matches!(gone.as_slice(), [Op::Delete(..)]), "{gone:?}");
+        let back = ops(&[&delete, &zone("one")]);
+        assert!(matches!(back.as_slice(), [Op::Upsert(..)]), "{back:?}");
+    }
+
+    #[test]
+    fn an_intent_that_came_and_went_is_not_written() {
+        let added = Change {
+            intents: vec![intent(1), intent(2)],
+            ..Change::default()
+        };
+        let over = Change {
+            intents_over: vec![intent(1).key],
+            ..Change::default()
+        };
+        let ops = ops(&[&added, &over]);
+        // The row may be there from before: it is deleted for sure.
+        let [Op::Delete(_, gone), Op::Upsert(_, stays)] = ops.as_slice() else {
+            panic!("{ops:?}");
+        };
+        assert_eq!((&gone[2], &stays[2]), (&1.into(), &2.into()));
     }
 }

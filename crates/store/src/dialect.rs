@@ -95,9 +95,7 @@ fn index_create(dialect: &dyn Dialect, table: &Table, index: &Index) -> String {
 
 /// Puts a new row in; its columns are the parameters, in order.
 pub(crate) fn insert(dialect: &dyn Dialect, table: &Table) -> String {
-    let parameters: Vec<String> = (1..=table.columns.len())
-        .map(|n| dialect.parameter(n))
-        .collect();
+    let parameters: Vec<String> = (1..=table.columns.len()).map(|n| dialect.parameter(n)).collect();
     format!(
         "INSERT INTO {} ({}) VALUES ({})",
         dialect.name(table.name),
@@ -146,6 +144,9 @@ mod tests {
         assert_eq!(delete(&Sqlite, &VMS), "DELETE FROM \"vms\" WHERE \"oid\" = ?1");
         let create = table_create(&Sqlite, &VMS);
         assert_eq!(create.len(), 2);
-        assert_eq!(create[1], "CREATE INDEX \"vms_state\" ON \"vms\" (\"state\", \"oid\")");
+        assert_eq!(
+            create[1],
+            "CREATE INDEX \"vms_state\" ON \"vms\" (\"state\", \"oid\")"
+        );
     }
 }

@@ -14,7 +14,9 @@ pub enum StoreError {
         own: u64,
     },
     /// The database was made by a later version.
-    #[error("the database is of version {found}, and this program knows versions up to {known}: install a newer one")]
+    #[error(
+        "the database is of version {found}, and this program knows versions up to {known}: install a newer one"
+    )]
     Version {
         /// Version in the database.
         found: i64,
@@ -41,6 +43,8 @@ pub enum StoreError {
     #[error("database: {0}")]
     Database(String),
     /// A call before this one failed, and nobody knows what it wrote.
-    #[error("the database is not used any more since it failed ({0}): start again to go on from what it holds")]
+    #[error(
+        "the database is not used any more since it failed ({0}): start again to go on from what it holds"
+    )]
     Unusable(String),
 }

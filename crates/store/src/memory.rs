@@ -220,7 +220,10 @@ impl Database {
         let mut objects = 0;
         for kind in LOAD_ORDER {
             let table = table_of(*kind);
-            for row in self.rows(table).filter(|row| *kind != Kind::Vm || !Self::is_done(row)) {
+            for row in self
+                .rows(table)
+                .filter(|row| *kind != Kind::Vm || !Self::is_done(row))
+            {
                 world.put(&self.object(*kind, table, row)?);
                 objects += 1;
             }

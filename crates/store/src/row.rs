@@ -20,8 +20,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::schema::{
-    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL, SECGROUPS, TEMPLATES,
-    Table, USERS, VMS, VNETS, ZONES, table_of,
+    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL, SECGROUPS,
+    TEMPLATES, Table, USERS, VMS, VNETS, ZONES, table_of,
 };
 use crate::{LogRow, StoreError};
 
@@ -95,15 +95,28 @@ pub(crate) fn row_error(table: &'static Table, key: impl ToString, reason: impl 
 }
 
 /// A number that grows from 0, as the database holds it. It would have to be counted up for centuries to not fit.
-pub(crate) fn counter_cell(table: &'static Table, key: impl ToString, value: u64) -> Result<Cell, StoreError> {
-    i64::try_from(value)
-        .map(Cell::Int)
-        .map_err(|_| row_error(table, key, format!("the number {value} does not fit the database")))
+pub(crate) fn counter_cell(
+    table: &'static Table,
+    key: impl ToString,
+    value: u64,
+) -> Result<Cell, StoreError> {
+    i64::try_from(value).map(Cell::Int).map_err(|_| {
+        row_error(
+            table,
+            key,
+            format!("the number {value} does not fit the database"),
+        )
+    })
 }
 
 pub(crate) fn counter(table: &'static Table, key: impl ToString, value: i64) -> Result<u64, StoreError> {
-    u64::try_from(value)
-        .map_err(|_| row_error(table, key, format!("{value} stands where no number below 0 can be")))
+    u64::try_from(value).map_err(|_| {
+        row_error(
+            table,
+            key,
+            format!("{value} stands where no number below 0 can be"),
+        )
+    })
 }
 
 pub(crate) fn id(table: &'static Table, value: i64) -> Result<Id, StoreError> {
@@ -229,13 +242,7 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             let cells = owned_cells(template.id, &template.name, &template.owned);
             finish(&TEMPLATES, cells, &[], template, &template.template)
         }
-        Object::Group(group) => finish(
-            &GROUPS,
-            named(group.id, &group.name),
-            &[],
-            group,
-            &group.template,
-        ),
+        Object::Group(group) => finish(&GROUPS, named(group.id, &group.name), &[], group, &group.template),
         Object::Acl(rule) => Ok(vec![
             rule.id.into(),
             rule.text().into(),
@@ -326,10 +333,7 @@ pub(crate) fn last_id_row(kind: Kind, id: Id) -> Vec<Cell> {
 
 /// The highest id of a kind, from its row.
 pub(crate) fn last_id_parse(kind: &str, last: i64) -> Result<(Kind, Id), StoreError> {
-    Ok((
-        kind_parse(&POOL_CONTROL, kind, kind)?,
-        id(&POOL_CONTROL, last)?,
-    ))
+    Ok((kind_parse(&POOL_CONTROL, kind, kind)?, id(&POOL_CONTROL, last)?))
 }
 
 /// The row of an entry of the change log.

@@ -45,7 +45,9 @@ pub(crate) struct Table {
 impl Table {
     /// The columns of the primary key.
     pub(crate) fn key_columns(&self) -> &'static [Column] {
-        self.columns.split_at_checked(self.key).map_or(&[], |(key, _)| key)
+        self.columns
+            .split_at_checked(self.key)
+            .map_or(&[], |(key, _)| key)
     }
 
     /// Where a column stands.
@@ -169,7 +171,11 @@ mod tests {
             assert_eq!(columns.len(), table.columns.len(), "{}", table.name);
             assert_eq!(table.key_columns().len(), table.key, "{}", table.name);
             for column in table.key_columns() {
-                assert_ne!(column.kind, Text, "{}.{}: no engine keys by it", table.name, column.name);
+                assert_ne!(
+                    column.kind, Text,
+                    "{}.{}: no engine keys by it",
+                    table.name, column.name
+                );
             }
             for column in table.indexes.iter().flat_map(|index| index.columns) {
                 assert!(columns.contains(column), "{}.{column}", table.name);

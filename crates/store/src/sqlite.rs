@@ -36,7 +36,8 @@ const CHECKPOINT_BYTES: usize = 8 << 20;
 const FENCE: &str = "UPDATE leader SET seq = seq + ?1, commits = commits + 1 WHERE id = 0 AND epoch = ?2";
 const SEQ: &str = "SELECT seq FROM leader WHERE id = 0";
 const EPOCH: &str = "SELECT epoch FROM leader WHERE id = 0";
-const LEAD: &str = "UPDATE leader SET epoch = epoch + 1, commits = commits + 1, holder = ?1, since = ?2 WHERE id = 0";
+const LEAD: &str =
+    "UPDATE leader SET epoch = epoch + 1, commits = commits + 1, holder = ?1, since = ?2 WHERE id = 0";
 const CLOUD: &str = "SELECT value FROM settings WHERE name = 'cloud_id'";
 
 /// The writer of an SQLite database.
@@ -99,10 +100,7 @@ impl SqliteStore {
 
     /// Runs a call unless one before it failed; after a failure that leaves it open what was written, no more calls
     /// are run.
-    fn guarded<T>(
-        &mut self,
-        call: impl FnOnce(&mut Self) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    fn guarded<T>(&mut self, call: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if let Some(reason) = &self.broken {
             return Err(StoreError::Unusable(reason.clone()));
         }
@@ -232,7 +230,11 @@ fn epoch_read(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 fn leader_missing() -> StoreError {
-    crate::row::row_error(&LEADER, 0, "it is missing: somebody has changed the database by hand")
+    crate::row::row_error(
+        &LEADER,
+        0,
+        "it is missing: somebody has changed the database by hand",
+    )
 }
 
 impl Statements {

@@ -1,7 +1,8 @@
 //! [`SqliteReader`]: reading beside the writer, on connections of its own.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 use plerion_model::Id;
 use plerion_model::vm::Vm;
@@ -25,30 +26,25 @@ pub struct SqliteReader {
 
 #[derive(Debug)]
 struct Pool {
-    idle: Mutex<Vec<Connection>>,
-    returned: Condvar,
-}
-
-/// A connection out of the pool, which goes back when dropped.
-struct Lent<'a> {
-    pool: &'a Pool,
-    connection: Option<Connection>,
+    connections: Vec<Mutex<Connection>>,
+    /// Counts those that found all in use, to spread them.
+    turn: AtomicUsize,
 }
 
 impl SqliteReader {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let idle: Result<Vec<Connection>, rusqlite::Error> = (0..CONNECTIONS)
+        let connections: Result<Vec<Mutex<Connection>>, rusqlite::Error> = (0..CONNECTIONS)
             .map(|_| {
                 let connection = Connection::open_with_flags(path, flags)?;
                 connection.busy_timeout(BUSY_TIMEOUT)?;
-                Ok(connection)
+                Ok(Mutex::new(connection))
             })
             .collect();
         Ok(Self {
             pool: Arc::new(Pool {
-                idle: Mutex::new(idle.map_err(sql_error)?),
-                returned: Condvar::new(),
+                connections: connections.map_err(sql_error)?,
+                turn: AtomicUsize::new(0),
             }),
         })
     }
@@ -120,40 +116,20 @@ fn log_cells(row: &rusqlite::Row<'_>) -> Result<Vec<Cell>, StoreError> {
 }
 
 impl Pool {
-    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
-        // The list is whole at every moment, whatever became of a thread that held it.
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Runs a read on a connection, waiting for one when all are in use.
     fn run<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut idle = self.idle();
-        let connection = loop {
-            match idle.pop() {
-                Some(connection) => break connection,
-                None => {
-                    idle = self
-                        .returned
-                        .wait(idle)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
+        // A connection is fit for the next read whatever became of the one before.
+        for connection in &self.connections {
+            match connection.try_lock() {
+                Ok(connection) => return read(&connection),
+                Err(TryLockError::Poisoned(poisoned)) => return read(&poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
             }
-        };
-        drop(idle);
-        let lent = Lent {
-            pool: self,
-            connection: Some(connection),
-        };
-        match &lent.connection {
-            Some(connection) => read(connection),
-            None => Err(StoreError::Database("a reading connection is missing".into())),
         }
-    }
-}
-
-impl Drop for Lent<'_> {
-    fn drop(&mut self) {
-        self.pool.idle().extend(self.connection.take());
-        self.pool.returned.notify_one();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
+        let Some(connection) = self.connections.get(turn) else {
+            return Err(StoreError::Database("there is no connection to read on".into()));
+        };
+        read(&connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

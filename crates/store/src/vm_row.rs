@@ -152,9 +152,11 @@ impl Written {
 
     /// Whether the database has the templates of a VM.
     pub(crate) fn has(&self, vm: &Vm) -> bool {
-        self.templates.get(&vm.id).is_some_and(|(template, user_template)| {
-            same(template, &vm.template) && same(user_template, &vm.user_template)
-        })
+        self.templates
+            .get(&vm.id)
+            .is_some_and(|(template, user_template)| {
+                same(template, &vm.template) && same(user_template, &vm.user_template)
+            })
     }
 
     /// Notes that the templates of a VM have been written.

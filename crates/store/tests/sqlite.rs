@@ -59,7 +59,9 @@ fn a_second_writer_fences_the_first_even_without_the_lock() {
     }
     assert_eq!(second.load(Config::default()), Ok(Some(before)));
     assert_eq!(reader.log(0, 1000).expect("reads").len(), rows);
-    second.commit(new, &[&change], cloud.now()).expect("the new one writes");
+    second
+        .commit(new, &[&change], cloud.now())
+        .expect("the new one writes");
     assert_eq!(second.load(Config::default()), Ok(Some(cloud.world.clone())));
 }
 
@@ -136,7 +138,8 @@ fn databases_of_later_versions_and_of_others_are_refused() {
     let directory = Directory::new("version");
     drop(made(&directory.database()));
     let raw = Connection::open(directory.database()).expect("opens");
-    raw.execute("UPDATE db_version SET version = 999", []).expect("sets");
+    raw.execute("UPDATE db_version SET version = 999", [])
+        .expect("sets");
     let refusal = SqliteStore::open(&directory.database()).expect_err("refused");
     assert!(
         matches!(refusal, StoreError::Version { found: 999, .. }),
@@ -162,12 +165,24 @@ fn a_row_that_cannot_be_read_is_named() {
     drop(store);
     for (damage, table, key) in [
         ("UPDATE vms SET body = '{' WHERE oid = 0", "vms", "0"),
-        ("UPDATE vms SET body = replace(body, '\"id\":0', '\"id\":5')", "vms", "0"),
+        (
+            "UPDATE vms SET body = replace(body, '\"id\":0', '\"id\":5')",
+            "vms",
+            "0",
+        ),
         ("UPDATE vm_attributes SET template = '[7]'", "vm_attributes", "0"),
         ("DELETE FROM vm_attributes", "vm_attributes", "0"),
         ("UPDATE users SET template = '' WHERE oid = 1", "users", "1"),
-        ("UPDATE pool_control SET kind = 'virus' WHERE kind = 'vm'", "pool_control", "virus"),
-        ("UPDATE groups SET body = CAST(x'ff' AS TEXT) WHERE oid = 1", "groups", "1"),
+        (
+            "UPDATE pool_control SET kind = 'virus' WHERE kind = 'vm'",
+            "pool_control",
+            "virus",
+        ),
+        (
+            "UPDATE groups SET body = CAST(x'ff' AS TEXT) WHERE oid = 1",
+            "groups",
+            "1",
+        ),
     ] {
         let copy = directory.path().join("copy.db");
         std::fs::copy(directory.database(), &copy).expect("copies");
@@ -176,7 +191,11 @@ fn a_row_that_cannot_be_read_is_named() {
         drop(raw);
         let (mut store, _) = SqliteStore::open(&copy).expect("opens");
         match store.load(Config::default()) {
-            Err(StoreError::Row { table: found, key: at, .. }) => {
+            Err(StoreError::Row {
+                table: found,
+                key: at,
+                ..
+            }) => {
                 assert_eq!((found, at.as_str()), (table, key), "{damage}");
             }
             other => panic!("{damage}: {other:?}"),
@@ -231,4 +250,71 @@ fn templates_of_vms_are_written_when_they_change_only() {
     store.load(Config::default()).expect("loads");
     give(&mut store, rename("third"));
     assert_eq!(writes(), 2);
+}
+
+#[test]
+fn opening_again_changes_nothing() {
+    let directory = Directory::new("again");
+    let look = || -> (Vec<String>, Vec<(i64, String)>) {
+        let raw = Connection::open(directory.database()).expect("opens");
+        let mut tables = raw
+            .prepare("SELECT coalesce(sql, name) FROM sqlite_schema ORDER BY name")
+            .expect("prepares");
+        let tables = tables.query_map([], |row| row.get(0)).expect("queries");
+        let tables: Vec<String> = tables.map(|text| text.expect("text")).collect();
+        let mut rows = raw
+            .prepare("SELECT version, (SELECT value FROM settings) FROM db_version")
+            .expect("prepares");
+        let rows = rows
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .expect("queries");
+        let rows = rows.map(|row| row.expect("row")).collect();
+        (tables, rows)
+    };
+    drop(made(&directory.database()));
+    let first = look();
+    assert_eq!(first.1.len(), 1);
+    drop(SqliteStore::open(&directory.database()).expect("opens again"));
+    assert_eq!(look(), first);
+}
+
+#[test]
+fn many_read_beside_the_writer() {
+    const READERS: usize = 12;
+    const COMMITS: i32 = 60;
+    let directory = Directory::new("readers");
+    let (store, mut cloud, epoch) = made(&directory.database());
+    drop(store);
+    let (mut store, reader) = SqliteStore::open(&directory.database()).expect("opens");
+    let writer = std::thread::spawn(move || {
+        for _ in 0..COMMITS {
+            let change = cloud.must(Command::VmAllocate {
+                template: vm_template(None, None),
+                hold: false,
+            });
+            store.commit(epoch, &[&change], cloud.now()).expect("commits");
+        }
+    });
+    std::thread::scope(|scope| {
+        let (writer, reader) = (&writer, &reader);
+        for _ in 0..READERS {
+            scope.spawn(move || {
+                let mut seen = 0;
+                loop {
+                    let last_look = writer.is_finished();
+                    while reader.vm(seen).expect("reads").is_some() {
+                        seen += 1;
+                    }
+                    let last = reader.log(0, u64::MAX).expect("reads").pop().expect("entries");
+                    assert!(last.seq >= u64::try_from(seen).expect("counted"));
+                    if last_look {
+                        break;
+                    }
+                }
+                assert_eq!(seen, COMMITS);
+            });
+        }
+    });
+    writer.join().expect("the writer ends well");
+    assert_eq!(reader.vm(COMMITS), Ok(None));
 }

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile};
 
 use super::stats::DomainStat;
 use super::virsh::{Reply, Virsh};
-use super::watch::{DomainWatch, Emit};
+use super::watch::{DomainWatch, Emit, Gone};
 use super::xml::{disk_links_resolve, domain_xml_check};
 use crate::act::path_text;
 use crate::evidence::DomainLook;
@@ -22,6 +21,8 @@ use crate::storage::directory_make;
 
 /// A guest that is still booting misses the first request to shut down; it is asked again after this.
 const SHUTDOWN_REPEAT: Duration = Duration::from_secs(20);
+/// Time for a domain to be gone after a call about it has failed.
+const GONE_GRACE: Duration = Duration::from_secs(1);
 /// Mode of the files beside the disks. The XML may hold a VNC password.
 const FILE_MODE: u32 = 0o640;
 /// Time for looking at a domain outside of an action.
@@ -127,20 +128,20 @@ impl Hypervisor {
         let began = Instant::now();
         let gone = self.watch.gone_subscribe(name);
         loop {
-            match self.virsh.change(&["shutdown", name], limits)? {
-                Reply::NoDomain | Reply::NotRunning => return Ok(output(None, began)),
-                Reply::Done(_) => {}
+            match self.virsh.change(&["shutdown", name], limits) {
+                Ok(Reply::NoDomain | Reply::NotRunning) => return Ok(output(None, began)),
+                Ok(Reply::Done(_)) => {}
+                Err(error) => {
+                    return self
+                        .gone_or(name, &gone, error, limits)
+                        .map(|()| output(None, began));
+                }
             }
             let left = limits.remaining().map_err(|error| shutdown_late(name, error))?;
-            match gone.recv_timeout(left.min(SHUTDOWN_REPEAT)) {
-                Ok(()) => return Ok(output(None, began)),
-                Err(RecvTimeoutError::Timeout) => {
-                    limits.remaining().map_err(|error| shutdown_late(name, error))?;
-                }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(failed("the watch over the domains has ended; restart the agent"));
-                }
+            if gone.is_within(left.min(SHUTDOWN_REPEAT)) {
+                return Ok(output(None, began));
             }
+            limits.remaining().map_err(|error| shutdown_late(name, error))?;
         }
     }
 
@@ -148,8 +149,22 @@ impl Hypervisor {
     pub(crate) fn domain_destroy(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
         names::domain_check(name)?;
         let began = Instant::now();
-        self.virsh.change(&["destroy", name], limits)?;
-        Ok(output(None, began))
+        let gone = self.watch.gone_subscribe(name);
+        match self.virsh.change(&["destroy", name], limits) {
+            Ok(_) => Ok(output(None, began)),
+            Err(error) => self
+                .gone_or(name, &gone, error, limits)
+                .map(|()| output(None, began)),
+        }
+    }
+
+    /// A call that fails because the domain ends at that very moment has reached what it was for.
+    fn gone_or(&self, name: &str, gone: &Gone, error: ActionError, limits: &Limits) -> Act<()> {
+        limits.remaining()?;
+        if gone.is_within(GONE_GRACE) || self.running(name, limits)?.is_none() {
+            return Ok(());
+        }
+        Err(error)
     }
 
     /// See [`plerion_protocol::Action::DomainSave`]. The checkpoint appears under its name when it is whole; a domain

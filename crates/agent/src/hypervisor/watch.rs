@@ -32,6 +32,33 @@ const LINE_BYTES_MAX: u64 = 4096;
 /// Where changes are reported.
 pub(crate) type Emit = dyn Fn(FromNode) + Send + Sync;
 
+/// Waits for one domain to be gone.
+pub(crate) struct Gone {
+    watch: Arc<DomainWatch>,
+    name: String,
+    id: u64,
+    receiver: Receiver<()>,
+}
+
+impl Gone {
+    /// Whether the domain is gone within `patience`.
+    pub(crate) fn is_within(&self, patience: Duration) -> bool {
+        self.receiver.recv_timeout(patience).is_ok()
+    }
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        let mut table = self.watch.lock();
+        if let Some(waiters) = table.waiters.get_mut(&self.name) {
+            waiters.retain(|(id, _)| *id != self.id);
+            if waiters.is_empty() {
+                table.waiters.remove(&self.name);
+            }
+        }
+    }
+}
+
 /// The domains of this host.
 pub(crate) struct DomainWatch {
     virsh: Arc<Virsh>,
@@ -45,7 +72,8 @@ struct Table {
     domains: BTreeMap<String, Known>,
     /// UUIDs of domains about to be started, so that their first event can be told with it.
     expected: HashMap<String, String>,
-    waiters: HashMap<String, Vec<SyncSender<()>>>,
+    waiters: HashMap<String, Vec<(u64, SyncSender<()>)>>,
+    next_waiter: u64,
 }
 
 struct Known {
@@ -82,15 +110,23 @@ impl DomainWatch {
     }
 
     /// Tells when the domain is gone; to be asked for before it is told to go.
-    pub(crate) fn gone_subscribe(self: &Arc<Self>, name: &str) -> Receiver<()> {
+    pub(crate) fn gone_subscribe(self: &Arc<Self>, name: &str) -> Gone {
         self.start();
         let (sender, receiver) = sync_channel(1);
-        self.lock()
+        let mut table = self.lock();
+        let id = table.next_waiter;
+        table.next_waiter += 1;
+        table
             .waiters
             .entry(name.to_owned())
             .or_default()
-            .push(sender);
-        receiver
+            .push((id, sender));
+        Gone {
+            watch: Arc::clone(self),
+            name: name.to_owned(),
+            id,
+            receiver,
+        }
     }
 
     /// Reports the state of every domain, for a front-end that has just come.
@@ -189,7 +225,7 @@ impl DomainWatch {
             let mut table = self.lock();
             if is_gone(state) {
                 table.expected.remove(name);
-                for waiter in table.waiters.remove(name).unwrap_or_default() {
+                for (_, waiter) in table.waiters.remove(name).unwrap_or_default() {
                     if waiter.try_send(()).is_err() {
                         tracing::debug!(name, "whoever waited for the domain has given up");
                     }
@@ -337,15 +373,17 @@ mod tests {
         assert_eq!(reported(), None, "an event is newer than a read begun before it");
         watch.reconcile(&[stat("one-2", 1)], Instant::now());
         assert_eq!(reported(), Some(("one-1".to_owned(), DomainState::Off)));
-        let (waiter, gone) = sync_channel(1);
-        watch
-            .lock()
-            .waiters
-            .entry("one-2".to_owned())
-            .or_default()
-            .push(waiter);
+        let (waiter, receiver) = sync_channel(1);
+        watch.lock().waiters.insert("one-2".to_owned(), vec![(1, waiter)]);
+        let gone = Gone {
+            watch: Arc::clone(&watch),
+            name: "one-2".to_owned(),
+            id: 1,
+            receiver,
+        };
+        assert!(!gone.is_within(Duration::ZERO));
         watch.change("one-2", "uuid-of-one-2", DomainState::Crashed);
         assert_eq!(reported(), Some(("one-2".to_owned(), DomainState::Crashed)));
-        gone.try_recv().expect("told");
+        assert!(gone.is_within(Duration::ZERO), "told");
     }
 }

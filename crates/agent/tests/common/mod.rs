@@ -85,9 +85,15 @@ pub fn has(program: &str, argument: &str) -> bool {
         .status()
         .is_ok();
     if !found {
-        eprintln!("SKIPPED: {program} is not installed");
+        skipped(&format!("{program} is not installed"));
     }
     found
+}
+
+/// Says that a test, or part of it, is left out, and why; past the harness, which would swallow it.
+pub fn skipped(why: &str) {
+    use std::io::Write;
+    writeln!(std::io::stderr(), "SKIPPED: {why}").expect("standard error");
 }
 
 /// One channel to an agent.

@@ -16,6 +16,8 @@ use crate::schema::{DB_VERSION, SETTINGS};
 
 /// How long another program may hold the database before a call fails.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that the log of SQLite keeps at most once it has been moved to the database file.
+const LOG_BYTES_KEPT: i64 = 64 << 20;
 /// Database and lock hold secrets: passwords and tokens in hashed form, contexts of guests.
 const MODE: u32 = 0o600;
 
@@ -105,6 +107,9 @@ fn settings(connection: &Connection) -> Result<(), StoreError> {
         .map_err(sql_error)?;
     connection
         .pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))
+        .map_err(sql_error)?;
+    connection
+        .pragma_update_and_check(None, "journal_size_limit", LOG_BYTES_KEPT, |_| Ok(()))
         .map_err(sql_error)
 }
 
@@ -132,7 +137,8 @@ fn schema(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
 
 /// The version of a database; none for an empty one.
 fn version_read(connection: &Connection, path: &Path) -> Result<Option<i64>, StoreError> {
-    let tables = "SELECT count(*), coalesce(sum(name = 'db_version'), 0) FROM sqlite_schema WHERE type = 'table'";
+    let tables =
+        "SELECT count(*), coalesce(sum(name = 'db_version'), 0) FROM sqlite_schema WHERE type = 'table'";
     let (all, ours): (i64, i64) = connection
         .query_row(tables, [], |row| Ok((row.get(0)?, row.get(1)?)))
         .map_err(sql_error)?;

@@ -10,8 +10,8 @@ use plerion_lifecycle::{Event, Recover};
 use plerion_model::{Id, Kind};
 use plerion_template::{Template, Value, Vector};
 use plerion_world::{
-    Applied, Caller, Change, Command, Config, Context, HostReport, HostStatus, ImageSpec, Member, Order, Output,
-    Pool, World, apply, bootstrap,
+    Applied, Caller, Change, Command, Config, Context, HostReport, HostStatus, ImageSpec, Member, Order,
+    Output, Pool, World, apply, bootstrap,
 };
 
 /// A directory that goes with the value.
@@ -21,10 +21,8 @@ impl Directory {
     pub fn new(name: &str) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!(
-            "store-{name}-{}-{number}",
-            std::process::id()
-        ));
+        let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+            .join(format!("store-{name}-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a directory");
         Self(path)
     }
@@ -328,7 +326,11 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
         26 => match a % 4 {
             0 => Command::HostSetStatus {
                 id: pick(&world.hosts, b),
-                status: if bit { HostStatus::Enabled } else { HostStatus::Disabled },
+                status: if bit {
+                    HostStatus::Enabled
+                } else {
+                    HostStatus::Disabled
+                },
             },
             1 => Command::HostReported {
                 id: pick(&world.hosts, b),

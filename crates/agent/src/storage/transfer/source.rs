@@ -7,7 +7,8 @@ use std::path::Path;
 
 use super::flush;
 use super::wire::{
-    Answer, BlockSum, EntryKind, FileIdentity, Say, answered, block_digest, refusal_write, say,
+    Answer, BlockSum, EntryKind, FileIdentity, Say, answered, block_digest, reason_pending, refusal_write,
+    say,
 };
 use crate::act::path_text;
 use crate::fault::{Act, IoContext, failed, refused};
@@ -25,6 +26,8 @@ struct Source<'a, R, W> {
     writer: &'a mut W,
     limits: &'a Limits,
     entries: usize,
+    /// Set when the sink said that it cannot go on.
+    refused: bool,
 }
 
 /// Sends what is at `root`, whose links have been followed already.
@@ -39,17 +42,21 @@ pub(crate) fn source_serve<R: Read, W: Write>(
         writer,
         limits,
         entries: 0,
+        refused: false,
     };
     let result = source.run(root);
-    if let Err(error) = &result {
-        // The other end may have gone, which is then the error; or it has said why it cannot go on.
-        if refusal_write(source.writer, error).is_err()
-            && let Err(reason) = answered(source.reader)
-        {
-            return Err(reason);
+    match result {
+        Err(error) if !source.refused => {
+            // When the sink cannot be told, it has gone, and before that it may have said why.
+            let lost = refusal_write(source.writer, &error).is_err();
+            Err(if lost {
+                reason_pending(source.reader).unwrap_or(error)
+            } else {
+                error
+            })
         }
+        other => other,
     }
-    result
 }
 
 impl<R: Read, W: Write> Source<'_, R, W> {
@@ -57,11 +64,21 @@ impl<R: Read, W: Write> Source<'_, R, W> {
         self.entry_send(root, "", 0)?;
         say(self.writer, &Say::Commit)?;
         flush(self.writer)?;
-        match answered(self.reader)? {
+        match self.answer_await()? {
             Answer::Done => Ok(()),
             other => Err(failed(format!(
                 "the other end answered {other:?} instead of being done"
             ))),
+        }
+    }
+
+    fn answer_await(&mut self) -> Act<Answer> {
+        match answered(self.reader)? {
+            Answer::Fail(error) => {
+                self.refused = true;
+                Err(error)
+            }
+            other => Ok(other),
         }
     }
 
@@ -148,7 +165,7 @@ impl<R: Read, W: Write> Source<'_, R, W> {
             },
         )?;
         flush(self.writer)?;
-        let have = match answered(self.reader)? {
+        let have = match self.answer_await()? {
             Answer::Have(have) => have.min(identity.size),
             other => {
                 return Err(failed(format!(

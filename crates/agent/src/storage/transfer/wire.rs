@@ -134,10 +134,18 @@ pub(crate) fn answer(writer: &mut impl Write, message: &Answer) -> Act<()> {
 
 /// Reads an answer.
 pub(crate) fn answered(reader: &mut impl Read) -> Act<Answer> {
-    match frame_read(reader).map_err(|error| frame_failed(&error))? {
-        Some(Answer::Fail(error)) => Err(error),
-        Some(message) => Ok(message),
-        None => Err(failed("the other end of the transfer went away")),
+    let answer = frame_read(reader).map_err(|error| frame_failed(&error))?;
+    answer.ok_or_else(|| failed("the other end of the transfer went away"))
+}
+
+/// What a sink that has gone said last, if that was why it cannot go on.
+pub(crate) fn reason_pending(reader: &mut impl Read) -> Option<ActionError> {
+    loop {
+        match frame_read(reader) {
+            Ok(Some(Answer::Fail(error))) => return Some(error),
+            Ok(Some(Answer::Have(_) | Answer::Done)) => {}
+            Ok(None) | Err(_) => return None,
+        }
     }
 }
 
@@ -156,6 +164,11 @@ mod tests {
         let mut bytes = Vec::new();
         refusal_write(&mut bytes, &failed("no")).expect("written");
         assert_eq!(said(&mut bytes.as_slice()).expect_err("a refusal").text, "no");
-        assert_eq!(answered(&mut bytes.as_slice()).expect_err("a refusal").text, "no");
+        let answer = answered(&mut bytes.as_slice()).expect("an answer");
+        assert!(matches!(answer, Answer::Fail(error) if error.text == "no"));
+        assert_eq!(
+            reason_pending(&mut bytes.as_slice()).expect("a reason").text,
+            "no"
+        );
     }
 }
