@@ -25,6 +25,8 @@ const SHUTDOWN_REPEAT: Duration = Duration::from_secs(20);
 const GONE_GRACE: Duration = Duration::from_secs(1);
 /// Mode of the files beside the disks. The XML may hold a VNC password.
 const FILE_MODE: u32 = 0o640;
+/// Mode of checkpoints: they hold the guest's memory.
+const CHECKPOINT_MODE: u32 = 0o600;
 /// Time for looking at a domain outside of an action.
 const LOOK_TIME_MAX: Duration = Duration::from_secs(20);
 
@@ -176,9 +178,14 @@ impl Hypervisor {
             directory_make(directory)?;
         }
         let part = part_path(checkpoint);
+        // libvirt writes as root, and into a file that exists it writes without taking it over: so the checkpoint
+        // belongs to the agent's user, who has to move it and to delete it.
+        if !part.exists() {
+            file_write(&part, b"", CHECKPOINT_MODE)?;
+        }
         match self.virsh.change(&["save", name, path_text(&part)?], limits)? {
             Reply::Done(_) => {}
-            Reply::NoDomain | Reply::NotRunning if part.is_file() && !checkpoint.exists() => {
+            Reply::NoDomain | Reply::NotRunning if file_holds(&part) && !checkpoint.exists() => {
                 tracing::info!(name, "an earlier save was complete but for its name");
             }
             Reply::NoDomain | Reply::NotRunning if checkpoint.is_file() => return Ok(output(None, began)),
@@ -261,6 +268,11 @@ fn shutdown_late(name: &str, error: ActionError) -> ActionError {
              power it off hard, or install acpid or the guest agent in it"
         ),
     )
+}
+
+/// Whether there is a file with something in it.
+fn file_holds(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
 }
 
 fn output(uuid: Option<&str>, began: Instant) -> ActionOutput {

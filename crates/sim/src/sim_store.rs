@@ -1,0 +1,107 @@
+//! [`SimStore`]: the store in memory, and the mistakes that a store can make.
+
+use plerion_model::{Kind, Seconds};
+use plerion_store::{Epoch, MemoryStore, Store, StoreError};
+use plerion_world::{Change, Config, Object, World};
+
+use crate::plant::{Bug, Plant};
+
+/// Every this many commits a mistake in the store shows.
+const MISTAKE_EVERY: u64 = 5;
+
+/// A connection to the database of a run.
+#[derive(Clone)]
+pub(crate) struct SimStore {
+    pub(crate) inner: MemoryStore,
+    plant: Plant,
+    commits: u64,
+}
+
+impl SimStore {
+    /// A connection to an empty database.
+    pub(crate) fn new(plant: Plant) -> Self {
+        Self {
+            inner: MemoryStore::new("sim"),
+            plant,
+            commits: 0,
+        }
+    }
+
+    /// A change as a store writes it that makes mistakes.
+    fn spoiled(&self, change: &Change) -> Change {
+        let mut change = change.clone();
+        if self.plant.has(Bug::ObjectLost) && self.commits.is_multiple_of(MISTAKE_EVERY) {
+            change.puts.pop();
+        }
+        if self.plant.has(Bug::DeleteLost) {
+            change.deletes.clear();
+        }
+        if self.plant.has(Bug::IdsLost) {
+            change.last_ids.clear();
+        }
+        if self.plant.has(Bug::OutboxKept) {
+            change.intents_over.clear();
+        }
+        change
+    }
+}
+
+impl Store for SimStore {
+    fn cloud(&mut self) -> Result<String, StoreError> {
+        self.inner.cloud()
+    }
+
+    fn lead(&mut self, holder: &str, now: Seconds) -> Result<Epoch, StoreError> {
+        let epoch = self.inner.lead(holder, now)?;
+        if self.plant.has(Bug::EpochNotRaised) {
+            return Ok(Epoch(1));
+        }
+        Ok(epoch)
+    }
+
+    fn load(&mut self, config: Config) -> Result<Option<World>, StoreError> {
+        let world = self.inner.load(config)?;
+        Ok(world.map(|world| world_spoiled(self.plant, world)))
+    }
+
+    fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError> {
+        self.commits += 1;
+        let fenceless = self.plant.has(Bug::EpochNotRaised) || self.plant.has(Bug::FenceIgnored);
+        if self.plant.has(Bug::CommitSkipped) && self.commits.is_multiple_of(MISTAKE_EVERY) {
+            return Ok(0);
+        }
+        let spoiled: Vec<Change> = changes.iter().map(|change| self.spoiled(change)).collect();
+        let changes: Vec<&Change> = spoiled.iter().collect();
+        match self.inner.commit(epoch, &changes, now) {
+            Err(StoreError::Fenced { found, .. }) if fenceless => {
+                self.inner.commit(Epoch(found), &changes, now)
+            }
+            result => result,
+        }
+    }
+}
+
+/// A world as it is loaded by mistake: what is derived from it is not whole.
+fn world_spoiled(plant: Plant, world: World) -> World {
+    if !plant.has(Bug::LeasesFreed) && !plant.has(Bug::UsageLost) {
+        return world;
+    }
+    let mut world = world;
+    if plant.has(Bug::LeasesFreed) {
+        // Networks that come after their VMs have all their leases free.
+        let vnets: Vec<_> = world.vnets.values().cloned().collect();
+        for vnet in vnets {
+            world.remove(Kind::Vnet, vnet.id);
+            world.put(&Object::Vnet(vnet));
+        }
+    }
+    if plant.has(Bug::UsageLost) {
+        // VMs whose place in the pool was taken without taking their capacity into account.
+        let vms: Vec<_> = world.vms.values().cloned().collect();
+        for vm in vms.iter().step_by(2) {
+            world.remove(Kind::Vm, vm.id);
+            world.vms.put(vm.id, vm.clone());
+        }
+    }
+    world
+}

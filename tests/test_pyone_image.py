@@ -1,0 +1,86 @@
+"""pyone: what images do."""
+
+import pyone
+import pytest
+from pyone import IMAGE_STATES, IMAGE_TYPES
+
+from harness import cloud
+
+
+@pytest.fixture(scope="module")
+def datastore(server):
+    one = pyone.OneServer(server.url, session=server.admin)
+    return one.datastore.allocate(cloud.IMAGE_DS.format("images"), -1)
+
+
+@pytest.fixture
+def image(one, datastore, request):
+    """A ready image."""
+    ident = one.image.allocate(cloud.IMAGE.format(request.node.name), datastore)
+    return ready(one, ident)
+
+
+def ready(one, ident):
+    cloud.eventually(
+        lambda: IMAGE_STATES(one.image.info(ident).STATE), lambda state: state == IMAGE_STATES.READY, f"image {ident}"
+    )
+    return ident
+
+
+def test_body(one, image, datastore):
+    body = one.image.info(image)
+    assert (body.SIZE, body.FORMAT, body.DATASTORE_ID, body.DATASTORE) == (16, "raw", datastore, "images")
+    assert body.TYPE == IMAGE_TYPES.DATABLOCK
+
+
+def test_type(one, image):
+    assert one.image.chtype(image, "OS") == image
+    assert one.image.info(image).TYPE == IMAGE_TYPES.OS
+    assert one.image.chtype(image, "CDROM") == image
+    assert one.image.info(image).TYPE == IMAGE_TYPES.CDROM
+    with pytest.raises(pyone.OneInternalException):
+        one.image.chtype(image, "KERNEL")
+    with pytest.raises(pyone.OneInternalException):
+        one.image.chtype(image, "NOSUCH")
+
+
+def test_persistent(one, image):
+    assert one.image.persistent(image, True) == image
+    assert one.image.info(image).PERSISTENT == 1
+    assert one.image.persistent(image, False) == image
+    assert one.image.info(image).PERSISTENT == 0
+
+
+def test_enable(one, image):
+    assert one.image.enable(image, False) == image
+    assert one.image.info(image).STATE == IMAGE_STATES.DISABLED
+    assert one.image.enable(image, True) == image
+    assert one.image.info(image).STATE == IMAGE_STATES.READY
+
+
+def test_clone(one, image):
+    copy = ready(one, one.image.clone(image, "the-copy", -1))
+    assert copy != image
+    body = one.image.info(copy)
+    assert (body.NAME, body.SIZE) == ("the-copy", 16)
+    ready(one, image)
+    assert one.image.info(image).CLONING_OPS == 0
+    with pytest.raises(pyone.OneException):
+        one.image.clone(image, "the-copy", -1)
+
+
+def test_images_of_a_vm_stay(one, image):
+    vm = one.vm.allocate(cloud.VM.format("holder") + f'\nDISK=[IMAGE_ID="{image}"]', True)
+    body = one.image.info(image)
+    assert (body.STATE, body.RUNNING_VMS, list(body.VMS.ID)) == (IMAGE_STATES.USED, 1, [vm])
+    with pytest.raises(pyone.OneActionException):
+        one.image.delete(image)
+    one.vm.action("terminate", vm)
+    cloud.eventually(lambda: one.image.info(image).STATE, lambda state: state == IMAGE_STATES.READY, "image back")
+
+
+def test_allocate_needs_an_image_datastore(one):
+    with pytest.raises(pyone.OneException):
+        one.image.allocate(cloud.IMAGE.format("in-system"), 0)
+    with pytest.raises(pyone.OneNoExistsException):
+        one.image.allocate(cloud.IMAGE.format("nowhere"), 98765)
