@@ -41,6 +41,22 @@ def test_ranges(one, vnet):
         one.vn.rm_ar(vnet, 1)
 
 
+@pytest.mark.xfail(strict=True, reason="IPv6 address ranges are refused: not supported yet")
+@pytest.mark.parametrize(
+    ("one_range", "kind"),
+    [
+        ('TYPE="IP6",SIZE="4",GLOBAL_PREFIX="2001:db8:1::",ULA_PREFIX="fd00::"', "IP6"),
+        ('TYPE="IP4_6",IP="203.0.113.1",SIZE="4",GLOBAL_PREFIX="2001:db8:2::"', "IP4_6"),
+        ('TYPE="IP6_STATIC",IP6="2001:db8:3::5",PREFIX_LENGTH="64",SIZE="3"', "IP6_STATIC"),
+        ('TYPE="IP4_6_STATIC",IP="203.0.113.9",IP6="2001:db8:4::5",PREFIX_LENGTH="64",SIZE="2"', "IP4_6_STATIC"),
+    ],
+    ids=["ip6", "ip4_6", "ip6_static", "ip4_6_static"],
+)
+def test_ranges_of_ipv6(one, vnet, one_range, kind):
+    assert one.vn.add_ar(vnet, f"AR=[{one_range}]") == vnet
+    assert ranges(one, vnet)[1].TYPE == kind
+
+
 def test_hold_and_release(one, vnet):
     assert one.vn.hold(vnet, 'LEASES=[IP="192.0.2.12"]') == vnet
     assert one.vn.info(vnet).USED_LEASES == 1

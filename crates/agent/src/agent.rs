@@ -15,6 +15,7 @@ use crate::fault::{Act, refused};
 use crate::hypervisor::Hypervisor;
 use crate::journal::Journal;
 use crate::monitor::{Sampler, facts};
+use crate::place;
 use crate::roots::Roots;
 use crate::runner::Runner;
 use crate::state::{self, Role};
@@ -108,6 +109,11 @@ impl Agent {
         }
         let roots = Roots::new(&hello.roots)?;
         let facts = self.facts();
+        let places = roots
+            .texts()
+            .iter()
+            .map(|root| place::place_of(Path::new(root)))
+            .collect();
         {
             // Under one lock: of two hellos at once the higher epoch must end up with the channel.
             let mut epoch = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,6 +131,7 @@ impl Agent {
             epoch: hello.epoch,
             boot_id: self.boot_id.clone(),
             facts,
+            places,
         })
     }
 

@@ -23,6 +23,7 @@ mod monitor;
 mod names;
 mod network;
 mod pipe;
+mod place;
 mod process;
 mod roots;
 mod runner;

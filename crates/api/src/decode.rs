@@ -27,13 +27,27 @@ pub(crate) fn update(kind: Kind, params: &mut Params) -> Decoded {
     let append = match params.int_or(0)? {
         0 => false,
         1 => true,
-        other => return Err(ApiError::rpc_api(format!("Wrong update type {other}: it is 0 to replace or 1 to append")).into()),
+        other => {
+            return Err(ApiError::rpc_api(format!(
+                "Wrong update type {other}: it is 0 to replace or 1 to append"
+            ))
+            .into());
+        }
     };
-    Ok(Command::Update { kind, id, template, append })
+    Ok(Command::Update {
+        kind,
+        id,
+        template,
+        append,
+    })
 }
 
 pub(crate) fn rename(kind: Kind, params: &mut Params) -> Decoded {
-    Ok(Command::Rename { kind, id: params.int()?, name: params.string()? })
+    Ok(Command::Rename {
+        kind,
+        id: params.int()?,
+        name: params.string()?,
+    })
 }
 
 pub(crate) fn chmod(kind: Kind, params: &mut Params) -> Decoded {
@@ -43,13 +57,21 @@ pub(crate) fn chmod(kind: Kind, params: &mut Params) -> Decoded {
         *bit = params.int()?;
     }
     if params.bool_or(false)? {
-        return Err(ApiError::action("Changing the permissions of a template's images with it is not supported yet").into());
+        return Err(ApiError::action(
+            "Changing the permissions of a template's images with it is not supported yet",
+        )
+        .into());
     }
     Ok(Command::Chmod { kind, id, bits })
 }
 
 pub(crate) fn chown(kind: Kind, params: &mut Params) -> Decoded {
-    Ok(Command::Chown { kind, id: params.int()?, uid: params.int()?, gid: params.int()? })
+    Ok(Command::Chown {
+        kind,
+        id: params.int()?,
+        uid: params.int()?,
+        gid: params.int()?,
+    })
 }
 
 pub(crate) fn delete(kind: Kind, params: &mut Params) -> Decoded {
@@ -68,42 +90,76 @@ pub(crate) fn lock(kind: Kind, params: &mut Params) -> Decoded {
     let id = params.int()?;
     let level = params.int()?;
     if level == 0 {
-        return Err(ApiError::rpc_api("Wrong lock level: it is 1 (use), 2 (manage), 3 (admin) or 4 (all)").into());
+        return Err(
+            ApiError::rpc_api("Wrong lock level: it is 1 (use), 2 (manage), 3 (admin) or 4 (all)").into(),
+        );
     }
-    Ok(Command::Lock { kind, id, level, test: params.bool_or(false)? })
+    Ok(Command::Lock {
+        kind,
+        id,
+        level,
+        test: params.bool_or(false)?,
+    })
 }
 
 pub(crate) fn unlock(kind: Kind, params: &mut Params) -> Decoded {
-    Ok(Command::Lock { kind, id: params.int()?, level: 0, test: false })
+    Ok(Command::Lock {
+        kind,
+        id: params.int()?,
+        level: 0,
+        test: false,
+    })
 }
 
 pub(crate) fn user_chgrp(params: &mut Params) -> Decoded {
-    Ok(Command::UserChgrp { id: params.int()?, gid: params.int()? })
+    Ok(Command::UserChgrp {
+        id: params.int()?,
+        gid: params.int()?,
+    })
 }
 
 pub(crate) fn user_addgroup(params: &mut Params) -> Decoded {
-    Ok(Command::UserGroup { id: params.int()?, gid: params.int()?, add: true })
+    Ok(Command::UserGroup {
+        id: params.int()?,
+        gid: params.int()?,
+        add: true,
+    })
 }
 
 pub(crate) fn user_delgroup(params: &mut Params) -> Decoded {
-    Ok(Command::UserGroup { id: params.int()?, gid: params.int()?, add: false })
+    Ok(Command::UserGroup {
+        id: params.int()?,
+        gid: params.int()?,
+        add: false,
+    })
 }
 
 pub(crate) fn user_enable(params: &mut Params) -> Decoded {
-    Ok(Command::UserEnable { id: params.int()?, enable: params.bool_or_int()? })
+    Ok(Command::UserEnable {
+        id: params.int()?,
+        enable: params.bool_or_int()?,
+    })
 }
 
 pub(crate) fn group_allocate(params: &mut Params) -> Decoded {
-    Ok(Command::GroupAllocate { name: params.string()? })
+    Ok(Command::GroupAllocate {
+        name: params.string()?,
+    })
 }
 
 pub(crate) fn cluster_allocate(params: &mut Params) -> Decoded {
-    Ok(Command::ClusterAllocate { name: params.string()? })
+    Ok(Command::ClusterAllocate {
+        name: params.string()?,
+    })
 }
 
 fn member(params: &mut Params, make: fn(i32) -> Member, add: bool) -> Decoded {
     let id = params.int()?;
-    Ok(Command::ClusterMember { id, member: make(params.int()?), add })
+    Ok(Command::ClusterMember {
+        id,
+        member: make(params.int()?),
+        add,
+    })
 }
 
 pub(crate) fn cluster_addhost(params: &mut Params) -> Decoded {
@@ -134,7 +190,12 @@ pub(crate) fn host_allocate(params: &mut Params) -> Decoded {
     let (name, im_mad, vm_mad) = (params.string()?, params.string()?, params.string()?);
     // Clients of earlier versions send one more driver before the cluster.
     let cluster = params.int()?;
-    Ok(Command::HostAllocate { name, im_mad, vm_mad, cluster })
+    Ok(Command::HostAllocate {
+        name,
+        im_mad,
+        vm_mad,
+        cluster,
+    })
 }
 
 pub(crate) fn host_status(params: &mut Params) -> Decoded {
@@ -152,55 +213,96 @@ pub(crate) fn host_status(params: &mut Params) -> Decoded {
 }
 
 pub(crate) fn datastore_allocate(params: &mut Params) -> Decoded {
-    Ok(Command::DatastoreAllocate { template: template(params)?, cluster: params.int_or(-1)? })
+    Ok(Command::DatastoreAllocate {
+        template: template(params)?,
+        cluster: params.int_or(-1)?,
+    })
 }
 
 pub(crate) fn datastore_enable(params: &mut Params) -> Decoded {
-    Ok(Command::DatastoreEnable { id: params.int()?, enable: params.bool_or_int()? })
+    Ok(Command::DatastoreEnable {
+        id: params.int()?,
+        enable: params.bool_or_int()?,
+    })
 }
 
 pub(crate) fn image_enable(params: &mut Params) -> Decoded {
-    Ok(Command::ImageEnable { id: params.int()?, enable: params.bool_or_int()? })
+    Ok(Command::ImageEnable {
+        id: params.int()?,
+        enable: params.bool_or_int()?,
+    })
 }
 
 pub(crate) fn image_persistent(params: &mut Params) -> Decoded {
-    Ok(Command::ImagePersistent { id: params.int()?, persistent: params.bool_or_int()? })
+    Ok(Command::ImagePersistent {
+        id: params.int()?,
+        persistent: params.bool_or_int()?,
+    })
 }
 
 pub(crate) fn image_chtype(params: &mut Params) -> Decoded {
-    Ok(Command::ImageChtype { id: params.int()?, kind: params.string()? })
+    Ok(Command::ImageChtype {
+        id: params.int()?,
+        kind: params.string()?,
+    })
 }
 
 pub(crate) fn image_clone(params: &mut Params) -> Decoded {
-    Ok(Command::ImageClone { id: params.int()?, name: params.string()?, datastore: params.int_or(-1)? })
+    Ok(Command::ImageClone {
+        id: params.int()?,
+        name: params.string()?,
+        datastore: params.int_or(-1)?,
+    })
 }
 
 pub(crate) fn vnet_allocate(params: &mut Params) -> Decoded {
-    Ok(Command::VnetAllocate { template: template(params)?, cluster: params.int_or(-1)? })
+    Ok(Command::VnetAllocate {
+        template: template(params)?,
+        cluster: params.int_or(-1)?,
+    })
 }
 
 pub(crate) fn vnet_add_ar(params: &mut Params) -> Decoded {
-    Ok(Command::VnetAddRange { id: params.int()?, template: template(params)? })
+    Ok(Command::VnetAddRange {
+        id: params.int()?,
+        template: template(params)?,
+    })
 }
 
 pub(crate) fn vnet_rm_ar(params: &mut Params) -> Decoded {
-    Ok(Command::VnetRemoveRange { id: params.int()?, range: params.int()?, force: params.bool_or(false)? })
+    Ok(Command::VnetRemoveRange {
+        id: params.int()?,
+        range: params.int()?,
+        force: params.bool_or(false)?,
+    })
 }
 
 pub(crate) fn vnet_hold(params: &mut Params) -> Decoded {
-    Ok(Command::VnetHold { id: params.int()?, template: template(params)?, hold: true })
+    Ok(Command::VnetHold {
+        id: params.int()?,
+        template: template(params)?,
+        hold: true,
+    })
 }
 
 pub(crate) fn vnet_release(params: &mut Params) -> Decoded {
-    Ok(Command::VnetHold { id: params.int()?, template: template(params)?, hold: false })
+    Ok(Command::VnetHold {
+        id: params.int()?,
+        template: template(params)?,
+        hold: false,
+    })
 }
 
 pub(crate) fn secgroup_allocate(params: &mut Params) -> Decoded {
-    Ok(Command::SecgroupAllocate { template: template(params)? })
+    Ok(Command::SecgroupAllocate {
+        template: template(params)?,
+    })
 }
 
 pub(crate) fn template_allocate(params: &mut Params) -> Decoded {
-    Ok(Command::TemplateAllocate { template: template(params)? })
+    Ok(Command::TemplateAllocate {
+        template: template(params)?,
+    })
 }
 
 pub(crate) fn template_clone(params: &mut Params) -> Decoded {
@@ -218,11 +320,19 @@ pub(crate) fn template_instantiate(params: &mut Params) -> Decoded {
     if params.bool_or(false)? {
         return Err(ApiError::action("Instantiating a template as persistent is not supported yet").into());
     }
-    Ok(Command::TemplateInstantiate { id, name, hold, extra })
+    Ok(Command::TemplateInstantiate {
+        id,
+        name,
+        hold,
+        extra,
+    })
 }
 
 pub(crate) fn vm_allocate(params: &mut Params) -> Decoded {
-    Ok(Command::VmAllocate { template: template(params)?, hold: params.bool_or(false)? })
+    Ok(Command::VmAllocate {
+        template: template(params)?,
+        hold: params.bool_or(false)?,
+    })
 }
 
 pub(crate) fn vm_deploy(params: &mut Params) -> Decoded {
@@ -230,9 +340,17 @@ pub(crate) fn vm_deploy(params: &mut Params) -> Decoded {
     let enforce = params.bool_or(false)?;
     let datastore = params.int_or(-1)?;
     if !params.string_or("")?.trim().is_empty() {
-        return Err(ApiError::action("Choosing the networks of NICs with NETWORK_MODE=auto is not supported yet").into());
+        return Err(ApiError::action(
+            "Choosing the networks of NICs with NETWORK_MODE=auto is not supported yet",
+        )
+        .into());
     }
-    Ok(Command::VmDeploy { id, host, enforce, datastore })
+    Ok(Command::VmDeploy {
+        id,
+        host,
+        enforce,
+        datastore,
+    })
 }
 
 /// Actions by name. The old names of terminate are still sent by scripts.
@@ -257,7 +375,11 @@ const ACTIONS: &[(&str, Event)] = &[
 pub(crate) fn vm_action(params: &mut Params) -> Decoded {
     let (name, id) = (params.string()?, params.int()?);
     match ACTIONS.iter().find(|(known, _)| *known == name) {
-        Some((_, event)) => Ok(Command::VmAction { id, event: *event, name }),
+        Some((_, event)) => Ok(Command::VmAction {
+            id,
+            event: *event,
+            name,
+        }),
         None => Err(ApiError::action(format!("Action \"{name}\" is not supported")).into()),
     }
 }

@@ -19,12 +19,25 @@ use crate::xmlrpc::{Params, Payload};
 const STAT_DEADLINE_S: u32 = 60;
 
 /// `one.image.allocate`.
-pub(crate) async fn image_allocate(engine: &Arc<Engine>, caller: Caller, params: &mut Params) -> Result<Payload, Reject> {
+pub(crate) async fn image_allocate(
+    engine: &Arc<Engine>,
+    caller: Caller,
+    params: &mut Params,
+) -> Result<Payload, Reject> {
     let template = template(params)?;
     let datastore = params.int()?;
     let unchecked = params.bool_or(false)? && caller.is_admin();
     let spec = source_look(engine, &caller, &template, datastore, unchecked).await?;
-    order(engine, caller, Command::ImageAllocate { template, datastore, spec }).await
+    order(
+        engine,
+        caller,
+        Command::ImageAllocate {
+            template,
+            datastore,
+            spec,
+        },
+    )
+    .await
 }
 
 async fn source_look(
@@ -37,13 +50,19 @@ async fn source_look(
     let snapshot = engine.snapshot();
     let store = snapshot.world.datastore(datastore)?.clone();
     // Who may not use the datastore does not get its files looked at.
-    require_see(&snapshot.world, caller, &Target::of(&snapshot.world, Kind::Datastore, datastore)?)?;
+    require_see(
+        &snapshot.world,
+        caller,
+        &Target::of(&snapshot.world, Kind::Datastore, datastore)?,
+    )?;
     let path = template.get("PATH").filter(|path| !path.is_empty());
     let (Some(path), "fs", None) = (path, store.ds_mad.as_str(), template.get("SOURCE")) else {
         return Ok(ImageSpec::default());
     };
     let (sender, receiver) = oneshot::channel();
-    let action = Action::ImageStat { source: image_source(path, &store) };
+    let action = Action::ImageStat {
+        source: image_source(path, &store),
+    };
     engine.front_end_call(
         action,
         STAT_DEADLINE_S,
@@ -63,7 +82,9 @@ async fn source_look(
         .map_err(|_| refused("the front-end is stopping".into()))?
         .map_err(|error| refused(error.text))?;
     space_check(&snapshot, store.id, &given, unchecked)?;
-    Ok(ImageSpec { size_mib: given.size_mib })
+    Ok(ImageSpec {
+        size_mib: given.size_mib,
+    })
 }
 
 /// Refuses what would not fit, unless an administrator says not to look.
@@ -73,15 +94,24 @@ fn space_check(
     given: &ActionOutput,
     unchecked: bool,
 ) -> Result<(), Reject> {
-    let checked = snapshot.world.config.attributes.get_bool("DATASTORE_CAPACITY_CHECK").unwrap_or(true);
+    let checked = snapshot
+        .world
+        .config
+        .attributes
+        .get_bool("DATASTORE_CAPACITY_CHECK")
+        .unwrap_or(true);
     let space = snapshot.measurements.datastores.get(&datastore);
-    let (Some((_, free, _)), Some(size)) = (space, given.size_mib) else { return Ok(()) };
+    let (Some((_, free, _)), Some(size)) = (space, given.size_mib) else {
+        return Ok(());
+    };
     if unchecked || !checked || size <= *free {
         return Ok(());
     }
     Err(ApiError::new(
         ErrorCode::Allocate,
-        format!("Error allocating a new image. Not enough space in datastore: {size} MB wanted, {free} MB free"),
+        format!(
+            "Error allocating a new image. Not enough space in datastore: {size} MB wanted, {free} MB free"
+        ),
     )
     .into())
 }

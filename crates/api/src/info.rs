@@ -42,7 +42,12 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
 }
 
 /// Answers `one.<kind>.info`.
-pub(crate) fn info(engine: &Engine, caller: &Caller, kind: Kind, params: &mut Params) -> Result<Payload, Reject> {
+pub(crate) fn info(
+    engine: &Engine,
+    caller: &Caller,
+    kind: Kind,
+    params: &mut Params,
+) -> Result<Payload, Reject> {
     let id = own_id(kind, params.int()?, caller);
     // `decrypt` and, for templates, `extended`: attributes are not encrypted yet, so they change nothing.
     params.bool_or(false)?;
@@ -68,16 +73,30 @@ fn own_id(kind: Kind, id: Id, caller: &Caller) -> Id {
 }
 
 fn body(snapshot: &Snapshot, object: &Object) -> Payload {
-    let view = View { world: &snapshot.world, measurements: &snapshot.measurements };
+    let view = View {
+        world: &snapshot.world,
+        measurements: &snapshot.measurements,
+    };
     let mut out = EscapedXml::with_capacity(BODY_BYTES);
     render(&mut out, object, &view, true);
     Payload::Escaped(Bytes::from(out.into_bytes()))
 }
 
 /// A VM that is DONE is in the database only.
-fn vm_done(engine: &Engine, snapshot: &Snapshot, caller: &Caller, id: Id, missing: ApiError) -> Result<Payload, Reject> {
-    let found = engine.reader().vm(id).map_err(|error| ApiError::internal(error.to_string()))?;
-    let Some(vm) = found else { return Err(missing.into()) };
+fn vm_done(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    id: Id,
+    missing: ApiError,
+) -> Result<Payload, Reject> {
+    let found = engine
+        .reader()
+        .vm(id)
+        .map_err(|error| ApiError::internal(error.to_string()))?;
+    let Some(vm) = found else {
+        return Err(missing.into());
+    };
     require_see(&snapshot.world, caller, &Target::owned(Kind::Vm, id, &vm.owned))?;
     Ok(body(snapshot, &Object::Vm(vm.into())))
 }
@@ -85,7 +104,12 @@ fn vm_done(engine: &Engine, snapshot: &Snapshot, caller: &Caller, id: Id, missin
 /// Answers `one.acl.info`: rules by user, then id (recorded).
 pub(crate) fn acl_info(engine: &Engine, caller: &Caller) -> Result<Payload, Reject> {
     let snapshot = engine.snapshot();
-    require_right(&snapshot.world, caller, Operation::Manage, &Target::new_of(Kind::Acl))?;
+    require_right(
+        &snapshot.world,
+        caller,
+        Operation::Manage,
+        &Target::new_of(Kind::Acl),
+    )?;
     let mut rules: Vec<_> = snapshot.world.acls.values().collect();
     rules.sort_by_key(|rule| (rule.user, rule.id));
     let mut out = EscapedXml::with_capacity(BODY_BYTES);

@@ -70,7 +70,12 @@ pub struct Method {
 /// All methods by name.
 pub fn methods() -> &'static HashMap<String, Method> {
     static METHODS: OnceLock<HashMap<String, Method>> = OnceLock::new();
-    METHODS.get_or_init(|| table().into_iter().map(|method| (method.name.clone(), method)).collect())
+    METHODS.get_or_init(|| {
+        table()
+            .into_iter()
+            .map(|method| (method.name.clone(), method))
+            .collect()
+    })
 }
 
 /// Which of the calls that all kinds have in common a kind has.
@@ -111,8 +116,18 @@ fn table() -> Vec<Method> {
 }
 
 fn method(name: String, parameters: &'static str, right: Right, summary: String, handler: Handler) -> Method {
-    let reads = matches!(handler, Handler::Version | Handler::Config | Handler::Info(_) | Handler::AclInfo | Handler::Pool(..));
-    Method { name, parameters, right, leader_only: !reads, summary, handler }
+    let reads = matches!(
+        handler,
+        Handler::Version | Handler::Config | Handler::Info(_) | Handler::AclInfo | Handler::Pool(..)
+    );
+    Method {
+        name,
+        parameters,
+        right,
+        leader_only: !reads,
+        summary,
+        handler,
+    }
 }
 
 fn family(family: &Family) -> Vec<Method> {
@@ -123,32 +138,94 @@ fn family(family: &Family) -> Vec<Method> {
     let pool_parameters = match family.pool_form {
         PoolForm::Whole => "",
         PoolForm::Paged => "filter:int, start:int, end:int",
-        PoolForm::VmShort | PoolForm::VmExtended => "filter:int, start:int, end:int, state:int, search:string(empty)",
+        PoolForm::VmShort | PoolForm::VmExtended => {
+            "filter:int, start:int, end:int, state:int, search:string(empty)"
+        }
         PoolForm::VmSet => "ids:string, extended:bool",
     };
     let mut out = vec![
-        method(name("info"), "id:int, decrypt:bool(false)", on(Operation::Use), format!("shows a {what}"), Handler::Info(kind)),
-        method(family.pool.into(), pool_parameters, Right::Filtered(kind), format!("lists each {what}"), Handler::Pool(kind, family.pool_form)),
+        method(
+            name("info"),
+            "id:int, decrypt:bool(false)",
+            on(Operation::Use),
+            format!("shows a {what}"),
+            Handler::Info(kind),
+        ),
+        method(
+            family.pool.into(),
+            pool_parameters,
+            Right::Filtered(kind),
+            format!("lists each {what}"),
+            Handler::Pool(kind, family.pool_form),
+        ),
     ];
     let mut generic = |call: &str, parameters, right, summary: String, decode| {
-        out.push(method(name(call), parameters, right, summary, Handler::Generic(kind, decode)));
+        out.push(method(
+            name(call),
+            parameters,
+            right,
+            summary,
+            Handler::Generic(kind, decode),
+        ));
     };
     if let Some(right) = family.update {
-        generic("update", "id:int, template:string, append:int(0)", on(right), format!("changes the template of a {what}"), decode::update);
+        generic(
+            "update",
+            "id:int, template:string, append:int(0)",
+            on(right),
+            format!("changes the template of a {what}"),
+            decode::update,
+        );
     }
     if let Some(right) = family.rename {
-        generic("rename", "id:int, name:string", on(right), format!("renames a {what}"), decode::rename);
+        generic(
+            "rename",
+            "id:int, name:string",
+            on(right),
+            format!("renames a {what}"),
+            decode::rename,
+        );
     }
     if let Some(right) = family.delete {
-        generic("delete", "id:int, flag:bool(false)", on(right), format!("deletes a {what}"), decode::delete);
+        generic(
+            "delete",
+            "id:int, flag:bool(false)",
+            on(right),
+            format!("deletes a {what}"),
+            decode::delete,
+        );
     }
     if family.owned {
-        generic("chmod", "id:int, nine bits:int (1 set, 0 clear, -1 keep)", on(Operation::Manage), format!("changes the permissions of a {what}"), decode::chmod);
-        generic("chown", "id:int, user:int, group:int (-1 keeps)", on(Operation::Manage), format!("changes the owner of a {what}"), decode::chown);
+        generic(
+            "chmod",
+            "id:int, nine bits:int (1 set, 0 clear, -1 keep)",
+            on(Operation::Manage),
+            format!("changes the permissions of a {what}"),
+            decode::chmod,
+        );
+        generic(
+            "chown",
+            "id:int, user:int, group:int (-1 keeps)",
+            on(Operation::Manage),
+            format!("changes the owner of a {what}"),
+            decode::chown,
+        );
     }
     if family.lockable {
-        generic("lock", "id:int, level:int, test:bool(false)", on(Operation::Manage), format!("locks a {what}"), decode::lock);
-        generic("unlock", "id:int", on(Operation::Manage), format!("unlocks a {what}"), decode::unlock);
+        generic(
+            "lock",
+            "id:int, level:int, test:bool(false)",
+            on(Operation::Manage),
+            format!("locks a {what}"),
+            decode::lock,
+        );
+        generic(
+            "unlock",
+            "id:int",
+            on(Operation::Manage),
+            format!("unlocks a {what}"),
+            decode::unlock,
+        );
     }
     out
 }

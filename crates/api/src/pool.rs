@@ -51,7 +51,11 @@ struct Filter {
 
 impl Filter {
     fn read(params: &mut Params) -> Result<Self, Reject> {
-        let filter = Self { flag: params.int()?, start: params.int()?, end: params.int()? };
+        let filter = Self {
+            flag: params.int()?,
+            start: params.int()?,
+            end: params.int()?,
+        };
         if filter.flag < -4 {
             return Err(ApiError::rpc_api("Incorrect filter_flag: it is -4 (primary group), -3 (own), -2 (all), -1 (own and groups) or a user id").into());
         }
@@ -126,7 +130,12 @@ fn owned_of(object: &Object) -> Option<&Owned> {
         Object::Template(object) => Some(&object.owned),
         Object::Datastore(object) => Some(&object.owned),
         Object::SecurityGroup(object) => Some(&object.owned),
-        Object::Host(_) | Object::User(_) | Object::Group(_) | Object::Acl(_) | Object::Cluster(_) | Object::Zone(_) => None,
+        Object::Host(_)
+        | Object::User(_)
+        | Object::Group(_)
+        | Object::Acl(_)
+        | Object::Cluster(_)
+        | Object::Zone(_) => None,
     }
 }
 
@@ -137,21 +146,37 @@ fn objects(engine: &Engine, caller: &Caller, kind: Kind, filter: Option<Filter>)
             let object = snapshot.world.object(kind, *id);
             object.is_ok_and(|object| owned_of(&object).is_none_or(|owned| filter.wants(caller, owned)))
         });
-        wanted && Target::of(&snapshot.world, kind, *id).is_ok_and(|target| may_see(&snapshot.world, caller, &target))
+        wanted
+            && Target::of(&snapshot.world, kind, *id)
+                .is_ok_and(|target| may_see(&snapshot.world, caller, &target))
     };
-    let ids: Vec<Id> = ordered(&snapshot, ids_of(&snapshot, kind)).into_iter().filter(visible).collect();
+    let ids: Vec<Id> = ordered(&snapshot, ids_of(&snapshot, kind))
+        .into_iter()
+        .filter(visible)
+        .collect();
     let ids = filter.map_or(ids.clone(), |filter| filter.page(ids));
     let tail = kind;
-    stream(snapshot, root(kind), ids.into_iter(), move |out, snapshot, view, id| {
-        if let Ok(object) = snapshot.world.object(tail, id) {
-            render(out, &object, view, false);
-        }
-    })
+    stream(
+        snapshot,
+        root(kind),
+        ids.into_iter(),
+        move |out, snapshot, view, id| {
+            if let Ok(object) = snapshot.world.object(tail, id) {
+                render(out, &object, view, false);
+            }
+        },
+    )
 }
 
 /// Newest first unless `API_LIST_ORDER=ASC`. `ids` come newest first.
 fn ordered(snapshot: &Snapshot, mut ids: Vec<Id>) -> Vec<Id> {
-    if snapshot.world.config.attributes.get("API_LIST_ORDER").is_some_and(|order| order.eq_ignore_ascii_case("ASC")) {
+    if snapshot
+        .world
+        .config
+        .attributes
+        .get("API_LIST_ORDER")
+        .is_some_and(|order| order.eq_ignore_ascii_case("ASC"))
+    {
         ids.reverse();
     }
     ids
@@ -178,7 +203,10 @@ where
             begun = true;
             out.open(root);
         }
-        let view = View { world: &snapshot.world, measurements: &snapshot.measurements };
+        let view = View {
+            world: &snapshot.world,
+            measurements: &snapshot.measurements,
+        };
         while out.len() < CHUNK_BYTES {
             let Some(item) = items.next() else {
                 over = true;
@@ -220,10 +248,15 @@ fn vms(
     let filter = Filter::read(params)?;
     let state = params.int()?;
     if !(-2..=11).contains(&state) {
-        return Err(ApiError::rpc_api("Incorrect filter_flag, state: it is -2 (any), -1 (any but DONE) or a state number").into());
+        return Err(ApiError::rpc_api(
+            "Incorrect filter_flag, state: it is -2 (any), -1 (any but DONE) or a state number",
+        )
+        .into());
     }
     if !params.string_or("")?.is_empty() {
-        return Err(ApiError::internal("Searching VMs by attributes is not supported by this database").into());
+        return Err(
+            ApiError::internal("Searching VMs by attributes is not supported by this database").into(),
+        );
     }
     let snapshot = engine.snapshot();
     let living: Vec<Id> = snapshot
@@ -245,14 +278,21 @@ fn vms(
 fn vm_stream(cache: &Arc<ShortCache>, snapshot: Snapshot, ids: Vec<Id>, form: PoolForm) -> Payload {
     let cache = cache.clone();
     let short = form == PoolForm::VmShort;
-    stream(snapshot, root(Kind::Vm), ids.into_iter(), move |out, snapshot, view, id| {
-        let Some(vm) = snapshot.world.vms.get(id) else { return };
-        if short {
-            cache.render(out, vm, &snapshot.world, view);
-        } else {
-            vm.render(out, view);
-        }
-    })
+    stream(
+        snapshot,
+        root(Kind::Vm),
+        ids.into_iter(),
+        move |out, snapshot, view, id| {
+            let Some(vm) = snapshot.world.vms.get(id) else {
+                return;
+            };
+            if short {
+                cache.render(out, vm, &snapshot.world, view);
+            } else {
+                vm.render(out, view);
+            }
+        },
+    )
 }
 
 /// VMs that are DONE come from the database, page by page, and are merged with those that live.
@@ -286,19 +326,28 @@ fn with_done(
         }
     }
     found.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
-    let mut by_id: std::collections::HashMap<Id, Arc<Vm>> =
-        found.iter().filter_map(|(id, vm)| vm.clone().map(|vm| (*id, vm))).collect();
+    let mut by_id: std::collections::HashMap<Id, Arc<Vm>> = found
+        .iter()
+        .filter_map(|(id, vm)| vm.clone().map(|vm| (*id, vm)))
+        .collect();
     let ids = filter.page(ordered(&snapshot, found.into_iter().map(|(id, _)| id).collect()));
     by_id.retain(|id, _| ids.contains(id));
     let short = form == PoolForm::VmShort;
-    Ok(stream(snapshot, root(Kind::Vm), ids.into_iter(), move |out, snapshot, view, id| {
-        let Some(vm) = by_id.get(&id).or_else(|| snapshot.world.vms.get(id)) else { return };
-        if short {
-            vm.render_short(out, view);
-        } else {
-            vm.render(out, view);
-        }
-    }))
+    Ok(stream(
+        snapshot,
+        root(Kind::Vm),
+        ids.into_iter(),
+        move |out, snapshot, view, id| {
+            let Some(vm) = by_id.get(&id).or_else(|| snapshot.world.vms.get(id)) else {
+                return;
+            };
+            if short {
+                vm.render_short(out, view);
+            } else {
+                vm.render(out, view);
+            }
+        },
+    ))
 }
 
 fn vm_set(
@@ -313,8 +362,18 @@ fn vm_set(
     let mut ids: Vec<Id> = plerion_model::vm::id_list(&text).take(SET_MAX).collect();
     ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
     ids.dedup();
-    ids.retain(|id| snapshot.world.vms.get(*id).is_some_and(|vm| visible_vm(&snapshot, caller, vm)));
+    ids.retain(|id| {
+        snapshot
+            .world
+            .vms
+            .get(*id)
+            .is_some_and(|vm| visible_vm(&snapshot, caller, vm))
+    });
     let ids = ordered(&snapshot, ids);
-    let form = if extended { PoolForm::VmExtended } else { PoolForm::VmShort };
+    let form = if extended {
+        PoolForm::VmExtended
+    } else {
+        PoolForm::VmShort
+    };
     Ok(vm_stream(cache, snapshot, ids, form))
 }

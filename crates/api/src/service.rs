@@ -31,7 +31,11 @@ impl ApiService {
     /// Over a running front-end.
     #[must_use]
     pub fn new(engine: Arc<Engine>) -> Self {
-        Self { engine, cache: Arc::default(), pools: AtomicU64::new(0) }
+        Self {
+            engine,
+            cache: Arc::default(),
+            pools: AtomicU64::new(0),
+        }
     }
 
     async fn caller(&self, session: String) -> Result<Caller, ApiError> {
@@ -41,7 +45,8 @@ impl ApiService {
             return Ok(caller);
         }
         let engine = self.engine.clone();
-        let asked = tokio::task::spawn_blocking(move || engine.authenticator().caller(&world, &session)).await;
+        let asked =
+            tokio::task::spawn_blocking(move || engine.authenticator().caller(&world, &session)).await;
         asked.unwrap_or_else(|_| Err(ApiError::authentication()))
     }
 
@@ -55,7 +60,11 @@ impl ApiService {
             Handler::Info(kind) => info(engine, &caller, kind, params),
             Handler::AclInfo => acl_info(engine, &caller),
             Handler::Pool(kind, form) => {
-                if self.pools.fetch_add(1, Ordering::Relaxed) % PRUNE_EVERY == 0 {
+                if self
+                    .pools
+                    .fetch_add(1, Ordering::Relaxed)
+                    .is_multiple_of(PRUNE_EVERY)
+                {
                     self.cache.prune(&engine.snapshot().world);
                 }
                 pool(engine, &self.cache, &caller, kind, form, params)
@@ -96,7 +105,9 @@ pub(crate) async fn order(engine: &Arc<Engine>, caller: Caller, command: Command
             let _ = sender.send(outcome);
         }),
     );
-    let outcome = receiver.await.map_err(|_| ApiError::internal("The server is stopping: whether the change was made is not known"))?;
+    let outcome = receiver.await.map_err(|_| {
+        ApiError::internal("The server is stopping: whether the change was made is not known")
+    })?;
     match outcome? {
         Reply::Id(id) => Ok(Payload::Int(id)),
         Reply::Nothing => Ok(Payload::Int(0)),

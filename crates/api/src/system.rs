@@ -15,7 +15,15 @@ const SECRET: &[&str] = &["DB", "FEDERATION", "RAFT", "AUTH_MAD", "AUTH_MAD_CONF
 /// `one.system.version`; `VERSION` in oned.conf says otherwise.
 pub(crate) fn version(engine: &Engine) -> Payload {
     let snapshot = engine.snapshot();
-    Payload::Text(snapshot.world.config.attributes.get("VERSION").unwrap_or(VERSION).to_owned())
+    Payload::Text(
+        snapshot
+            .world
+            .config
+            .attributes
+            .get("VERSION")
+            .unwrap_or(VERSION)
+            .to_owned(),
+    )
 }
 
 /// `one.system.config`.

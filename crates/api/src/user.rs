@@ -16,7 +16,10 @@ const PASSWORD_BYTES_MAX: usize = 512;
 /// The form in which a password is stored: hashed for the core driver, as it is for others.
 async fn stored(password: String, driver: &str) -> Result<String, Reject> {
     if password.len() > PASSWORD_BYTES_MAX {
-        return Err(ApiError::rpc_api(format!("Invalid password, it is longer than {PASSWORD_BYTES_MAX} bytes")).into());
+        return Err(ApiError::rpc_api(format!(
+            "Invalid password, it is longer than {PASSWORD_BYTES_MAX} bytes"
+        ))
+        .into());
     }
     if password.chars().any(char::is_whitespace) && matches!(driver, "core" | "") {
         return Err(ApiError::rpc_api("Invalid password, it holds blanks").into());
@@ -31,17 +34,40 @@ async fn stored(password: String, driver: &str) -> Result<String, Reject> {
 }
 
 /// `one.user.allocate`.
-pub(crate) async fn user_allocate(engine: &Arc<Engine>, caller: Caller, params: &mut Params) -> Result<Payload, Reject> {
+pub(crate) async fn user_allocate(
+    engine: &Arc<Engine>,
+    caller: Caller,
+    params: &mut Params,
+) -> Result<Payload, Reject> {
     let (name, password, driver) = (params.string()?, params.string()?, params.string()?);
     let groups = params.ints_or_empty()?;
     let password = stored(password, &driver).await?;
-    order(engine, caller, Command::UserAllocate { name, password, driver, groups }).await
+    order(
+        engine,
+        caller,
+        Command::UserAllocate {
+            name,
+            password,
+            driver,
+            groups,
+        },
+    )
+    .await
 }
 
 /// `one.user.passwd`.
-pub(crate) async fn user_passwd(engine: &Arc<Engine>, caller: Caller, params: &mut Params) -> Result<Payload, Reject> {
+pub(crate) async fn user_passwd(
+    engine: &Arc<Engine>,
+    caller: Caller,
+    params: &mut Params,
+) -> Result<Payload, Reject> {
     let (id, password) = (params.int()?, params.string()?);
-    let driver = engine.snapshot().world.users.get(id).map_or(String::new(), |user| user.auth_driver.clone());
+    let driver = engine
+        .snapshot()
+        .world
+        .users
+        .get(id)
+        .map_or(String::new(), |user| user.auth_driver.clone());
     if password.is_empty() {
         return Err(ApiError::action("Invalid password, it cannot be empty").into());
     }
@@ -50,19 +76,38 @@ pub(crate) async fn user_passwd(engine: &Arc<Engine>, caller: Caller, params: &m
 }
 
 /// `one.user.login`: answers the token.
-pub(crate) async fn user_login(engine: &Arc<Engine>, caller: Caller, params: &mut Params) -> Result<Payload, Reject> {
+pub(crate) async fn user_login(
+    engine: &Arc<Engine>,
+    caller: Caller,
+    params: &mut Params,
+) -> Result<Payload, Reject> {
     let (name, token, valid) = (params.string()?, params.string()?, params.int()?);
     let egid = params.int_or(-1)?;
     // A token that is limited to a group gives no other, and none without a limit.
-    let limited = caller.groups.len() == 1 && engine.snapshot().world.users.get(caller.uid).is_some_and(|user| user.groups != caller.groups);
+    let limited = caller.groups.len() == 1
+        && engine
+            .snapshot()
+            .world
+            .users
+            .get(caller.uid)
+            .is_some_and(|user| user.groups != caller.groups);
     if limited && egid != caller.gid && valid != 0 {
         return Err(ApiError::rpc_api("Cannot create a full token with a specific group token").into());
     }
     let named = !token.is_empty();
     let clock = engine.clock();
-    let token = if named { token } else { format!("{:032x}{:032x}", clock.random(), clock.random()) };
-    let command =
-        Command::UserLogin { name, hash: token_hash(&token), valid: i64::from(valid), egid, named };
+    let token = if named {
+        token
+    } else {
+        format!("{:032x}{:032x}", clock.random(), clock.random())
+    };
+    let command = Command::UserLogin {
+        name,
+        hash: token_hash(&token),
+        valid: i64::from(valid),
+        egid,
+        named,
+    };
     order(engine, caller, command).await?;
     Ok(Payload::Text(if valid == 0 { String::new() } else { token }))
 }

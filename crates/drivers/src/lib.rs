@@ -14,6 +14,6 @@ mod ssh;
 pub use link::{HostLink, LinkDown, LinkEvent, LinkMaker, LinkSink, LinkTarget};
 pub use plan::{Environment, Place, Plan, Step, intent_plan, output_of};
 pub use plan_image::image_source;
-pub use push::program_identity;
 pub use plerion_domain::driver_conf_unknown as hypervisor_conf_unknown;
+pub use push::program_identity;
 pub use ssh::{ProcessLinks, SshSettings};

@@ -230,7 +230,7 @@ pub(crate) fn files_to_front_end(
         let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
         let here = Location::Here(stay.home.clone());
         // Where host and front-end are one machine, the files are at home already.
-        if !same_place(stay, environment) {
+        if !same_place(stay) {
             plan.front_end(
                 Action::Transfer {
                     source: there,
@@ -256,7 +256,7 @@ pub(crate) fn files_to_host(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
-    if Transfer::of(stay)? == Transfer::Ssh && !same_place(stay, environment) {
+    if Transfer::of(stay)? == Transfer::Ssh && !same_place(stay) {
         let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
         let here = Location::Here(stay.home.clone());
         plan.front_end(
@@ -276,16 +276,8 @@ pub(crate) fn files_to_host(
     Ok(())
 }
 
-/// Whether the host is the front-end's own machine and both directories are one. The host told it (`HOSTNAME`), and
-/// `localhost` needs no telling.
-fn same_place(stay: &Stay<'_>, _environment: &Environment<'_>) -> bool {
-    stay.directory == stay.home
-        && (stay.host.template.get("FRONT_END") == Some("YES") || is_loopback(&stay.host.name))
-}
-
-fn is_loopback(name: &str) -> bool {
-    name == "localhost"
-        || name
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
+/// Whether host and front-end see the same files: the host's agent found the mark that the front-end's agent made. A
+/// transfer of a directory onto itself, and the deletion after it, would lose it.
+fn same_place(stay: &Stay<'_>) -> bool {
+    stay.directory == stay.home && stay.host.template.get("FRONT_END_STORAGE") == Some("YES")
 }

@@ -1,6 +1,6 @@
 //! The coordinator thread: keeps a link to each host, carries out the outbox, takes in what agents say.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,8 +12,8 @@ use plerion_model::Id;
 use plerion_model::datastore::DatastoreType;
 use plerion_model::host::{Host, HostState};
 use plerion_protocol::{
-    Action, ActionError, ActionKey, ActionOutput, ErrorKind, FromNode, ObjectKind, Report, Request,
-    ServerHello, ToNode, Watch,
+    Action, ActionError, ActionKey, ActionOutput, ErrorKind, FromNode, NodeHello, ObjectKind, Report,
+    Request, ServerHello, ToNode, Watch,
 };
 use plerion_template::Template;
 use plerion_world::{Command, Measurements, Order, Site, World};
@@ -97,6 +97,8 @@ struct Coordinator {
     reported: HashMap<Id, Arc<Host>>,
     /// The end of an intent was lost to a full queue; it is given again at the next beat.
     lost: bool,
+    /// What the hosts that are up said of themselves.
+    hellos: BTreeMap<Id, Box<NodeHello>>,
 }
 
 /// The two ends of the coordinator's queue.
@@ -145,6 +147,7 @@ impl Coordinator {
             calls_made: 0,
             reported: HashMap::new(),
             lost: false,
+            hellos: BTreeMap::new(),
         }
     }
 
@@ -325,9 +328,7 @@ impl Coordinator {
         match event {
             LinkEvent::Up(hello) => {
                 tracing::info!(?site, host = %hello.facts.hostname, "link up");
-                if let Site::Host(id) = site {
-                    self.order(self.intake.host_up(id, &hello));
-                }
+                self.greeted(site, hello);
                 let dispatches = self.dispatcher.link_up(site);
                 self.dispatch(dispatches);
             }
@@ -335,11 +336,31 @@ impl Coordinator {
                 tracing::warn!(?site, %reason, "link down");
                 self.dispatcher.link_down(site);
                 match site {
-                    Site::Host(id) => self.order(self.intake.host_down(id, &reason)),
+                    Site::Host(id) => {
+                        self.hellos.remove(&id);
+                        self.order(self.intake.host_down(id, &reason));
+                    }
                     Site::FrontEnd => self.calls_fail(&reason),
                 }
             }
             LinkEvent::Message(message) => self.message(site, message),
+        }
+    }
+
+    /// Whether a host sees the front-end's files can be told when the front-end's own agent has said which they are;
+    /// hosts that came before are reported then.
+    fn greeted(&mut self, site: Site, hello: Box<NodeHello>) {
+        match site {
+            Site::Host(id) => {
+                self.order(self.intake.host_up(id, &hello));
+                self.hellos.insert(id, hello);
+            }
+            Site::FrontEnd => {
+                self.intake.front_end_up(&hello);
+                for (id, hello) in &self.hellos {
+                    self.order(self.intake.host_up(*id, hello));
+                }
+            }
         }
     }
 

@@ -19,6 +19,7 @@ const ABSENCES_MIN: u32 = 2;
 pub struct Intake {
     measurements: Measurements,
     absent: HashMap<Id, u32>,
+    front_end_places: Vec<String>,
     changed: bool,
 }
 
@@ -45,15 +46,29 @@ impl Intake {
     #[must_use]
     pub fn host_up(&self, host: Id, hello: &NodeHello) -> Order {
         let facts = &hello.facts;
+        let mut shown = facts_shown(facts);
+        let shares = hello
+            .places
+            .iter()
+            .any(|place| !place.is_empty() && self.front_end_places.contains(place));
+        shown.insert(
+            "FRONT_END_STORAGE".into(),
+            if shares { "YES" } else { "NO" }.into(),
+        );
         order(Command::HostReported {
             id: host,
             report: HostReport::Up {
                 total_cpu: i64::from(facts.cpus).saturating_mul(100),
                 total_memory_kib: i64::try_from(facts.memory_kib).unwrap_or(i64::MAX),
                 boot_id: hello.boot_id.clone(),
-                facts: facts_shown(facts),
+                facts: shown,
             },
         })
+    }
+
+    /// The front-end's own agent is up: which directories it sees.
+    pub fn front_end_up(&mut self, hello: &NodeHello) {
+        self.front_end_places.clone_from(&hello.places);
     }
 
     /// A host's link is down.

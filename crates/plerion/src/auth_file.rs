@@ -23,7 +23,9 @@ fn path() -> Result<PathBuf, String> {
     }
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
     home.map(|home| PathBuf::from(home).join(".one/one_auth"))
-        .ok_or_else(|| "neither ONE_AUTH nor HOME is set: set ONE_AUTH to a file for user:password of oneadmin".into())
+        .ok_or_else(|| {
+            "neither ONE_AUTH nor HOME is set: set ONE_AUTH to a file for user:password of oneadmin".into()
+        })
 }
 
 /// Reads the credentials, or makes them and writes the file (mode 0600).
@@ -37,10 +39,16 @@ pub(crate) fn read_or_make() -> Result<Credentials, String> {
                 .split_once(':')
                 .filter(|(name, password)| !name.is_empty() && !password.is_empty())
                 .ok_or_else(|| format!("{shown}: the first line must be user:password"))?;
-            Ok(Credentials { name: name.to_owned(), password: password.to_owned() })
+            Ok(Credentials {
+                name: name.to_owned(),
+                password: password.to_owned(),
+            })
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let credentials = Credentials { name: "oneadmin".into(), password: secret()? };
+            let credentials = Credentials {
+                name: "oneadmin".into(),
+                password: secret()?,
+            };
             if let Some(parent) = path.parent() {
                 std::fs::create_dir_all(parent).map_err(|error| format!("{}: {error}", parent.display()))?;
             }

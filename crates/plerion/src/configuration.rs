@@ -13,7 +13,9 @@ pub(crate) fn read(path: &Path) -> Result<Template, String> {
     };
     // A comment needs the end of its line, and a last line may lack it.
     let text = format!("{text}\n");
-    let holds = text.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
+    let holds = text
+        .lines()
+        .any(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
     if !holds {
         return Ok(Template::new());
     }

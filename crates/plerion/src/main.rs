@@ -59,7 +59,10 @@ fn methods_print() -> ExitCode {
     let mut methods: Vec<_> = plerion_api::methods().values().collect();
     methods.sort_by(|a, b| a.name.cmp(&b.name));
     for method in methods {
-        println!("{}\t{}\t{:?}\t{}", method.name, method.parameters, method.right, method.summary);
+        println!(
+            "{}\t{}\t{:?}\t{}",
+            method.name, method.parameters, method.right, method.summary
+        );
     }
     ExitCode::SUCCESS
 }

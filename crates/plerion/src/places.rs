@@ -20,9 +20,17 @@ impl Places {
             Some(location) => {
                 let location = Path::new(&location);
                 let location = std::path::absolute(location).unwrap_or_else(|_| location.to_owned());
-                Self { etc: location.join("etc"), var: location.join("var"), log: location.join("var") }
+                Self {
+                    etc: location.join("etc"),
+                    var: location.join("var"),
+                    log: location.join("var"),
+                }
             }
-            None => Self { etc: "/etc/one".into(), var: "/var/lib/one".into(), log: "/var/log/one".into() },
+            None => Self {
+                etc: "/etc/one".into(),
+                var: "/var/lib/one".into(),
+                log: "/var/log/one".into(),
+            },
         }
     }
 
@@ -34,8 +42,9 @@ impl Places {
     /// Directories that must exist, made if they do not.
     pub(crate) fn make(&self) -> std::io::Result<()> {
         for directory in [&self.var, &self.log, &self.var.join("datastores")] {
-            std::fs::create_dir_all(directory)
-                .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", directory.display())))?;
+            std::fs::create_dir_all(directory).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
+            })?;
         }
         Ok(())
     }

@@ -59,7 +59,11 @@ fn log_start(places: &Places) -> Result<(), String> {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let file = Mutex::new(file);
     let writer = tracing_subscriber::fmt::writer::MakeWriterExt::and(std::io::stderr, file);
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(writer)
+        .init();
     Ok(())
 }
 
@@ -88,10 +92,14 @@ fn run(places: &Places) -> Result<(), String> {
 
 fn listen_address(config: &Config) -> Result<SocketAddr, String> {
     let text = |name: &str| config.attributes.get(name).unwrap_or_default();
-    let port = text("PORT").parse().map_err(|_| format!("oned.conf: PORT \"{}\" is no port", text("PORT")))?;
+    let port = text("PORT")
+        .parse()
+        .map_err(|_| format!("oned.conf: PORT \"{}\" is no port", text("PORT")))?;
     let address: IpAddr = match text("LISTEN_ADDRESS") {
         "" => Ipv4Addr::LOCALHOST.into(),
-        given => given.parse().map_err(|_| format!("oned.conf: LISTEN_ADDRESS \"{given}\" is no IP address"))?,
+        given => given
+            .parse()
+            .map_err(|_| format!("oned.conf: LISTEN_ADDRESS \"{given}\" is no IP address"))?,
     };
     Ok(SocketAddr::new(address, port))
 }
@@ -105,8 +113,12 @@ fn engine_start(
     let database = places.database();
     let (store, reader) =
         SqliteStore::open(&database).map_err(|error| format!("{}: {error}", database.display()))?;
-    let (program, identity) = program_identity().map_err(|error| format!("cannot read this program: {error}"))?;
-    let interval = config.attributes.get("MONITORING_INTERVAL_HOST").and_then(|text| text.parse().ok());
+    let (program, identity) =
+        program_identity().map_err(|error| format!("cannot read this program: {error}"))?;
+    let interval = config
+        .attributes
+        .get("MONITORING_INTERVAL_HOST")
+        .and_then(|text| text.parse().ok());
     let ssh_options = config.attributes.get("SSH_OPTIONS").unwrap_or_default();
     let links = ProcessLinks::new(SshSettings {
         options: ssh_options.split_whitespace().map(str::to_owned).collect(),
@@ -126,7 +138,12 @@ fn engine_start(
         clock: Arc::new(SystemClock),
         links: Arc::new(links),
         holder: format!("{}", std::process::id()),
-        first: Box::new(move || [(credentials.name, password), ("serveradmin".into(), server_password)]),
+        first: Box::new(move || {
+            [
+                (credentials.name, password),
+                ("serveradmin".into(), server_password),
+            ]
+        }),
         monitor_interval_s: interval.unwrap_or(MONITOR_INTERVAL_S),
         failed: Box::new(move |error| {
             // When nobody waits any more, the front-end is stopping already.
@@ -142,7 +159,10 @@ async fn serve_until_told(
     failed: oneshot::Receiver<String>,
 ) -> Result<(), String> {
     let signals = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
-    let (mut terminate, mut interrupt) = (signals(SignalKind::terminate())?, signals(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signals(SignalKind::terminate())?,
+        signals(SignalKind::interrupt())?,
+    );
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopped) = oneshot::channel::<()>();
     let service = Arc::new(ApiService::new(engine));
@@ -166,8 +186,11 @@ async fn serve_until_told(
 
 /// Tells the service manager that calls are answered (`NOTIFY_SOCKET`), where there is one.
 fn ready_tell() {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(b"READY=1", path));
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let sent =
+        std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(b"READY=1", path));
     if let Err(error) = sent {
         tracing::warn!(%error, "cannot tell the service manager that the server is ready");
     }

@@ -33,7 +33,9 @@ pub fn frame_write<T: Serialize>(channel: &mut impl Write, message: &T) -> Resul
     if length > FRAME_BYTES_MAX {
         return Err(FrameError::TooLong(length));
     }
-    let header = u32::try_from(length).map_err(|_| FrameError::TooLong(length))?.to_be_bytes();
+    let header = u32::try_from(length)
+        .map_err(|_| FrameError::TooLong(length))?
+        .to_be_bytes();
     frame[..4].copy_from_slice(&header);
     channel.write_all(&frame)?;
     channel.flush()?;
@@ -79,7 +81,10 @@ mod tests {
         frame_write(&mut channel, &ToNode::Ping(7)).expect("written");
         let whole = channel.clone();
         let mut reader = whole.as_slice();
-        assert_eq!(frame_read::<ToNode>(&mut reader).expect("read"), Some(ToNode::Ping(7)));
+        assert_eq!(
+            frame_read::<ToNode>(&mut reader).expect("read"),
+            Some(ToNode::Ping(7))
+        );
         assert!(frame_read::<ToNode>(&mut reader).expect("clean end").is_none());
         for cut in 1..whole.len() {
             assert!(frame_read::<ToNode>(&mut &whole[..cut]).is_err(), "cut at {cut}");
@@ -89,6 +94,9 @@ mod tests {
     #[test]
     fn a_frame_that_is_too_long_is_refused_before_it_is_read() {
         let mut reader: &[u8] = &[0xff, 0xff, 0xff, 0xff];
-        assert!(matches!(frame_read::<ToNode>(&mut reader), Err(FrameError::TooLong(_))));
+        assert!(matches!(
+            frame_read::<ToNode>(&mut reader),
+            Err(FrameError::TooLong(_))
+        ));
     }
 }

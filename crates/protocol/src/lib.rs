@@ -9,7 +9,8 @@ mod frame;
 mod monitor;
 
 pub use action::{
-    Action, ActionError, ActionOutput, Bridge, ContextFile, DiskFormat, ErrorKind, ImageSource, Location, SshTarget,
+    Action, ActionError, ActionOutput, Bridge, ContextFile, DiskFormat, ErrorKind, ImageSource, Location,
+    SshTarget,
 };
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
 pub use monitor::{DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch};
@@ -160,4 +161,8 @@ pub struct NodeHello {
     pub boot_id: String,
     /// What the host is.
     pub facts: HostFacts,
+    /// For each root of the hello, what its `.plerion-place` holds: two agents that tell the same see the same files,
+    /// be it that they are on one machine or that the directory is shared. Empty where it could not be made.
+    #[serde(default)]
+    pub places: Vec<String>,
 }

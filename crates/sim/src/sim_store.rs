@@ -96,12 +96,12 @@ fn world_spoiled(plant: Plant, world: World) -> World {
         }
     }
     if plant.has(Bug::UsageLost) {
-        // VMs whose place in the pool was taken without taking their capacity into account.
-        let vms: Vec<_> = world.vms.values().cloned().collect();
-        for vm in vms.iter().step_by(2) {
-            world.remove(Kind::Vm, vm.id);
-            world.vms.put(vm.id, vm.clone());
+        // VMs that are in the pool, but not in what is derived from it.
+        let vms = world.vms.clone();
+        for id in vms.iter().map(|(id, _)| id).step_by(2) {
+            world.remove(Kind::Vm, id);
         }
+        world.vms = vms;
     }
     world
 }

@@ -236,14 +236,22 @@ pub fn require_see(world: &World, caller: &Caller, target: &Target) -> Result<()
     if may_see(world, caller, target) {
         return Ok(());
     }
-    Err(ApiError::authorization(caller.uid, &missing_text(Operation::Use, target)))
+    Err(ApiError::authorization(
+        caller.uid,
+        &missing_text(Operation::Use, target),
+    ))
 }
 
 /// Refuses unless the caller has a right on an object, locks aside.
 ///
 /// # Errors
 /// When it has not.
-pub fn require_right(world: &World, caller: &Caller, right: Operation, target: &Target) -> Result<(), ApiError> {
+pub fn require_right(
+    world: &World,
+    caller: &Caller,
+    right: Operation,
+    target: &Target,
+) -> Result<(), ApiError> {
     if allows_unlocked(world, caller, right, target) {
         return Ok(());
     }

@@ -23,6 +23,7 @@ const FACTS: &[&str] = &[
     "CGROUPS_VERSION",
     "CPUSPEED",
     "ERROR",
+    "FRONT_END_STORAGE",
     "HOSTNAME",
     "HYPERVISOR",
     "IM_MAD",

@@ -272,7 +272,8 @@ fn shutdown_late(name: &str, error: ActionError) -> ActionError {
 
 /// Whether there is a file with something in it.
 fn file_holds(path: &Path) -> bool {
-    path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
+    path.metadata()
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
 }
 
 fn output(uuid: Option<&str>, began: Instant) -> ActionOutput {
