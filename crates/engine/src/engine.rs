@@ -281,9 +281,14 @@ fn schedule(world: &World, measurements: &Measurements, writer: &WriterHandle, c
             .get(refusal.vm)
             .and_then(|vm| vm.user_template.get("SCHED_MESSAGE").map(str::to_owned));
         if known.as_deref() != Some(&refusal.summary) {
+            let verdicts = refusal
+                .hosts
+                .into_iter()
+                .map(|verdict| (verdict.host, verdict.code.code().to_owned(), verdict.reason));
             commands.push(Command::VmPlacementRefused {
                 id: refusal.vm,
                 message: refusal.summary,
+                verdicts: verdicts.collect(),
             });
         }
     }

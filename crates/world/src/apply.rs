@@ -131,8 +131,12 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         } => vm_deploy::vm_deploy(txn, caller, *id, *host, *enforce, *datastore)?,
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
         Command::VmRecover { id, recover } => vm::vm_recover(txn, caller, *id, *recover)?,
-        Command::VmPlacementRefused { id, message } => {
-            vm::vm_placement_refused(txn, *id, message)?;
+        Command::VmPlacementRefused {
+            id,
+            message,
+            verdicts,
+        } => {
+            vm::vm_placement_refused(txn, *id, message, verdicts)?;
             return Ok(None);
         }
         Command::IntentEnded { key, result } => {

@@ -375,8 +375,10 @@ pub enum Command {
     VmPlacementRefused {
         /// VM.
         id: Id,
-        /// Reason.
+        /// Reason, in a line.
         message: String,
+        /// Host, code of the reason, reason: for programs that want to know.
+        verdicts: Vec<(Id, String, String)>,
     },
     /// An intent ended.
     IntentEnded {

@@ -66,16 +66,29 @@ pub(crate) fn vm_recover(
     Ok(id)
 }
 
-/// The scheduler's reason, in the user template where clients look for it.
-pub(crate) fn vm_placement_refused(txn: &mut Txn<'_>, id: Id, message: &str) -> Result<(), ApiError> {
+/// The scheduler's reason, in the user template where clients look for it: a line, and for each host that was looked at
+/// a vector.
+pub(crate) fn vm_placement_refused(
+    txn: &mut Txn<'_>,
+    id: Id,
+    message: &str,
+    verdicts: &[(Id, String, String)],
+) -> Result<(), ApiError> {
     let mut vm = txn.world.vm(id)?.clone();
-    if vm.phase.state != VmState::Pending || vm.user_template.get("SCHED_MESSAGE") == Some(message) {
-        return Ok(());
-    }
     let own = Arc::make_mut(&mut vm);
     let mut template = own.user_template.unpack();
     template.set("SCHED_MESSAGE", message);
-    own.user_template = PackedTemplate::new(&template);
+    template.remove("SCHED_VERDICT");
+    for (host, code, reason) in verdicts {
+        let host = host.to_string();
+        let verdict = [("CODE", code.as_str()), ("HOST_ID", &host), ("REASON", reason)];
+        template.add_vector("SCHED_VERDICT", verdict.into_iter().collect());
+    }
+    let template = PackedTemplate::new(&template);
+    if own.phase.state != VmState::Pending || own.user_template == template {
+        return Ok(());
+    }
+    own.user_template = template;
     txn.update(Object::Vm(vm));
     Ok(())
 }

@@ -199,6 +199,7 @@ fn deploy_template(world: &World, vm: &mut Vm, system: &Datastore) {
     if vm.user_template.get("SCHED_MESSAGE").is_some() {
         let mut user = vm.user_template.unpack();
         user.remove("SCHED_MESSAGE");
+        user.remove("SCHED_VERDICT");
         vm.user_template = PackedTemplate::new(&user);
     }
 }
