@@ -20,7 +20,7 @@ def eventually(read, accept, what, within=WITHIN_S):
         value = read()
         if accept(value):
             return value
-        assert time.monotonic() < deadline, f"{what}: not within {within} s, last seen: {value!r:.500}"
+        assert time.monotonic() < deadline, f"{what}: not within {within} s, last seen: {value!r:.4000}"
         time.sleep(POLL_S)
 
 

@@ -11,8 +11,8 @@ use plerion_world::{Caller, Command, ImageSpec, Target, require_see};
 use tokio::sync::oneshot;
 
 use crate::decode::template;
+use crate::order::order;
 use crate::reject::Reject;
-use crate::service::order;
 use crate::xmlrpc::{Params, Payload};
 
 /// Seconds to look at a source.

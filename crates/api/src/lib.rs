@@ -5,6 +5,7 @@ mod decode;
 mod image;
 mod info;
 mod methods;
+mod order;
 mod pool;
 mod reject;
 mod service;

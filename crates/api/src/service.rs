@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use plerion_engine::Engine;
 use plerion_model::ApiError;
-use plerion_world::{Caller, Command, Order, Reply};
-use tokio::sync::oneshot;
+use plerion_world::Caller;
 
 use crate::info::{acl_info, info};
 use crate::methods::{Handler, Method, methods};
+use crate::order::order;
 use crate::pool::pool;
 use crate::reject::Reject;
 use crate::short_cache::ShortCache;
@@ -92,24 +92,5 @@ impl Service for ApiService {
                 reject.answer(&method.name)
             }
         }
-    }
-}
-
-/// Gives an order and waits for its commit.
-pub(crate) async fn order(engine: &Arc<Engine>, caller: Caller, command: Command) -> Result<Payload, Reject> {
-    let (sender, receiver) = oneshot::channel();
-    engine.submit(
-        Order { caller, command },
-        Box::new(move |outcome| {
-            // The caller may have gone; what it asked for is done all the same.
-            let _ = sender.send(outcome);
-        }),
-    );
-    let outcome = receiver.await.map_err(|_| {
-        ApiError::internal("The server is stopping: whether the change was made is not known")
-    })?;
-    match outcome? {
-        Reply::Id(id) => Ok(Payload::Int(id)),
-        Reply::Nothing => Ok(Payload::Int(0)),
     }
 }

@@ -6,8 +6,8 @@ use plerion_engine::{Engine, password_hash, token_hash};
 use plerion_model::ApiError;
 use plerion_world::{Caller, Command};
 
+use crate::order::order;
 use crate::reject::Reject;
-use crate::service::order;
 use crate::xmlrpc::{Params, Payload};
 
 /// Longest password, in bytes: hashing longer ones would be work for nothing.

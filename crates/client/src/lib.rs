@@ -13,6 +13,6 @@ mod value;
 
 pub use client::{Client, Limits};
 pub use error::{ApiError, ClientError};
-pub use pool::{PAGE_SIZE_DEFAULT, PoolQuery};
-pub use settings::{ENDPOINT_DEFAULT, Overrides, Settings};
+pub use pool::PoolQuery;
+pub use settings::{ENDPOINT_DEFAULT, Overrides, PAGE_SIZE_DEFAULT, Settings};
 pub use value::{Answer, Param};

@@ -7,8 +7,6 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::value::Param;
 
-/// How many objects a page has unless `ONE_POOL_PAGE_SIZE` says otherwise.
-pub const PAGE_SIZE_DEFAULT: i32 = 2000;
 /// How many pages are read at most; a server that never ends its pool is stopped here.
 const PAGES_MAX: i32 = 100_000;
 

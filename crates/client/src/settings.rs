@@ -5,7 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::error::ClientError;
-use crate::pool::PAGE_SIZE_DEFAULT;
+
+/// How many objects a page has unless `ONE_POOL_PAGE_SIZE` says otherwise.
+pub const PAGE_SIZE_DEFAULT: i32 = 2000;
 
 /// The endpoint when nothing else is said.
 pub const ENDPOINT_DEFAULT: &str = "http://localhost:2633/RPC2";

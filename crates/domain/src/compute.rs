@@ -2,13 +2,10 @@
 
 use crate::error::{DomainError, invalid, missing};
 use crate::lookup::{Lookup, filled, number_parse};
+use crate::memory::{KIB_PER_MIB, MAX_MEMORY_MIB};
 use crate::numa::{NumaNode, cpuset_check};
 use crate::xml::Element;
 
-/// Largest memory of a guest in MiB (1 PiB).
-pub(crate) const MAX_MEMORY_MIB: u64 = 1 << 30;
-/// KiB in a MiB.
-pub(crate) const KIB_PER_MIB: u64 = 1024;
 /// Most places for memory modules; QEMU's limit.
 const MAX_MEMORY_SLOTS: u64 = 256;
 /// Largest CPU (share of processors) that is calculated with.

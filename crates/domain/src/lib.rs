@@ -45,6 +45,7 @@ mod firmware;
 mod fragment;
 mod input;
 mod lookup;
+mod memory;
 mod metadata;
 mod nic;
 mod numa;

@@ -2,10 +2,10 @@
 
 use plerion_template::Vector;
 
-use crate::compute::{KIB_PER_MIB, MAX_MEMORY_MIB};
 use crate::disk::is_filesystem;
 use crate::error::{DomainError, invalid};
 use crate::lookup::{Lookup, filled, number_parse};
+use crate::memory::{KIB_PER_MIB, MAX_MEMORY_MIB};
 use crate::xml::Element;
 
 /// Most nodes of one guest; QEMU's limit.

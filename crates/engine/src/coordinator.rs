@@ -401,6 +401,7 @@ impl Coordinator {
             let _ = self.send(Site::FrontEnd, ToNode::Forget(vec![report.key]));
             return;
         }
+        report_log(report);
         let dispatches = self.dispatcher.reported(report);
         self.dispatch(dispatches);
     }
@@ -441,6 +442,21 @@ impl Coordinator {
                 format!("the front-end's agent: {reason}"),
             )));
         }
+    }
+}
+
+/// One line an action, with the time it took and how much of it went into copying and into virsh.
+fn report_log(report: &Report) {
+    let action = report.key;
+    match &report.result {
+        Ok(output) => tracing::info!(
+            %action,
+            total_us = output.total_us,
+            copy_us = output.copy_us,
+            virsh_us = output.virsh_us,
+            "action done"
+        ),
+        Err(error) => tracing::warn!(%action, kind = ?error.kind, %error, "action failed"),
     }
 }
 

@@ -1,8 +1,10 @@
 //! [`SimStore`]: the store in memory, and the mistakes that a store can make.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use plerion_model::{Kind, Seconds};
-use plerion_store::{Epoch, MemoryStore, Store, StoreError};
-use plerion_world::{Change, Config, Object, World};
+use plerion_store::{Epoch, FailPoint, MemoryStore, Store, StoreError};
+use plerion_world::{Change, Config, LogEntry, Object, World};
 
 use crate::plant::{Bug, Plant};
 
@@ -13,6 +15,10 @@ const MISTAKE_EVERY: u64 = 5;
 #[derive(Clone)]
 pub(crate) struct SimStore {
     pub(crate) inner: MemoryStore,
+    /// Where the next commit on any connection fails.
+    fail: Arc<Mutex<Option<FailPoint>>>,
+    /// Entries for the change log that were committed and have not been looked at.
+    log: Arc<Mutex<Vec<LogEntry>>>,
     plant: Plant,
     commits: u64,
 }
@@ -22,9 +28,21 @@ impl SimStore {
     pub(crate) fn new(plant: Plant) -> Self {
         Self {
             inner: MemoryStore::new("sim"),
+            fail: Arc::default(),
+            log: Arc::default(),
             plant,
             commits: 0,
         }
+    }
+
+    /// Says where the next commit fails, if anywhere.
+    pub(crate) fn fail_set(&self, point: Option<FailPoint>) {
+        *self.fail.lock().unwrap_or_else(PoisonError::into_inner) = point;
+    }
+
+    /// The entries of the change log since the last call.
+    pub(crate) fn log_take(&self) -> Vec<LogEntry> {
+        std::mem::take(&mut *self.log.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A change as a store writes it that makes mistakes.
@@ -66,18 +84,28 @@ impl Store for SimStore {
 
     fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError> {
         self.commits += 1;
+        let fail = self.fail.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(point) = fail {
+            self.inner.fail_next(point);
+        }
         let fenceless = self.plant.has(Bug::EpochNotRaised) || self.plant.has(Bug::FenceIgnored);
         if self.plant.has(Bug::CommitSkipped) && self.commits.is_multiple_of(MISTAKE_EVERY) {
             return Ok(0);
         }
         let spoiled: Vec<Change> = changes.iter().map(|change| self.spoiled(change)).collect();
         let changes: Vec<&Change> = spoiled.iter().collect();
-        match self.inner.commit(epoch, &changes, now) {
+        let result = match self.inner.commit(epoch, &changes, now) {
             Err(StoreError::Fenced { found, .. }) if fenceless => {
                 self.inner.commit(Epoch(found), &changes, now)
             }
             result => result,
+        };
+        let fenced = matches!(result, Err(StoreError::Fenced { .. }));
+        if result.is_ok() || (fail == Some(FailPoint::AfterCommit) && !fenced) {
+            let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+            log.extend(changes.iter().flat_map(|change| change.log.iter().cloned()));
         }
+        result
     }
 }
 

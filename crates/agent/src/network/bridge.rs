@@ -1,12 +1,8 @@
 //! Bridges that must exist before a domain starts.
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
-use plerion_protocol::Bridge;
-
-use super::root::{RootTask, root_call};
 use crate::fault::{Act, failed};
 use crate::limits::Limits;
 use crate::names::interface_check;
@@ -14,27 +10,6 @@ use crate::process::Program;
 
 /// Time for one call of ip.
 const IP_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// Two VMs of one network must not make its bridge at the same time.
-static MAKING: Mutex<()> = Mutex::new(());
-
-/// Makes the bridges that are missing.
-pub(crate) fn bridges_make(bridges: &[Bridge], limits: &Limits) -> Act<()> {
-    for bridge in bridges {
-        interface_check(&bridge.name)?;
-        bridge.phydev.as_deref().map_or(Ok(()), interface_check)?;
-        let _one = MAKING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if bridge_exists(&bridge.name)? {
-            continue;
-        }
-        let task = RootTask::BridgeMake {
-            name: bridge.name.clone(),
-            phydev: bridge.phydev.clone(),
-        };
-        root_call(task, limits)?;
-    }
-    Ok(())
-}
 
 /// Whether there is a bridge of that name; something else of that name is an error.
 pub(crate) fn bridge_exists(name: &str) -> Act<bool> {

@@ -2,6 +2,7 @@
 
 mod bridge;
 mod root;
+mod wanted;
 
-pub(crate) use bridge::bridges_make;
 pub(crate) use root::root_main;
+pub(crate) use wanted::bridges_make;

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::server::Limits;
+use super::limits::Limits;
 
 /// A connection is looked at this many times within its shortest limit.
 const LOOKS_PER_LIMIT: u32 = 4;

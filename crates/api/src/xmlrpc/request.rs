@@ -18,7 +18,8 @@ use super::answer::Answer;
 use super::codec::{self, Call};
 use super::connection::Activity;
 use super::fault::{self, Fault};
-use super::server::{Limits, Service};
+use super::limits::Limits;
+use super::service::Service;
 use super::stream::{RenderError, ResponseBody};
 
 /// Bodies above this size wait for one of [`LARGE_BODIES_MAX`] places, in bytes.

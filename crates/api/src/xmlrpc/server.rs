@@ -15,10 +15,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::answer::Answer;
-use super::codec::Call;
 use super::connection::{Activity, Control, NotedIo, drive};
+use super::limits::Limits;
 use super::request::{LARGE_BODIES_MAX, Shared, respond};
+use super::service::Service;
 
 /// While no connection is free, idle ones are asked this often to make room.
 const ROOM_INTERVAL: Duration = Duration::from_millis(250);
@@ -30,52 +30,6 @@ const ACCEPT_WAIT: Duration = Duration::from_millis(20);
 const ACCEPT_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes that hyper keeps of a request's head or gathers of a response before it writes.
 const BUFFER_BYTES: usize = 64 * 1024;
-
-/// Bounds of a server.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Largest body of a request, in bytes.
-    pub body_bytes: usize,
-    /// Most connections at once. Further ones wait in the listener's queue; idle ones make room for them.
-    pub connections: usize,
-    /// Most answers rendered at the same moment (not: sent), for [`super::Payload::Stream`].
-    pub renderers: usize,
-    /// A connection without a request is closed after this time.
-    pub idle: Duration,
-    /// Time for the head of a request, from its first byte.
-    pub head: Duration,
-    /// Time for the whole body of a request.
-    pub body: Duration,
-    /// A connection whose peer takes nothing of its answer for this time is closed.
-    pub write_stall: Duration,
-    /// Time that calls in hand have to finish at shutdown.
-    pub drain: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body_bytes: 32 * 1024 * 1024,
-            connections: 1024,
-            renderers: std::thread::available_parallelism().map_or(1, usize::from),
-            idle: Duration::from_secs(120),
-            head: Duration::from_secs(20),
-            body: Duration::from_secs(120),
-            write_stall: Duration::from_secs(30),
-            drain: Duration::from_secs(10),
-        }
-    }
-}
-
-/// Who answers the calls.
-pub trait Service: Send + Sync + 'static {
-    /// Answers one call.
-    ///
-    /// A peer that goes away does not end the future; a server that has stopped waiting for it at shutdown does. A
-    /// panic is answered with the internal error code and harms no other call. Long computation belongs on
-    /// a blocking thread, or into [`super::Payload::Stream`].
-    fn call(&self, call: Call, peer: SocketAddr) -> impl Future<Output = Answer> + Send;
-}
 
 /// Serves calls until `shutdown` is ready, then lets the calls in hand finish for at most [`Limits::drain`].
 pub async fn serve<S: Service>(

@@ -1,0 +1,196 @@
+//! Calls that write: each is durable when it is answered.
+
+use std::time::Duration;
+
+use super::{Cost, costed, load};
+use crate::Result;
+use crate::cloud::{FILLERS, number};
+use crate::load::{Load, run};
+use crate::options::Options;
+use crate::report::{Aim, Report, Row, figure};
+use crate::server::Server;
+use crate::statistics::Times;
+use crate::templates;
+use crate::wire::{Value, request, request_write};
+use crate::yardstick;
+
+/// How long the bare commit loop goes on, before and after the row that it is the yardstick of.
+const YARDSTICK: Duration = Duration::from_millis(1500);
+/// VMs with disk, network card and security groups.
+const FULL_VMS: usize = 20_000;
+/// How many of the first and of the last of them are compared.
+const FULL_PART: usize = 1000;
+/// Share of the plain rate that those must reach.
+const FULL_SHARE: f64 = 0.7;
+/// Share of the bare loop that a single caller must reach.
+const SINGLE_SHARE: f64 = 0.75;
+
+/// The rows of this file that are measured in the cloud of many VMs.
+pub(crate) fn all(options: &Options, server: &Server, report: &mut Report) -> Result<()> {
+    if options.wants("instantiate") {
+        let template = template_make(server, "")?;
+        single_caller(options, server, report, template)?;
+        let (times, cost) = instantiate(server, template, load(options, FILLERS, usize::MAX))?;
+        report.add(Row {
+            what: "one.template.instantiate on hold, 16 callers".into(),
+            unit: "/s",
+            aim: Aim::AtLeast(3000.0),
+            reference: "212/s",
+            here: times.rate(),
+            note: note(&times, &cost),
+        });
+    }
+    if options.wants("update") {
+        update(options, server, report)?;
+    }
+    Ok(())
+}
+
+fn note(times: &Times, cost: &Cost) -> String {
+    format!(
+        "p50 {} p99 {} ms, {}",
+        figure(times.quantile_ms(0.5)),
+        figure(times.quantile_ms(0.99)),
+        cost.text()
+    )
+}
+
+/// Makes a VM template; `devices` are further attributes.
+fn template_make(server: &Server, devices: &str) -> Result<i64> {
+    let text = templates::vm(0, "measured", devices);
+    number(&mut server.client()?, "one.template.allocate", &[text.into()])
+}
+
+fn instantiate(server: &Server, template: i64, load: Load) -> Result<(Times, Cost)> {
+    let endpoint = server.endpoint();
+    let id = i32::try_from(template).map_err(|error| error.to_string())?;
+    let values = [
+        Value::Int(id),
+        Value::Text(""),
+        Value::Flag(true),
+        Value::Text(""),
+        Value::Flag(false),
+    ];
+    let request = request(endpoint, "one.template.instantiate", &values);
+    costed(server, || {
+        run(endpoint.port, load, &mut |_, out| out.extend_from_slice(&request))
+    })
+}
+
+fn single_caller(options: &Options, server: &Server, report: &mut Report, template: i64) -> Result<()> {
+    let time = if options.quick { YARDSTICK / 10 } else { YARDSTICK };
+    let path = |name: &str| server.directory().join(name);
+    let before = yardstick::commits_per_s(&path("bare-before.db"), time)?;
+    let (times, cost) = instantiate(server, template, load(options, 1, usize::MAX))?;
+    let after = yardstick::commits_per_s(&path("bare-after.db"), time)?;
+    let bare = (before + after) / 2.0;
+    report.add(Row {
+        what: "one.template.instantiate on hold, 1 caller".into(),
+        unit: "/s",
+        aim: Aim::AtLeast(bare * SINGLE_SHARE),
+        reference: "199/s",
+        here: times.rate(),
+        note: format!(
+            "{:.2} of a bare commit loop ({} before, {} after), {}",
+            times.rate() / bare,
+            figure(before),
+            figure(after),
+            note(&times, &cost)
+        ),
+    });
+    Ok(())
+}
+
+fn update(options: &Options, server: &Server, report: &mut Report) -> Result<()> {
+    let endpoint = server.endpoint();
+    let count = options.size(super::VMS);
+    let (times, cost) = costed(server, || {
+        run(
+            endpoint.port,
+            load(options, FILLERS, usize::MAX),
+            &mut |at, out| {
+                let id = i32::try_from(at.wrapping_mul(7919) % count).unwrap_or_default();
+                let text = format!("NOTE_1=\"changed for the {at}th time\"");
+                let values = [Value::Int(id), Value::Text(&text), Value::Int(1)];
+                request_write(out, endpoint, "one.vm.update", &values);
+            },
+        )
+    })?;
+    report.add(Row {
+        what: "one.vm.update (append), 16 callers".into(),
+        unit: "/s",
+        aim: Aim::AtLeast(4000.0),
+        reference: "374/s",
+        here: times.rate(),
+        note: note(&times, &cost),
+    });
+    Ok(())
+}
+
+/// VMs with an image disk, a network card and security groups in a cloud of their own; plain ones beside them, so that
+/// both rates are of the same minute.
+pub(crate) fn instantiate_full(options: &Options, report: &mut Report) -> Result<()> {
+    let (server, _) = Server::new(options)?;
+    let count = options.size(FULL_VMS);
+    let part = options.size(FULL_PART);
+    let plain = template_make(&server, "")?;
+    let full = full_template(&server, count)?;
+    let calls = |calls: usize| Load {
+        connections: FILLERS,
+        calls,
+        time: Duration::MAX,
+    };
+    let (plain, _) = instantiate(&server, plain, calls(part * 4))?;
+    let (first, _) = instantiate(&server, full, calls(part))?;
+    let (middle, cost) = instantiate(&server, full, calls(count.saturating_sub(part * 2)))?;
+    let (last, last_cost) = instantiate(&server, full, calls(part))?;
+    report.add(Row {
+        what: "the same with disk, NIC, security groups (quotas are not served yet)".into(),
+        unit: "/s",
+        aim: Aim::AtLeast(plain.rate() * FULL_SHARE),
+        reference: "",
+        here: middle.rate(),
+        note: format!(
+            "plain beside it {}/s, {}",
+            figure(plain.rate()),
+            note(&middle, &cost)
+        ),
+    });
+    report.add(Row {
+        what: format!("the last {} of {}", figure(part as f64), figure(count as f64)),
+        unit: "/s",
+        // A run of a second varies by some percent.
+        aim: Aim::AtLeast(first.rate() * 0.95),
+        reference: "",
+        here: last.rate(),
+        note: format!(
+            "the first: {}/s; {}",
+            figure(first.rate()),
+            note(&last, &last_cost)
+        ),
+    });
+    Ok(())
+}
+
+fn full_template(server: &Server, vms: usize) -> Result<i64> {
+    let mut client = server.client()?;
+    let store = number(
+        &mut client,
+        "one.datastore.allocate",
+        &[templates::IMAGE_DATASTORE.into(), (-1).into()],
+    )?;
+    let store = i32::try_from(store).map_err(|error| error.to_string())?;
+    let image = number(
+        &mut client,
+        "one.image.allocate",
+        &[templates::IMAGE.into(), store.into(), true.into()],
+    )?;
+    let group = number(
+        &mut client,
+        "one.secgroup.allocate",
+        &[templates::SECURITY_GROUP.into()],
+    )?;
+    let network = templates::network(vms + FULL_PART, group);
+    let network = number(&mut client, "one.vn.allocate", &[network.into(), (-1).into()])?;
+    template_make(server, &templates::devices(image, network))
+}

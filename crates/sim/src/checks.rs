@@ -1,0 +1,420 @@
+//! What must hold after every commit and after every start of a domain.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use plerion_lifecycle::{Ask, Recover, transient};
+use plerion_model::vm::Vm;
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_model::{ApiError, Id, Kind};
+use plerion_store::{Store, StoreReader};
+use plerion_world::{Command, Config, LogEntry, Reply, Task, World};
+
+use crate::node::vm_of;
+use crate::queue::NodeId;
+use crate::simulation::Simulation;
+use crate::table::{Edge, edges};
+use crate::write::{Entry, host_overcommitted};
+
+/// After this many commits the database is loaded again and compared.
+const RELOAD_EVERY: u64 = 40;
+
+/// Why nothing is promised about the domain of a VM any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Waiver {
+    /// An administrator has said how something ended that had not.
+    Recovered,
+    /// See [`KNOWN`].
+    Known(&'static str),
+}
+
+/// Shortcomings that are known and not mended: what they are called, and between which phases a domain is left running.
+/// A VM that meets one is left out of the checks of domains from then on.
+pub(crate) const KNOWN: &[(&str, &[&str], &[&str])] = &[
+    (
+        "a cleanup that failed leaves the domain",
+        &["CLEANUP_DELETE", "CLEANUP_RESUBMIT"],
+        &["DONE", "PENDING"],
+    ),
+    (
+        "files are taken from a VM at rest without a look at its domain",
+        &["POWEROFF", "SUSPENDED"],
+        &["EPILOG", "EPILOG_STOP", "EPILOG_UNDEPLOY"],
+    ),
+];
+
+/// Phases in which no domain of a VM may run.
+const WITHOUT_DOMAIN: &[&str] = &[
+    "PENDING",
+    "EPILOG",
+    "EPILOG_STOP",
+    "EPILOG_UNDEPLOY",
+    "STOPPED",
+    "UNDEPLOYED",
+    "DONE",
+];
+
+/// What the checks remember.
+#[derive(Debug)]
+pub(crate) struct Checker {
+    allowed: BTreeSet<Edge>,
+    /// Edges that were taken, and how often.
+    pub(crate) seen: BTreeMap<Edge, u64>,
+    /// Phase of each VM, as the change log says.
+    phases: BTreeMap<Id, String>,
+    pub(crate) waivers: BTreeMap<Id, Waiver>,
+    /// Shortcomings that were met, and how often.
+    pub(crate) known: BTreeMap<&'static str, u64>,
+    /// Hosts that somebody has filled by hand beyond what they have.
+    overcommitted: BTreeSet<Id>,
+    /// What was written to each disk before what was written last.
+    stale: BTreeMap<(String, String), BTreeSet<u64>>,
+    /// What the database holds, as far as that is known.
+    committed: Option<Arc<World>>,
+    pub(crate) commits: u64,
+}
+
+impl Checker {
+    pub(crate) fn new() -> Self {
+        Self {
+            allowed: edges(),
+            seen: BTreeMap::new(),
+            phases: BTreeMap::new(),
+            waivers: BTreeMap::new(),
+            known: BTreeMap::new(),
+            overcommitted: BTreeSet::new(),
+            stale: BTreeMap::new(),
+            committed: None,
+            commits: 0,
+        }
+    }
+
+    /// Number of edges that can be taken.
+    pub(crate) fn edges_all(&self) -> usize {
+        self.allowed.len()
+    }
+}
+
+impl Simulation {
+    /// Something was committed, and nothing else has happened yet.
+    pub(crate) fn committed(
+        &mut self,
+        before: &Arc<World>,
+        after: &Arc<World>,
+        entries: &[Entry],
+        outcomes: &[Result<Reply, ApiError>],
+    ) {
+        for (entry, outcome) in entries.iter().zip(outcomes) {
+            if outcome.is_ok() {
+                self.order_judge(entry, before);
+            }
+        }
+        self.log_check(after);
+        if Arc::ptr_eq(before, after) {
+            return;
+        }
+        self.checker.commits += 1;
+        self.checker.committed = Some(after.clone());
+        let problem = after
+            .check()
+            .and_then(|()| outbox_check(after))
+            .and_then(|()| leases_check(after))
+            .and_then(|()| self.capacity_check(before, after));
+        if let Err(problem) = problem {
+            self.violate(problem);
+        }
+        if self.checker.commits.is_multiple_of(RELOAD_EVERY) {
+            self.store_check();
+        }
+    }
+
+    /// Whether something was committed is not known.
+    pub(crate) fn commit_failed(&mut self, entries: &[Entry]) {
+        if let Some(world) = self.checker.committed.take() {
+            for entry in entries {
+                self.order_judge(entry, &world);
+            }
+        }
+    }
+
+    /// A front-end has loaded the database.
+    pub(crate) fn front_end_started(&mut self, world: &Arc<World>) {
+        self.log_check(world);
+        if let Some(committed) = &self.checker.committed
+            && committed != world
+        {
+            let difference = difference(committed, world);
+            return self.violate(format!("what was loaded is not what was committed: {difference}"));
+        }
+        self.checker.committed = Some(world.clone());
+        let problem = world
+            .check()
+            .and_then(|()| outbox_check(world))
+            .and_then(|()| leases_check(world))
+            .and_then(|()| self.ledger.check(world, &self.store.inner));
+        if let Err(problem) = problem {
+            self.violate(problem);
+        }
+    }
+
+    /// Loads the database and compares it with what was committed.
+    pub(crate) fn store_check(&mut self) {
+        let Some(committed) = self.checker.committed.clone() else {
+            return;
+        };
+        match self.store.clone().load(Config::default()) {
+            Ok(Some(world)) if world == *committed => {}
+            Ok(Some(world)) => {
+                let difference = difference(&committed, &world);
+                self.violate(format!("the database does not hold what was committed: {difference}"));
+            }
+            Ok(None) => self.violate("the database is empty".into()),
+            Err(error) => self.violate(format!("the database cannot be loaded: {error}")),
+        }
+        if let Err(problem) = self.ledger.check(&committed, &self.store.inner) {
+            self.violate(problem);
+        }
+    }
+
+    /// Notes orders after which less is promised.
+    fn order_judge(&mut self, entry: &Entry, before: &World) {
+        self.checker.overcommitted.extend(host_overcommitted(entry));
+        let Command::VmRecover { id, recover } = entry.0.command else { return };
+        let phase = before.vms.get(id).map(|vm| vm.phase);
+        let cleans = phase.is_none_or(|phase| {
+            matches!(transient(phase.lcm).map(|row| row.ask), Some(Ask::Cleanup))
+        });
+        let waived = match recover {
+            Recover::Success | Recover::DeleteDb => true,
+            Recover::Failure => cleans,
+            Recover::Retry | Recover::Delete | Recover::DeleteRecreate => false,
+        };
+        if waived {
+            self.checker.waivers.entry(id).or_insert(Waiver::Recovered);
+        }
+    }
+
+    fn log_check(&mut self, after: &World) {
+        for entry in self.store.log_take() {
+            if entry.kind == Kind::Vm
+                && let Err(problem) = self.vm_log_check(&entry)
+            {
+                return self.violate(problem);
+            }
+        }
+        for vm in after.vms.values() {
+            let logged = self.checker.phases.get(&vm.id).map(String::as_str);
+            if logged != Some(vm.phase.as_str()) {
+                let phase = vm.phase.as_str();
+                return self.violate(format!("VM {} is {phase}, and the change log says {logged:?}", vm.id));
+            }
+        }
+    }
+
+    fn vm_log_check(&mut self, entry: &LogEntry) -> Result<(), String> {
+        let (id, new) = (entry.id, entry.new_state.clone());
+        if entry.operation == "create" {
+            return match self.checker.phases.insert(id, new) {
+                Some(old) => Err(format!("VM {id} is made again, and was {old}")),
+                None => Ok(()),
+            };
+        }
+        if entry.operation != "state" {
+            return Ok(());
+        }
+        let old = self.checker.phases.insert(id, new.clone());
+        if old.as_deref() != Some(&entry.old_state) {
+            return Err(format!("VM {id} goes from {} and was {old:?}", entry.old_state));
+        }
+        let found = self
+            .checker
+            .allowed
+            .iter()
+            .find(|(from, to)| *from == entry.old_state && *to == new)
+            .copied();
+        let Some(edge) = found else {
+            return Err(format!("VM {id} goes from {} to {new}", entry.old_state));
+        };
+        *self.checker.seen.entry(edge).or_insert(0) += 1;
+        self.say(&format!("vm {id} {} > {new}", entry.old_state));
+        if new == "PROLOG" {
+            let name = format!("one-{id}");
+            self.written.retain(|(domain, _), _| *domain != name);
+            self.checker.stale.retain(|(domain, _), _| *domain != name);
+        }
+        self.no_domain_check(id, edge)?;
+        if edge == ("EPILOG", "DONE") {
+            self.disks_home_check(id)?;
+        }
+        Ok(())
+    }
+
+    fn no_domain_check(&mut self, id: Id, (old, new): Edge) -> Result<(), String> {
+        if !WITHOUT_DOMAIN.contains(&new) || self.checker.waivers.contains_key(&id) {
+            return Ok(());
+        }
+        let name = format!("one-{id}");
+        let Some(node) = self.nodes.iter().position(|node| node.domains.contains_key(&name)) else {
+            return Ok(());
+        };
+        let known = KNOWN.iter().find(|(_, from, to)| from.contains(&old) && to.contains(&new));
+        match known {
+            Some((what, _, _)) => {
+                *self.checker.known.entry(what).or_insert(0) += 1;
+                self.checker.waivers.insert(id, Waiver::Known(what));
+                Ok(())
+            }
+            None => Err(format!("VM {id} goes from {old} to {new}, and its domain runs on n{node}")),
+        }
+    }
+
+    /// What a guest wrote to a persistent disk must be in the image.
+    fn disks_home_check(&mut self, id: Id) -> Result<(), String> {
+        if self.checker.waivers.contains_key(&id) {
+            return Ok(());
+        }
+        let vm = self.store.inner.vm(id).map_err(|error| error.to_string())?;
+        let Some(vm) = vm else {
+            return Err(format!("VM {id} is DONE and not in the database"));
+        };
+        for disk in vm.template.vectors("DISK") {
+            let (Some(source), Some("YES")) = (disk.get("SOURCE"), disk.get("SAVE")) else {
+                continue;
+            };
+            let name = format!("disk.{}", disk.get("DISK_ID").unwrap_or_default());
+            let Some(written) = self.written.get(&(vm.domain_name(), name.clone())) else {
+                continue;
+            };
+            let home = self.nodes.first().and_then(|node| node.files.get(source));
+            if home.map(|file| file.content) != Some(*written) {
+                return Err(format!(
+                    "VM {id} is DONE, and what it wrote to {name} is not in the image {source}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// A domain is about to start: it must not run elsewhere, and its disks must hold what it wrote.
+    pub(crate) fn domain_start_check(&mut self, number: NodeId, name: &str, uuid: &str, disks: &[String]) {
+        for path in disks {
+            let disk = path.rsplit('/').next().unwrap_or(path).to_owned();
+            let key = (name.to_owned(), disk);
+            let content = self.nodes.get(number).and_then(|node| node.files.get(path)).map(|file| file.content);
+            let last = self.written.get(&key).copied();
+            let stale = self.checker.stale.entry(key).or_default();
+            stale.extend(last);
+            let old = content != last && content.is_some_and(|content| stale.contains(&content));
+            let waived = vm_of(name).is_some_and(|id| self.checker.waivers.contains_key(&id));
+            if old && !waived {
+                self.violate(format!("{name} starts on n{number} with an old {path}"));
+            }
+        }
+        let waived = vm_of(name).is_some_and(|id| self.checker.waivers.contains_key(&id));
+        if waived {
+            return;
+        }
+        let elsewhere = self.nodes.iter().position(|node| {
+            node.domains.get(name).is_some_and(|domain| domain.uuid == uuid)
+                || node.domains.values().any(|domain| domain.uuid == uuid)
+        });
+        if let Some(other) = elsewhere {
+            self.violate(format!("{name} ({uuid}) starts on n{number} and runs on n{other}"));
+        }
+    }
+
+    fn capacity_check(&mut self, before: &World, after: &World) -> Result<(), String> {
+        for host in after.hosts.values() {
+            let usage = after.host_usage(host.id);
+            let over = usage.cpu > usage.max_cpu || usage.memory_kib > usage.max_memory_kib;
+            if !over {
+                self.checker.overcommitted.remove(&host.id);
+                continue;
+            }
+            let was = before.host_usage(host.id);
+            let grown = usage.cpu > was.cpu || usage.memory_kib > was.memory_kib;
+            if grown && !self.checker.overcommitted.contains(&host.id) {
+                return Err(format!("host {} holds more than it has: {usage:?}", host.id));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The outbox holds intents of current steps only, and every phase that waits has one.
+fn outbox_check(world: &World) -> Result<(), String> {
+    for (key, intent) in &world.outbox {
+        let fits = match (key.kind, intent.task) {
+            (Kind::Vm, Task::Vm(ask)) => world.vms.get(key.id).is_some_and(|vm| vm_asks(vm, ask, key.step, key.part)),
+            (Kind::Image, Task::Image(_)) => world.images.get(key.id).is_some_and(|image| image.step == key.step),
+            _ => false,
+        };
+        if !fits {
+            return Err(format!("the outbox holds {key:?}, which nobody waits for"));
+        }
+    }
+    for vm in world.vms.values() {
+        let waits = vm.phase.state == VmState::Active && transient(vm.phase.lcm).is_some();
+        let asked = world.outbox.keys().any(|key| key.kind == Kind::Vm && key.id == vm.id && key.step == vm.step);
+        if waits && !asked {
+            return Err(format!("VM {} is {} and waits for nothing", vm.id, vm.phase.as_str()));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a VM waits for a part of a step. A guest can be told to restart again before it has.
+fn vm_asks(vm: &Vm, ask: Ask, step: u64, part: u32) -> bool {
+    if matches!(ask, Ask::Reboot | Ask::Reset) {
+        return step <= vm.step && vm.phase == Phase::active(LcmState::Running);
+    }
+    step == vm.step && vm.parts.contains(&part) && transient(vm.phase.lcm).is_some_and(|row| row.ask == ask)
+}
+
+/// No lease is held twice.
+fn leases_check(world: &World) -> Result<(), String> {
+    let mut held = BTreeMap::new();
+    for vm in world.vms.values().filter(|vm| vm.holds().leases) {
+        for lease in &vm.demand.leases {
+            if let Some(other) = held.insert((lease.vnet, lease.mac.0), vm.id) {
+                return Err(format!("VMs {other} and {} hold lease {lease:?}", vm.id));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is different between two worlds, in a few words.
+fn difference(expected: &World, found: &World) -> String {
+    let mut parts = Vec::new();
+    for (id, vm) in expected.vms.iter() {
+        if found.vms.get(id) != Some(vm) {
+            parts.push(format!("VM {id}: expected {vm:?}, found {:?}", found.vms.get(id)));
+        }
+    }
+    for (id, vm) in found.vms.iter().filter(|(id, _)| expected.vms.get(*id).is_none()) {
+        parts.push(format!("VM {id}: expected none, found {}", vm.phase.as_str()));
+    }
+    if expected.outbox != found.outbox {
+        parts.push(format!("outbox: expected {:?}, found {:?}", expected.outbox, found.outbox));
+    }
+    if expected.last_ids != found.last_ids {
+        parts.push(format!("ids: expected {:?}, found {:?}", expected.last_ids, found.last_ids));
+    }
+    for (name, same) in [
+        ("hosts", expected.hosts == found.hosts),
+        ("images", expected.images == found.images),
+        ("vnets", expected.vnets == found.vnets),
+        ("users", expected.users == found.users),
+        ("templates", expected.templates == found.templates),
+        ("datastores", expected.datastores == found.datastores),
+    ] {
+        if !same {
+            parts.push(name.to_owned());
+        }
+    }
+    if parts.is_empty() {
+        parts.push("what is derived".into());
+    }
+    parts.join("; ")
+}

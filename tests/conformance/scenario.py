@@ -1,0 +1,188 @@
+"""What the recordings had made before each call, made again: not every call of the originals was kept.
+
+A series is a fresh server. Its steps are made in front of the recorded call with their number; ids that cannot be the
+same are mapped.
+"""
+
+from harness import cloud
+
+DUMMY = 'DS_MAD="dummy"\nTM_MAD="dummy"'
+NET = 'NAME="{}"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="IP4",IP="192.0.2.10",SIZE="50"]'
+CAPVM, CAPVM2, CAPHOST = 601, 602, 50
+
+
+class Stage:
+    """A server on which a series is played; `ids` maps (kind, recorded id) to the id here."""
+
+    def __init__(self, admin):
+        self.admin = admin
+        self.ids = {}
+
+    def do(self, method, *params):
+        """A step that must go well."""
+        return self.admin.ok(method, *params)
+
+    def made(self, kind, recorded, ident):
+        """Notes the id of an object whose recorded id was another."""
+        self.ids[kind, recorded] = ident
+        return ident
+
+    def of(self, kind, recorded):
+        """The id here."""
+        return self.ids.get((kind, recorded), recorded)
+
+    def vm(self, recorded, state, lcm=0):
+        """Waits for a state of a VM, named by its recorded id."""
+        cloud.vm_await(self.admin, self.of("vm", recorded), state, lcm)
+
+    def act(self, action, recorded, state, lcm=0):
+        """An action on a VM and its end."""
+        self.do("vm.action", action, self.of("vm", recorded))
+        self.vm(recorded, state, lcm)
+
+
+def first_series_start(stage):
+    """Users 2, groups 100 and 101, datastores as recorded."""
+    stage.do("user.allocate", "capuser26603", "cappassword", "", [])
+    stage.do("user.update", 2, 'EMAIL="a@b.example"\nNESTED=[A="1",B="2"]', 0)
+    for name in ("capgroup26603", "capgroup26939"):
+        stage.do("group.allocate", name)
+    stage.do("group.update", 100, 'NOTE="x"', 0)
+    stage.do("datastore.update", 2, 'TM_MAD="local"', 1)
+    for datastore in (0, 1):
+        stage.do("datastore.update", datastore, DUMMY, 1)
+    for number in range(3):
+        stage.do("template.allocate", f'NAME="earlier{number}"\nCPU="1"\nMEMORY="64"')
+
+
+def first_series_host(stage):
+    host = stage.made("host", CAPHOST, stage.do("host.allocate", "caphost26939", "dummy", "dummy", 100))
+    cloud.state_await(stage.admin, "host.info", host, 2)
+
+
+def first_series_host_on(stage):
+    host = stage.of("host", CAPHOST)
+    stage.do("host.status", host, 0)
+    cloud.state_await(stage.admin, "host.info", host, 2)
+
+
+def first_series_image(stage):
+    image = stage.do("image.allocate", 'NAME="capimg26939"\nTYPE="OS"\nPATH="/etc/hostname"\nFORMAT="raw"\nDEV_PREFIX="vd"', 1)
+    cloud.state_await(stage.admin, "image.info", image, 1)
+
+
+def first_series_networks(stage):
+    """Stand-ins for a reservation and a network of a template, to keep the ids."""
+    cloud.state_await(stage.admin, "vn.info", 0, 1)
+    for name in ("capres26939", "capvnt-net26939"):
+        cloud.state_await(stage.admin, "vn.info", stage.do("vn.allocate", NET.format(name), -1), 1)
+
+
+def first_series_vm(stage):
+    stage.do("template.unlock", 3)
+    stage.made("vm", CAPVM, stage.do("template.instantiate", 3, "capvm26939", True))
+
+
+def first_series_pending(stage):
+    """Released, and with no host to go to."""
+    stage.do("host.status", stage.of("host", CAPHOST), 1)
+    stage.do("vm.action", "release", stage.of("vm", CAPVM2))
+
+
+def first_series_suspend(stage):
+    stage.act("resume", CAPVM, 3, 3)
+
+
+def first_series_done(stage):
+    stage.act("terminate-hard", CAPVM, 6)
+
+
+FIRST = {
+    1: first_series_start,
+    13: lambda stage: stage.do("user.addgroup", 3, 101),
+    28: lambda stage: stage.do("group.update", 101, 'NOTE="x"', 0),
+    37: first_series_host,
+    43: first_series_host_on,
+    46: lambda stage: stage.do("cluster.adddatastore", 100, 0),
+    49: lambda stage: stage.do("datastore.allocate", f'NAME="capds26939"\n{DUMMY}', -1),
+    56: lambda stage: stage.do("datastore.rename", 100, "capds-new26939"),
+    58: first_series_image,
+    67: lambda stage: stage.do("image.persistent", 0, False),
+    70: lambda stage: stage.do("image.lock", 0, 1, False),
+    73: lambda stage: stage.do("image.rename", 0, "capimg-new26939"),
+    79: lambda stage: stage.do(
+        "secgroup.allocate",
+        'NAME="capsg-clone26939"\nNOTE="x"\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22"]'
+        '\nRULE=[PROTOCOL="ALL",RULE_TYPE="outbound"]',
+    ),
+    92: first_series_networks,
+    106: lambda stage: stage.do("template.unlock", 3),
+    109: first_series_vm,
+    112: first_series_pending,
+    113: first_series_host_on,
+    115: lambda stage: stage.vm(CAPVM, 3, 3),
+    134: lambda stage: stage.vm(CAPVM, 8),
+    140: first_series_suspend,
+    142: lambda stage: (stage.vm(CAPVM, 5), stage.act("resume", CAPVM, 3, 3)),
+    143: lambda stage: stage.vm(CAPVM, 9),
+    155: first_series_done,
+    220: lambda stage: stage.do("vn.delete", 1),
+}
+
+
+def second_series_start(stage):
+    do = stage.do
+    do("group.allocate", "dev")
+    do("user.allocate", "dora", "dorapassword", "", [100])
+    do("datastore.update", 0, DUMMY, 1)
+    do("datastore.allocate", f'NAME="images_dummy"\nTYPE="IMAGE_DS"\n{DUMMY}', -1)
+    do("datastore.allocate", f'NAME="second_dummy"\nTYPE="IMAGE_DS"\n{DUMMY}', -1)
+    for name in ("node-a", "node-b"):
+        cloud.state_await(stage.admin, "host.info", do("host.allocate", name, "dummy", "dummy", -1), 2)
+    do("cluster.allocate", "east")
+    for text in (
+        'NAME="os"\nTYPE="OS"\nPATH="/etc/hostname"\nFORMAT="raw"\nDEV_PREFIX="vd"',
+        'NAME="data"\nTYPE="DATABLOCK"\nSIZE="16"\nFORMAT="raw"\nPERSISTENT="YES"\nDEV_PREFIX="vd"',
+    ):
+        cloud.state_await(stage.admin, "image.info", do("image.allocate", text, 100), 1)
+    for name in ("net", "reserved", "third", "fourth", "fifth"):
+        cloud.state_await(stage.admin, "vn.info", do("vn.allocate", NET.format(name), -1), 1)
+    do("secgroup.allocate", 'NAME="web"\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22"]')
+    second_series_vms(stage)
+
+
+def second_series_vms(stage):
+    """VMs 0 (two disks, networked) and 1 (one disk), both running, and further ones on hold."""
+    do = stage.do
+    nics = 'NIC=[NETWORK_ID="0",SECURITY_GROUPS="100"]\nCONTEXT=[NETWORK="YES"]'
+    two_disks = 'CPU="0.5"\nMEMORY="128"\nDISK=[IMAGE_ID="0"]\nDISK=[IMAGE_ID="1"]'
+    for name in ("t0", "t1"):
+        do("template.allocate", cloud.VM.format(name))
+    do("vn.hold", 0, 'LEASES=[IP="192.0.2.40"]')
+    for text in (f'NAME="v1"\n{two_disks}\n{nics}', cloud.VM.format("v2") + '\nDISK=[IMAGE_ID="0"]'):
+        vm = do("vm.allocate", text, True)
+        do("vm.deploy", vm, 0, False, 0, "")
+        cloud.vm_await(stage.admin, vm, 3, 3)
+    for name in ("v3", "edge-0", "v5", "v6", "v7"):
+        do("vm.allocate", f'NAME="{name}"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="0"]', True)
+
+
+def second_series_token(stage):
+    """A token of user 2; the recorded one is replaced by it."""
+    stage.made("token", "2cfc01a13670dc9efbcfd2d2eae37a6d5e1616031f16426099c9ffb6c8490d4f",
+               stage.do("user.login", "dora", "", 6000, -1))
+
+
+SECOND = {
+    300: second_series_start,
+    399: second_series_token,
+    415: lambda stage: stage.do("cluster.addvnet", 100, 4),
+    493: lambda stage: stage.do("user.addgroup", 2, 1),
+    525: lambda stage: stage.do("user.delgroup", 2, 1),
+    529: lambda stage: stage.do("vm.chown", 6, 2, -1),
+    561: lambda stage: stage.do("user.addgroup", 2, 1),
+    565: lambda stage: stage.do("user.delgroup", 2, 1),
+}
+
+# First recorded number of a series -> its steps.
+SERIES = {1: FIRST, 300: SECOND}
