@@ -5,9 +5,11 @@ same are mapped.
 """
 
 from harness import cloud
+from harness.rpc import Session
 
 DUMMY = 'DS_MAD="dummy"\nTM_MAD="dummy"'
 NET = 'NAME="{}"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="IP4",IP="192.0.2.10",SIZE="50"]'
+USABLE = (1, 1, 0, 1, 0, 0, 1, 0, 0)
 CAPVM, CAPVM2, CAPHOST = 601, 602, 50
 
 
@@ -49,8 +51,8 @@ def first_series_start(stage):
         stage.do("group.allocate", name)
     stage.do("group.update", 100, 'NOTE="x"', 0)
     stage.do("datastore.update", 2, 'TM_MAD="local"', 1)
-    for datastore in (0, 1):
-        stage.do("datastore.update", datastore, DUMMY, 1)
+    stage.do("datastore.update", 0, 'TM_MAD="dummy"', 1)
+    stage.do("datastore.update", 1, DUMMY, 1)
     for number in range(3):
         stage.do("template.allocate", f'NAME="earlier{number}"\nCPU="1"\nMEMORY="64"')
 
@@ -134,7 +136,7 @@ def second_series_start(stage):
     do = stage.do
     do("group.allocate", "dev")
     do("user.allocate", "dora", "dorapassword", "", [100])
-    do("datastore.update", 0, DUMMY, 1)
+    do("datastore.update", 0, 'TM_MAD="dummy"', 1)
     do("datastore.allocate", f'NAME="images_dummy"\nTYPE="IMAGE_DS"\n{DUMMY}', -1)
     do("datastore.allocate", f'NAME="second_dummy"\nTYPE="IMAGE_DS"\n{DUMMY}', -1)
     for name in ("node-a", "node-b"):
@@ -144,11 +146,13 @@ def second_series_start(stage):
         'NAME="os"\nTYPE="OS"\nPATH="/etc/hostname"\nFORMAT="raw"\nDEV_PREFIX="vd"',
         'NAME="data"\nTYPE="DATABLOCK"\nSIZE="16"\nFORMAT="raw"\nPERSISTENT="YES"\nDEV_PREFIX="vd"',
     ):
-        cloud.state_await(stage.admin, "image.info", do("image.allocate", text, 100), 1)
+        image = do("image.allocate", text, 100)
+        cloud.state_await(stage.admin, "image.info", image, 1)
+        do("image.chmod", image, *USABLE)
+    do("datastore.chmod", 100, *USABLE)
     for name in ("net", "reserved", "third", "fourth", "fifth"):
         cloud.state_await(stage.admin, "vn.info", do("vn.allocate", NET.format(name), -1), 1)
     do("secgroup.allocate", 'NAME="web"\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22"]')
-    second_series_vms(stage)
 
 
 def second_series_vms(stage):
@@ -164,7 +168,7 @@ def second_series_vms(stage):
         do("vm.deploy", vm, 0, False, 0, "")
         cloud.vm_await(stage.admin, vm, 3, 3)
     for name in ("v3", "edge-0", "v5", "v6", "v7"):
-        do("vm.allocate", f'NAME="{name}"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="0"]', True)
+        do("vm.allocate", f'NAME="{name}"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]', True)
 
 
 def second_series_token(stage):
@@ -175,10 +179,17 @@ def second_series_token(stage):
 
 SECOND = {
     300: second_series_start,
+    324: second_series_vms,
     399: second_series_token,
+    405: lambda stage: Session(stage.admin.server, "dora:dorapassword").ok("user.login", "dora", "", 3600, 100),
     415: lambda stage: stage.do("cluster.addvnet", 100, 4),
+    # The group of user 2 may create nothing by itself; group 1 may.
     493: lambda stage: stage.do("user.addgroup", 2, 1),
-    525: lambda stage: stage.do("user.delgroup", 2, 1),
+    499: lambda stage: stage.do("user.delgroup", 2, 1),
+    501: lambda stage: stage.do("user.addgroup", 2, 1),
+    502: lambda stage: stage.do("user.delgroup", 2, 1),
+    505: lambda stage: stage.do("user.addgroup", 2, 1),
+    517: lambda stage: stage.do("user.delgroup", 2, 1),
     529: lambda stage: stage.do("vm.chown", 6, 2, -1),
     561: lambda stage: stage.do("user.addgroup", 2, 1),
     565: lambda stage: stage.do("user.delgroup", 2, 1),

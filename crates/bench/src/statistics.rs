@@ -47,6 +47,12 @@ impl Times {
     }
 }
 
+/// The middle one of figures that can be compared; of an even number the upper one of the two.
+pub(crate) fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_unstable_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,5 +70,12 @@ mod tests {
         assert_eq!(times.rate(), 50.5);
         assert_eq!(times.body_mean(), 2.0);
         assert!(Times::default().quantile_ms(0.5).is_nan());
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(median(&mut [3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(&mut [3.0, 1.0]), 3.0);
+        assert!(median(&mut []).is_nan());
     }
 }

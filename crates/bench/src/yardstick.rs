@@ -7,22 +7,40 @@ use rusqlite::Connection;
 
 use crate::Result;
 
-/// Commits per second of a bare loop that goes on for `time`, in a new database at `path`.
-pub(crate) fn commits_per_s(path: &Path, time: Duration) -> Result<f64> {
-    measure(path, time).map_err(|error| format!("the bare commit loop in {}: {error}", path.display()))
+/// A database that is written as barely as can be.
+pub(crate) struct Yardstick {
+    connection: Connection,
+    rows: i64,
 }
 
-fn measure(path: &Path, time: Duration) -> rusqlite::Result<f64> {
-    let connection = Connection::open(path)?;
-    connection.execute_batch(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE rows (number INTEGER)",
-    )?;
-    let mut statement = connection.prepare("INSERT INTO rows VALUES (?1)")?;
-    let begun = Instant::now();
-    let mut count = 0_i64;
-    while begun.elapsed() < time {
-        statement.execute([count])?;
-        count += 1;
+impl Yardstick {
+    /// In a new database at `path`.
+    pub(crate) fn new(path: &Path) -> Result<Self> {
+        let open = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open(path)?;
+            connection.execute_batch(
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; CREATE TABLE rows (number INTEGER)",
+            )?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self { connection, rows: 0 })
     }
-    Ok(count as f64 / begun.elapsed().as_secs_f64())
+
+    /// Commits per second of a bare loop that goes on for `time`.
+    pub(crate) fn commits_per_s(&mut self, time: Duration) -> Result<f64> {
+        self.turn(time)
+            .map_err(|error| format!("the bare commit loop: {error}"))
+    }
+
+    fn turn(&mut self, time: Duration) -> rusqlite::Result<f64> {
+        let mut statement = self.connection.prepare("INSERT INTO rows VALUES (?1)")?;
+        let begun = Instant::now();
+        let first = self.rows;
+        while begun.elapsed() < time {
+            statement.execute([self.rows])?;
+            self.rows += 1;
+        }
+        Ok((self.rows - first) as f64 / begun.elapsed().as_secs_f64())
+    }
 }

@@ -4,6 +4,7 @@ use plerion_template::Vector;
 
 use crate::disk_address::{Address, addresses};
 use crate::disk_driver::{driver, iotune};
+use crate::disk_kind::{Bus, Disk, Prefix, disk_type};
 use crate::disk_source::{Source, source};
 use crate::error::{DomainError, invalid, missing};
 use crate::input::ContextDisk;
@@ -20,60 +21,6 @@ const VIRTIOFS_QUEUE: u64 = 1024;
 const IDMAP_COUNT: u64 = 65_536;
 /// Largest id that a mapping can start with.
 const MAX_IDMAP_START: u64 = u32::MAX as u64 - IDMAP_COUNT;
-
-/// How a disk is connected to the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Bus {
-    Ide,
-    Sata,
-    Scsi,
-    Virtio,
-}
-
-impl Bus {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Ide => "ide",
-            Self::Sata => "sata",
-            Self::Scsi => "scsi",
-            Self::Virtio => "virtio",
-        }
-    }
-}
-
-/// The first letters of a TARGET.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Prefix {
-    Hd,
-    Sd,
-    Vd,
-}
-
-/// A DISK with all that its neighbours must know about it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Disk<'a> {
-    pub(crate) vector: &'a Vector,
-    pub(crate) id: u64,
-    pub(crate) target: &'a str,
-    pub(crate) prefix: Prefix,
-    /// 0 for a, 25 for z, 26 for aa.
-    pub(crate) index: u64,
-    pub(crate) bus: Bus,
-    pub(crate) is_cdrom: bool,
-    /// The context CD: its vector is CONTEXT.
-    pub(crate) is_context: bool,
-}
-
-impl Disk<'_> {
-    /// The disk in messages.
-    pub(crate) fn name(&self) -> String {
-        if self.is_context {
-            "CONTEXT".to_owned()
-        } else {
-            device_name("DISK", "DISK_ID", self.vector)
-        }
-    }
-}
 
 /// The `<disk>` and `<filesystem>` elements with the ids of their DISKs, the context CD last.
 pub(crate) fn disk_elements(lookup: Lookup<'_>, iothreads: u64) -> Result<Vec<(u64, Element)>, DomainError> {
@@ -162,11 +109,6 @@ fn disk_read<'a>(lookup: Lookup<'a>, vector: &'a Vector, is_context: bool) -> Re
         is_cdrom,
         is_context,
     })
-}
-
-/// Upper-case TYPE of a DISK.
-pub(crate) fn disk_type(vector: &Vector) -> String {
-    filled(vector.get("TYPE")).unwrap_or("FILE").to_ascii_uppercase()
 }
 
 /// Whether a DISK is a shared directory in place of a block device.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::disk::{Bus, Disk, Prefix};
+use crate::disk_kind::{Bus, Disk, Prefix};
 use crate::error::{DomainError, invalid};
 use crate::xml::Element;
 

@@ -1,6 +1,6 @@
 //! `<driver>` and `<iotune>` of a disk.
 
-use crate::disk::{Bus, Disk};
+use crate::disk_kind::{Bus, Disk};
 use crate::error::{DomainError, invalid};
 use crate::lookup::{Lookup, filled, number_parse};
 use crate::xml::Element;

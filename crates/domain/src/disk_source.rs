@@ -2,7 +2,7 @@
 
 use plerion_template::Vector;
 
-use crate::disk::{Disk, disk_type};
+use crate::disk_kind::{Disk, disk_type};
 use crate::error::{DomainError, invalid, missing};
 use crate::lookup::{Lookup, filled, flag_parse, number_parse};
 use crate::xml::Element;

@@ -37,6 +37,7 @@ mod devices;
 mod disk;
 mod disk_address;
 mod disk_driver;
+mod disk_kind;
 mod disk_source;
 mod display;
 mod error;

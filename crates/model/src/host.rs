@@ -55,21 +55,6 @@ pub struct Host {
     pub template: PackedTemplate,
 }
 
-/// Capacity of a host: what its VMs hold, and how much may be held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HostUsage {
-    /// Held CPU in hundredths of a CPU.
-    pub cpu: i64,
-    /// Held memory in KiB.
-    pub memory_kib: i64,
-    /// Number of VMs that hold capacity.
-    pub vms: i64,
-    /// CPU that may be held.
-    pub max_cpu: i64,
-    /// Memory that may be held, in KiB.
-    pub max_memory_kib: i64,
-}
-
 /// TOTAL less RESERVED: an amount, or a percentage of the total (`10%`); negative amounts overcommit.
 #[must_use]
 pub fn capacity_less_reserved(total: i64, reserved: &str) -> i64 {

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use crate::host::HostUsage;
 use crate::vnet::LeaseUse;
 use crate::{Id, Seconds};
 
@@ -46,6 +45,21 @@ pub trait View {
     fn host_sample(&self, id: Id) -> Option<Arc<HostSampleView>>;
     /// Last measurement of a VM.
     fn vm_sample(&self, id: Id) -> Option<Arc<VmSampleView>>;
+}
+
+/// Capacity of a host: what its VMs hold, and how much may be held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HostUsage {
+    /// Held CPU in hundredths of a CPU.
+    pub cpu: i64,
+    /// Held memory in KiB.
+    pub memory_kib: i64,
+    /// Number of VMs that hold capacity.
+    pub vms: i64,
+    /// CPU that may be held.
+    pub max_cpu: i64,
+    /// Memory that may be held, in KiB.
+    pub max_memory_kib: i64,
 }
 
 /// A measurement of a host.

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 
 use plerion_lifecycle::Ask;
 use plerion_model::cluster::Cluster;
-use plerion_model::host::{Host, HostUsage};
+use plerion_model::host::Host;
 use plerion_model::view::HostSampleView;
+use plerion_model::view::HostUsage;
 use plerion_model::vm::Vm;
 use plerion_model::{Id, Kind};
 use plerion_world::{Measurements, Task, World};

@@ -30,8 +30,10 @@ mod rule;
 mod space;
 mod stores;
 mod summary;
+mod verdict;
 mod view;
 
 pub use limits::Limits;
-pub use plan::{HostVerdict, Placement, Plan, Refusal, plan};
+pub use plan::{Placement, Plan, plan};
 pub use reason::Reason;
+pub use verdict::{HostVerdict, Refusal};

@@ -13,6 +13,7 @@ use crate::planner::Planner;
 use crate::ranking::Ranking;
 use crate::reason::Reason;
 use crate::summary::{summary_hosts, summary_plain};
+use crate::verdict::{HostVerdict, Refusal};
 
 /// Most rankings that are kept for later VMs of their class; others are made anew.
 const RANKINGS_MAX: usize = 32;
@@ -26,32 +27,6 @@ pub struct Placement {
     pub host: Id,
     /// System datastore.
     pub datastore: Id,
-}
-
-/// Why a host was refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostVerdict {
-    /// Host.
-    pub host: Id,
-    /// Why, for machines.
-    pub code: Reason,
-    /// Why, in plain words.
-    pub reason: String,
-}
-
-/// Why a VM waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// VM.
-    pub vm: Id,
-    /// Why, for machines: how far the hosts came that came furthest.
-    pub code: Reason,
-    /// One line for SCHED_MESSAGE, without a time: it stays the same while the reasons do.
-    pub summary: String,
-    /// The first hosts by id, as many as [`Limits::hosts_named`], and why each was refused.
-    pub hosts: Vec<HostVerdict>,
-    /// How many of the other hosts were refused for each reason.
-    pub others: Vec<(Reason, usize)>,
 }
 
 /// What is to be done with pending VMs.

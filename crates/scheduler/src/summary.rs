@@ -1,8 +1,8 @@
 //! The summary of a refusal: one line for SCHED_MESSAGE. It carries no time, so that it stays as it is for as long as
 //! the reasons do.
 
-use crate::plan::HostVerdict;
 use crate::reason::Reason;
+use crate::verdict::HostVerdict;
 
 /// How each summary begins. (Recorded.)
 const HEAD: &str = "Cannot dispatch VM: ";

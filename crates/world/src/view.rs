@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_model::host::HostUsage;
-use plerion_model::view::{HostSampleView, VmSampleView};
+use plerion_model::view::{HostSampleView, HostUsage, VmSampleView};
 use plerion_model::vnet::LeaseUse;
 use plerion_model::{Id, View};
 

@@ -167,7 +167,7 @@ fn slow_readers(options: &Options, server: &Server, report: &mut Report) -> Resu
         &server.process()?,
     )?;
     report.add(Row {
-        what: format!("the same, {SLOW_READERS} slow readers: memory they add"),
+        what: format!("one.vmpool.infoextended, {SLOW_READERS} slow readers: memory they add"),
         unit: "MB",
         aim: Aim::AtMost(64.0),
         reference: "",

@@ -59,7 +59,10 @@ fn started(
         figure(times[starts - 1].as_secs_f64()),
         mib(memory.resident)
     );
-    let what = format!("start to first answer, {} VMs", figure(vms as f64));
+    let what = match vms {
+        0 => "start to first answer, empty".to_owned(),
+        vms => format!("start to first answer, {} VMs", figure(vms as f64)),
+    };
     report.add(row(what, aim_s, reference, median, note));
     Ok(())
 }
