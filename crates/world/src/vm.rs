@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plerion_lifecycle::{Event, Recover, Refusal};
+use plerion_model::host::HostState;
 use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::PackedTemplate;
@@ -57,13 +58,34 @@ pub(crate) fn vm_recover(
     recover: Recover,
 ) -> Result<Id, ApiError> {
     vm_require(txn, caller, id, Operation::Admin)?;
-    vm_event(txn, id, Event::Recover(recover), &Cause::user(caller)).map_err(|Refusal::State(phase)| {
+    let mut cause = Cause::user(caller);
+    // A host that does not answer cannot clean up, and whoever deletes the VM knows; it is not kept for that.
+    let recover = match recover {
+        Recover::Delete if host_is_gone(txn, id) => {
+            cause.message =
+                "its host does not answer: what is left of it there has to be removed by hand".into();
+            Recover::DeleteDb
+        }
+        other => other,
+    };
+    vm_event(txn, id, Event::Recover(recover), &cause).map_err(|Refusal::State(phase)| {
         ApiError::action(format!(
             "Could not perform a recover operation on VM {id}, wrong state {}.",
             phase.as_str()
         ))
     })?;
     Ok(id)
+}
+
+/// Whether the VM holds a host that does not answer.
+fn host_is_gone(txn: &Txn<'_>, id: Id) -> bool {
+    let host = txn
+        .world
+        .vms
+        .get(id)
+        .and_then(|vm| vm.held_host())
+        .and_then(|host| txn.world.hosts.get(host));
+    host.is_some_and(|host| matches!(host.state, HostState::Error | HostState::Offline))
 }
 
 /// The scheduler's reason, in the user template where clients look for it: a line, and for each host that was looked at

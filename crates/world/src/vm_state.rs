@@ -97,7 +97,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
     files_note(vm, old, phase);
     // A failure phase is entered with its reason, so that it is seen where the VM is looked at.
     let failed = matches!(event, Event::Failed) && !message.is_empty();
-    error_note(vm, failed.then_some(message));
+    error_note(vm, phase, failed.then_some(message));
     if phase.state == VmState::Pending && old.lcm == LcmState::CleanupResubmit {
         vm.deploy_id.clear();
     }
@@ -209,8 +209,8 @@ fn files_note(vm: &mut Vm, old: Phase, new: Phase) {
 }
 
 /// Puts the reason of a failure into the user template, or takes an old one away once the VM runs.
-fn error_note(vm: &mut Vm, reason: Option<&str>) {
-    let runs = vm.phase == Phase::active(LcmState::Running);
+fn error_note(vm: &mut Vm, new: Phase, reason: Option<&str>) {
+    let runs = new == Phase::active(LcmState::Running);
     match reason {
         Some(reason) => {
             let mut template = vm.user_template.unpack();
