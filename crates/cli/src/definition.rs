@@ -1,9 +1,8 @@
 //! What a command is made of: subcommands, their arguments and options, and who carries them out.
 
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::{Family, Input, ListSpec, Show};
 use crate::kind::Kind;
-use crate::list::ListSpec;
 use crate::session::Session;
 
 /// Carries out a subcommand.
@@ -138,9 +137,6 @@ impl Subcommand {
     }
 }
 
-/// Renders one object for people.
-pub type Show = fn(&mut Session, &Input, &roxmltree::Document<'_>) -> Result<String, CliError>;
-
 /// A command family.
 #[derive(Debug, Clone, Copy)]
 pub struct Command {
@@ -154,4 +150,15 @@ pub struct Command {
     pub show: Show,
     /// Its subcommands.
     pub subcommands: &'static [Subcommand],
+}
+
+impl Command {
+    /// What its subcommands are about.
+    pub fn family(&self) -> Family {
+        Family {
+            kind: self.kind,
+            list: self.list,
+            show: self.show,
+        }
+    }
 }

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use crate::definition::{Command, OptDef, OptKind, Subcommand};
 use crate::format;
-use crate::input::GLOBAL_OPTIONS;
-use crate::texts::{self, Language};
+use crate::language::Language;
+use crate::parse::GLOBAL_OPTIONS;
+use crate::texts;
 
 /// How wide the names of subcommands and options are.
 const NAME_WIDTH: usize = 34;

@@ -8,13 +8,15 @@ mod definition;
 mod definitions;
 mod error;
 mod families;
+mod family;
 mod filter;
 mod format;
 mod help;
-mod input;
 mod kind;
+mod language;
 mod layout;
 mod list;
+mod parse;
 mod quota;
 mod schedule;
 mod session;
@@ -35,9 +37,10 @@ use plerion_client::Overrides;
 
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind, Subcommand};
 use crate::error::CliError;
-use crate::input::{Argument, Input, Raw};
+use crate::family::{Argument, Input};
+use crate::language::Language;
+use crate::parse::Raw;
 use crate::session::Session;
-use crate::texts::Language;
 
 /// The names of all commands.
 pub fn command_names() -> impl Iterator<Item = &'static str> {
@@ -101,7 +104,7 @@ fn dispatch(
         eprintln!("Command '{}' not found", args.join(" "));
         return quiet.print(&help::command_help(command, language));
     };
-    let raw = input::raw_parse(subcommand, &args[1..])?;
+    let raw = parse::raw_parse(subcommand, &args[1..])?;
     let given = |long: &str| {
         raw.options
             .iter()
@@ -163,7 +166,7 @@ fn input_resolve(
         )?);
     }
     Ok(Input {
-        command,
+        family: command.family(),
         args,
         options,
     })
@@ -180,7 +183,7 @@ fn option_resolve(session: &mut Session, option: &OptDef, value: &str) -> Result
                 }
                 other => other,
             }),
-        _ => input::value_check(option, value),
+        _ => parse::value_check(option, value),
     }
 }
 

@@ -1,6 +1,5 @@
 //! `list` and `top`: which columns, which rows, and in what form.
 
-use std::collections::HashMap;
 use std::io::IsTerminal;
 use std::time::Duration;
 
@@ -8,8 +7,8 @@ use roxmltree::{Document, Node};
 
 use crate::convert;
 use crate::error::CliError;
+use crate::family::{Context, Input, ListSpec};
 use crate::filter::Filter;
-use crate::input::Input;
 use crate::session::Session;
 use crate::table::{Column, Table};
 use crate::xml;
@@ -18,66 +17,6 @@ use crate::xml;
 const TERMINAL_WIDTH: usize = 80;
 /// Seconds between two pictures of `top`, unless said otherwise.
 const TOP_SECONDS: i32 = 5;
-
-/// The table of a command family.
-#[derive(Debug)]
-pub struct ListSpec {
-    /// The element of one object.
-    pub element: &'static str,
-    /// All columns.
-    pub columns: &'static [Column],
-    /// The names of those shown unless others are asked for.
-    pub shown: &'static [&'static str],
-    /// The text of a cell.
-    pub cell: fn(&Context, Node<'_, '_>, &str) -> String,
-    /// Fetches the pool's document.
-    pub fetch: fn(&mut Session, &Input) -> Result<String, CliError>,
-    /// Fetches what cells need beyond the pool.
-    pub prepare: fn(&mut Session, &mut Context, &[&'static str]) -> Result<(), CliError>,
-}
-
-/// What cells need beyond their object.
-#[derive(Debug, Default)]
-pub struct Context {
-    /// The time, in seconds since 1970.
-    pub now: i64,
-    /// Ids instead of names.
-    pub numeric: bool,
-    /// Sizes in KiB without a unit.
-    pub kilobytes: bool,
-    /// Texts by key; what they are is the family's affair.
-    pub extra: HashMap<String, String>,
-}
-
-impl Context {
-    /// What the options say, nothing fetched yet.
-    fn new(input: &Input, now: i64) -> Self {
-        Self {
-            now,
-            numeric: input.has("numeric"),
-            kilobytes: input.has("kilobytes"),
-            extra: HashMap::new(),
-        }
-    }
-
-    /// A size given in KiB, as the caller wants it.
-    pub fn size(&self, kib: i64) -> String {
-        if self.kilobytes {
-            kib.to_string()
-        } else {
-            crate::format::size_text(kib)
-        }
-    }
-
-    /// A size given in MiB, as the caller wants it.
-    pub fn size_mib(&self, mib: i64) -> String {
-        if self.kilobytes {
-            mib.saturating_mul(1024).to_string()
-        } else {
-            crate::format::size_text_mib(mib)
-        }
-    }
-}
 
 /// Nothing more is needed.
 pub fn prepare_nothing(
@@ -90,19 +29,19 @@ pub fn prepare_nothing(
 
 /// Fetches all the objects of the command's kind that the caller may use.
 pub fn fetch_all(session: &mut Session, input: &Input) -> Result<String, CliError> {
-    session.pool(input.command.kind, crate::session::FILTER_ALL)
+    session.pool(input.family.kind, crate::session::FILTER_ALL)
 }
 
 /// Fetches the objects the filter argument asks for.
 pub fn fetch_filtered(session: &mut Session, input: &Input) -> Result<String, CliError> {
     let filter = session.filter_resolve(input.text(0))?;
-    session.pool(input.command.kind, filter)
+    session.pool(input.family.kind, filter)
 }
 
 /// `list`.
 pub fn run(session: &mut Session, input: &Input) -> Result<(), CliError> {
     if input.has("describe") {
-        return session.print(&describe(input.command.list, session.language.is_chinese()));
+        return session.print(&describe(input.family.list, session.language.is_chinese()));
     }
     match input.number("delay") {
         Some(seconds) => repeat(session, input, seconds),
@@ -145,7 +84,7 @@ fn describe(spec: &ListSpec, chinese: bool) -> String {
 }
 
 fn render(session: &mut Session, input: &Input) -> Result<String, CliError> {
-    let spec = input.command.list;
+    let spec = input.family.list;
     let columns = columns_pick(spec, input)?;
     let filter = Filter::parse(&input.list("filter"), input.value("operator"))?;
     for name in filter.columns() {
@@ -190,7 +129,7 @@ fn table_fill(
 /// What `list` prints for a pool that needs nothing beyond itself.
 #[cfg(test)]
 pub fn pool_render(input: &Input, pool: &str, now: i64) -> Result<String, CliError> {
-    let spec = input.command.list;
+    let spec = input.family.list;
     let columns = columns_pick(spec, input)?;
     let filter = Filter::parse(&input.list("filter"), input.value("operator"))?;
     let document = xml::document_parse(pool)?;

@@ -5,8 +5,8 @@ use jiff::{Timestamp, Zoned};
 use roxmltree::Node;
 
 use crate::error::CliError;
+use crate::family::Input;
 use crate::format;
-use crate::input::Input;
 use crate::layout;
 use crate::table::{Column, Table};
 use crate::xml;

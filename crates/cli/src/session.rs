@@ -6,7 +6,7 @@ use plerion_client::{Answer, Client, ClientError, Overrides, Param, PoolQuery, S
 
 use crate::error::CliError;
 use crate::kind::Kind;
-use crate::texts::Language;
+use crate::language::Language;
 use crate::xml;
 
 /// How many ids a range may span.

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::Input;
 use crate::sources;
 use crate::template_text::quoted;
 

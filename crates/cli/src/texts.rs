@@ -1,39 +1,7 @@
 //! Texts of help in English and Chinese.
 
 use crate::definition::Command;
-
-/// The language of help and questions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// English.
-    English,
-    /// Chinese.
-    Chinese,
-}
-
-impl Language {
-    /// The language `LC_ALL`, `LC_MESSAGES` or `LANG` asks for; the first one set decides.
-    pub fn from_environment() -> Self {
-        let set = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .iter()
-            .filter_map(|name| std::env::var(name).ok())
-            .find(|value| !value.is_empty());
-        if set.is_some_and(|value| value.starts_with("zh")) {
-            Language::Chinese
-        } else {
-            Language::English
-        }
-    }
-
-    /// Whether it is Chinese.
-    pub fn is_chinese(self) -> bool {
-        self == Language::Chinese
-    }
-
-    fn pick(self, texts: (&'static str, &'static str)) -> &'static str {
-        if self.is_chinese() { texts.1 } else { texts.0 }
-    }
-}
+use crate::language::Language;
 
 /// Words that frame help.
 #[derive(Debug)]
@@ -361,7 +329,7 @@ const OPTIONS: &[Row] = &[
 mod tests {
     use super::*;
     use crate::definitions::COMMANDS;
-    use crate::input::GLOBAL_OPTIONS;
+    use crate::parse::GLOBAL_OPTIONS;
 
     #[test]
     fn everything_is_explained_in_both_languages() {

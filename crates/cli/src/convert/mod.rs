@@ -2,7 +2,7 @@
 
 use roxmltree::Document;
 
-use crate::input::Input;
+use crate::family::Input;
 
 mod json;
 mod value;

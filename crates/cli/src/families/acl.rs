@@ -4,9 +4,9 @@ use roxmltree::{Document, Node};
 
 use super::common;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::{Context, Input, ListSpec};
 use crate::kind::Kind;
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::session::Session;
 use crate::table::Column;
 use crate::xml;

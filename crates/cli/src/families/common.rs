@@ -2,7 +2,7 @@
 
 use crate::convert;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::Input;
 use crate::kind::Kind;
 use crate::session::Session;
 use crate::sources;
@@ -11,7 +11,7 @@ use crate::xml;
 
 /// `show`: one object for people, or its document in the form asked for.
 pub fn show(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     let id = input.id(0);
     let text = match kind {
         Kind::Template => {
@@ -28,14 +28,14 @@ pub fn show(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let document = xml::document_parse(&text)?;
     let shown = match convert::as_asked(input, &document) {
         Some(shown) => shown,
-        None => (input.command.show)(session, input, &document)?,
+        None => (input.family.show)(session, input, &document)?,
     };
     session.print(&shown)
 }
 
 /// `rename`.
 pub fn rename(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     session.each(kind, &input.ids(0), "renamed", |session, id| {
         session
             .call(&kind.method("rename"), &[id.into(), input.text(1).into()])
@@ -45,7 +45,7 @@ pub fn rename(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `delete`, for objects that need nothing but their id.
 pub fn delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     session.each(kind, &input.ids(0), "deleted", |session, id| {
         session.call(&kind.method("delete"), &[id.into()]).map(drop)
     })
@@ -53,7 +53,7 @@ pub fn delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `chown`; without a group that one stays.
 pub fn chown(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     session.each(kind, &input.ids(0), "owner changed", |session, id| {
         session
             .call(
@@ -66,7 +66,7 @@ pub fn chown(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `chgrp`.
 pub fn chgrp(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     session.each(kind, &input.ids(0), "group changed", |session, id| {
         session
             .call(
@@ -79,7 +79,7 @@ pub fn chgrp(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `chmod`.
 pub fn chmod(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     let bits = octet_parse(input.text(1))?;
     session.each(kind, &input.ids(0), "permissions changed", |session, id| {
         let mut params = vec![id.into()];
@@ -108,7 +108,7 @@ fn octet_parse(text: &str) -> Result<Vec<i32>, CliError> {
 
 /// `update`: replaces the template, or adds to it.
 pub fn update(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     let id = input.id(0);
     let append = input.has("append");
     let template = sources::edited(input.text(1), || {
@@ -144,7 +144,7 @@ fn template_read(session: &mut Session, kind: Kind, id: i32) -> Result<String, C
 
 /// `lock`; without an option everything but looking is forbidden.
 pub fn lock(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     let level = if input.has("all") {
         4
     } else if input.has("admin") {
@@ -163,7 +163,7 @@ pub fn lock(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `unlock`.
 pub fn unlock(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     session.each(kind, &input.ids(0), "unlocked", |session, id| {
         session.call(&kind.method("unlock"), &[id.into()]).map(drop)
     })
@@ -177,7 +177,7 @@ pub fn switch(
     on: bool,
     done: &str,
 ) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     session.each(kind, &input.ids(0), done, |session, id| {
         session
             .call(&kind.method(method), &[id.into(), on.into()])
@@ -187,7 +187,7 @@ pub fn switch(
 
 /// Relates an object to another: `method(id, other)`.
 pub fn relate(session: &mut Session, input: &Input, method: &str, done: &str) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     session.each(kind, &input.ids(0), done, |session, id| {
         session
             .call(&kind.method(method), &[id.into(), input.id(1).into()])
@@ -204,7 +204,7 @@ pub fn create_from_template(
     let template = sources::required(input.text(0))?;
     let mut params = vec![template.into()];
     params.extend(more);
-    let id = session.call_id(&input.command.kind.method("allocate"), &params)?;
+    let id = session.call_id(&input.family.kind.method("allocate"), &params)?;
     id_print(session, id)
 }
 

@@ -4,10 +4,10 @@ use roxmltree::{Document, Node};
 
 use super::common;
 use crate::error::CliError;
+use crate::family::{Context, Input, ListSpec};
 use crate::format::size_text_mib;
-use crate::input::Input;
 use crate::layout::{self, Fields};
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::session::Session;
 use crate::states;
 use crate::table::Column;

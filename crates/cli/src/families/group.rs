@@ -4,10 +4,10 @@ use roxmltree::{Document, Node};
 
 use super::{common, user};
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::{Context, Input, ListSpec};
 use crate::kind::Kind;
 use crate::layout::{self, Fields};
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::quota;
 use crate::session::Session;
 use crate::sources;

@@ -4,11 +4,11 @@ use roxmltree::{Document, Node};
 
 use super::{common, host};
 use crate::error::CliError;
+use crate::family::{Context, Input, ListSpec};
 use crate::format::{moment_text, size_text_mib};
-use crate::input::Input;
 use crate::kind::Kind;
 use crate::layout::{self, Fields};
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::session::{FILTER_ALL, Session};
 use crate::sources;
 use crate::states;

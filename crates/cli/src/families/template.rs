@@ -6,11 +6,11 @@ use roxmltree::{Document, Node};
 
 use super::common;
 use crate::error::CliError;
+use crate::family::{Context, Input, ListSpec};
 use crate::format::moment_text;
-use crate::input::Input;
 use crate::kind::Kind;
 use crate::layout::{self, Fields};
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::session::Session;
 use crate::sources;
 use crate::table::Column;

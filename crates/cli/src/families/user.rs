@@ -9,11 +9,11 @@ use sha2::{Digest, Sha256};
 
 use super::common;
 use crate::error::CliError;
+use crate::family::{Context, Input, ListSpec};
 use crate::format::moment_text;
-use crate::input::Input;
 use crate::kind::Kind;
 use crate::layout::{self, Fields};
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::quota;
 use crate::session::{Session, password_ask};
 use crate::sources;
@@ -262,7 +262,7 @@ pub fn quota(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// Sets the quotas of the objects; without a file the editor starts empty.
 pub fn quota_set(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let kind = input.command.kind;
+    let kind = input.family.kind;
     let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else {
         return Ok(());
     };
@@ -275,7 +275,7 @@ pub fn quota_set(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `defaultquota`: shows the default quotas, or sets them from a file.
 pub fn quota_default(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let prefix = if input.command.kind == Kind::Group {
+    let prefix = if input.family.kind == Kind::Group {
         "groupquota"
     } else {
         "userquota"

@@ -3,11 +3,10 @@
 use plerion_client::Param;
 
 use super::{common, template, vm_show, vm_tables};
-use crate::definition::Show;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::Show;
+use crate::family::{Input, ListSpec};
 use crate::kind::Kind;
-use crate::list::ListSpec;
 use crate::schedule;
 use crate::session::Session;
 use crate::sources;

@@ -2,7 +2,7 @@
 
 use super::{vm, vm_tables};
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::Input;
 use crate::kind::Kind;
 use crate::session::Session;
 use crate::sources;
@@ -69,7 +69,7 @@ pub fn disk_detach(session: &mut Session, input: &Input) -> Result<(), CliError>
 /// `disk-resize`; the new size is in MiB or has a unit.
 pub fn disk_resize(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let (id, disk_id) = (input.id(0), input.id(1));
-    let size = crate::input::memory_parse(input.text(2)).ok_or_else(|| {
+    let size = crate::parse::memory_parse(input.text(2)).ok_or_else(|| {
         CliError::text(format!(
             "'{}' is no size. Use MiB, or a number with g or t.",
             input.text(2)

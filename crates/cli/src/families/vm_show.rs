@@ -4,8 +4,8 @@ use roxmltree::{Document, Node};
 
 use super::vm_tables;
 use crate::error::CliError;
+use crate::family::Input;
 use crate::format::{self, fit, moment_text, size_text};
-use crate::input::Input;
 use crate::kind::Kind;
 use crate::layout::{self, Fields};
 use crate::schedule;

@@ -3,11 +3,10 @@
 use roxmltree::Node;
 
 use crate::error::CliError;
+use crate::family::{Context, Input, ListSpec};
 use crate::format::{self, moment_text, size_text_mib};
-use crate::input::Input;
 use crate::kind::Kind;
 use crate::layout;
-use crate::list::{Context, ListSpec};
 use crate::session::{STATE_NOT_DONE, Session};
 use crate::states;
 use crate::table::{Column, Table};

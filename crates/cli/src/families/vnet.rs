@@ -4,9 +4,9 @@ use roxmltree::Node;
 
 use super::{common, image};
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::{Context, Input, ListSpec};
 use crate::kind::Kind;
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::session::{FILTER_ALL, Session};
 use crate::sources;
 use crate::states;

@@ -3,8 +3,8 @@
 use roxmltree::{Document, Node};
 
 use crate::error::CliError;
+use crate::family::Input;
 use crate::format::pad;
-use crate::input::Input;
 use crate::layout::{self, Fields};
 use crate::session::Session;
 use crate::states;

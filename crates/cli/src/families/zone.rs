@@ -7,9 +7,9 @@ use roxmltree::{Document, Node};
 
 use super::common;
 use crate::error::CliError;
-use crate::input::Input;
+use crate::family::{Context, Input, ListSpec};
 use crate::layout::{self, Fields};
-use crate::list::{self, Context, ListSpec};
+use crate::list;
 use crate::session::Session;
 use crate::states;
 use crate::table::{Column, Table};

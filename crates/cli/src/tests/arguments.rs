@@ -4,9 +4,10 @@ use plerion_client::Overrides;
 
 use crate::definitions::{COMMANDS, command_find};
 use crate::error::CliError;
-use crate::input::{Argument, Input, raw_parse};
+use crate::family::{Argument, Input};
+use crate::language::Language;
+use crate::parse::raw_parse;
 use crate::session::Session;
-use crate::texts::Language;
 use crate::{help, input_resolve, subcommand_find};
 
 fn resolve(line: &[&str]) -> Result<Input, CliError> {

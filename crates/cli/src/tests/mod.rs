@@ -5,7 +5,8 @@ mod lists;
 mod shows;
 
 use crate::definitions::command_find;
-use crate::input::{Input, raw_parse};
+use crate::family::Input;
+use crate::parse::raw_parse;
 
 /// The time of all outputs, in seconds since 1970.
 const NOW: i64 = 1_800_000_000;
@@ -21,7 +22,7 @@ fn input_of(line: &str) -> Input {
         .expect("a subcommand");
     let raw = raw_parse(subcommand, &words[2..]).expect("good options");
     Input {
-        command,
+        family: command.family(),
         args: Vec::new(),
         options: raw.options,
     }
