@@ -130,9 +130,18 @@ fn method(name: String, parameters: &'static str, right: Right, summary: String,
     }
 }
 
+fn with_article(what: &str) -> String {
+    let article = if what.starts_with(['a', 'e', 'i', 'o']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("{article} {what}")
+}
+
 fn family(family: &Family) -> Vec<Method> {
     let kind = family.kind;
-    let what = kind.error_name();
+    let what = with_article(kind.error_name());
     let name = |call: &str| format!("{}.{call}", family.prefix);
     let on = |operation| Right::On(operation, kind);
     let pool_parameters = match family.pool_form {
@@ -148,14 +157,14 @@ fn family(family: &Family) -> Vec<Method> {
             name("info"),
             "id:int, decrypt:bool(false)",
             on(Operation::Use),
-            format!("shows a {what}"),
+            format!("shows {what}"),
             Handler::Info(kind),
         ),
         method(
             family.pool.into(),
             pool_parameters,
             Right::Filtered(kind),
-            format!("lists each {what}"),
+            format!("lists every {}", kind.error_name()),
             Handler::Pool(kind, family.pool_form),
         ),
     ];
@@ -173,7 +182,7 @@ fn family(family: &Family) -> Vec<Method> {
             "update",
             "id:int, template:string, append:int(0)",
             on(right),
-            format!("changes the template of a {what}"),
+            format!("changes the template of {what}"),
             decode::update,
         );
     }
@@ -182,7 +191,7 @@ fn family(family: &Family) -> Vec<Method> {
             "rename",
             "id:int, name:string",
             on(right),
-            format!("renames a {what}"),
+            format!("renames {what}"),
             decode::rename,
         );
     }
@@ -191,7 +200,7 @@ fn family(family: &Family) -> Vec<Method> {
             "delete",
             "id:int, flag:bool(false)",
             on(right),
-            format!("deletes a {what}"),
+            format!("deletes {what}"),
             decode::delete,
         );
     }
@@ -200,14 +209,14 @@ fn family(family: &Family) -> Vec<Method> {
             "chmod",
             "id:int, nine bits:int (1 set, 0 clear, -1 keep)",
             on(Operation::Manage),
-            format!("changes the permissions of a {what}"),
+            format!("changes the permissions of {what}"),
             decode::chmod,
         );
         generic(
             "chown",
             "id:int, user:int, group:int (-1 keeps)",
             on(Operation::Manage),
-            format!("changes the owner of a {what}"),
+            format!("changes the owner of {what}"),
             decode::chown,
         );
     }
@@ -216,14 +225,14 @@ fn family(family: &Family) -> Vec<Method> {
             "lock",
             "id:int, level:int, test:bool(false)",
             on(Operation::Manage),
-            format!("locks a {what}"),
+            format!("locks {what}"),
             decode::lock,
         );
         generic(
             "unlock",
             "id:int",
             on(Operation::Manage),
-            format!("unlocks a {what}"),
+            format!("unlocks {what}"),
             decode::unlock,
         );
     }

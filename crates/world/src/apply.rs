@@ -3,7 +3,7 @@
 use plerion_model::{ApiError, Id};
 
 use crate::auth::Caller;
-use crate::change::Applied;
+use crate::change::Change;
 use crate::command::{Command, Context, Order, Reply};
 use crate::txn::Txn;
 use crate::world::World;
@@ -11,6 +11,17 @@ use crate::{
     cluster, datastore, generic, group, host, image, secgroup, user, vm, vm_allocate, vm_deploy, vmtemplate,
     vnet,
 };
+
+/// A command that was accepted.
+#[derive(Debug)]
+pub struct Applied {
+    /// The next snapshot.
+    pub world: World,
+    /// What to write.
+    pub change: Change,
+    /// What to answer.
+    pub reply: Reply,
+}
 
 /// Applies a command.
 ///

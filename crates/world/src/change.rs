@@ -18,9 +18,6 @@ use plerion_model::zone::Zone;
 use plerion_model::{Id, Kind, Seconds};
 use serde::{Deserialize, Serialize};
 
-use crate::command::Reply;
-use crate::world::World;
-
 /// An object of any kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Object {
@@ -211,17 +208,6 @@ impl Change {
             && self.intents_over.is_empty()
             && self.log.is_empty()
     }
-}
-
-/// A command that was accepted.
-#[derive(Debug)]
-pub struct Applied {
-    /// The next snapshot.
-    pub world: World,
-    /// What to write.
-    pub change: Change,
-    /// What to answer.
-    pub reply: Reply,
 }
 
 /// Names of [`Ask`] in stored intents.

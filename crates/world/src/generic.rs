@@ -4,32 +4,15 @@ use std::sync::Arc;
 
 use plerion_model::permissions::{Lock, LockLevel, Operation, Owned};
 use plerion_model::{ApiError, ErrorCode, Id, Kind};
-use plerion_template::{PackedTemplate, Template, Value};
+use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, allows_unlocked, require};
 use crate::change::{IntentKey, IntentResult, Object};
 use crate::name::{name_check_owner, name_check_rename};
+use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{cluster, datastore, group, host, image, secgroup, user, vm_state, vmtemplate, vnet};
-
-/// An object as it is now.
-pub(crate) fn object(world: &World, kind: Kind, id: Id) -> Result<Object, ApiError> {
-    Ok(match kind {
-        Kind::Vm => Object::Vm(world.vm(id)?.clone()),
-        Kind::Host => Object::Host(world.host(id)?.clone()),
-        Kind::Vnet => Object::Vnet(world.vnet(id)?.clone()),
-        Kind::Image => Object::Image(world.image(id)?.clone()),
-        Kind::User => Object::User(world.user(id)?.clone()),
-        Kind::Template => Object::Template(world.template(id)?.clone()),
-        Kind::Group => Object::Group(world.group(id)?.clone()),
-        Kind::Acl => Object::Acl(world.acl(id)?.clone()),
-        Kind::Datastore => Object::Datastore(world.datastore(id)?.clone()),
-        Kind::Cluster => Object::Cluster(world.cluster(id)?.clone()),
-        Kind::Zone => Object::Zone(world.zone(id)?.clone()),
-        Kind::SecurityGroup => Object::SecurityGroup(world.secgroup(id)?.clone()),
-    })
-}
 
 fn name_of(object: &Object) -> String {
     match object {
@@ -147,7 +130,7 @@ pub(crate) fn update(
     let target = Target::of(&txn.world, kind, id)?;
     require(&txn.world, caller, &[(update_right(kind), target)])?;
     restricted_check(&txn.world, caller, kind, template)?;
-    let mut object = object(&txn.world, kind, id)?;
+    let mut object = txn.world.object(kind, id)?;
     let Some(packed) = template_mut(&mut object) else {
         return Err(ApiError::action(format!(
             "A {} has no template",
@@ -187,62 +170,6 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
     Ok(())
 }
 
-/// Refuses attributes that only administrators may set.
-pub(crate) fn restricted_check(
-    world: &World,
-    caller: &Caller,
-    kind: Kind,
-    template: &Template,
-) -> Result<(), ApiError> {
-    let list = match kind {
-        Kind::Vm | Kind::Template => "VM_RESTRICTED_ATTR",
-        Kind::Image => "IMAGE_RESTRICTED_ATTR",
-        Kind::Vnet => "VNET_RESTRICTED_ATTR",
-        Kind::User => "USER_RESTRICTED_ATTR",
-        Kind::Group => "GROUP_RESTRICTED_ATTR",
-        Kind::Host | Kind::Acl | Kind::Datastore | Kind::Cluster | Kind::Zone | Kind::SecurityGroup => {
-            return Ok(());
-        }
-    };
-    if caller.is_admin() {
-        return Ok(());
-    }
-    match restricted_find(world, list, template) {
-        // Recorded: the text names the attribute without its vector.
-        Some(name) => Err(ApiError::authorization(
-            caller.uid,
-            &format!(
-                "{} includes a restricted attribute {name}",
-                if kind == Kind::Image {
-                    "Template"
-                } else {
-                    "VM Template"
-                }
-            ),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn restricted_find(world: &World, list: &str, template: &Template) -> Option<String> {
-    for attribute in template.iter() {
-        if world.config.is_restricted(list, &attribute.name) {
-            return Some(attribute.name.clone());
-        }
-        if let Value::Vector(vector) = &attribute.value {
-            for (key, _) in vector.iter() {
-                if world
-                    .config
-                    .is_restricted(list, &format!("{}/{key}", attribute.name))
-                {
-                    return Some(key.to_owned());
-                }
-            }
-        }
-    }
-    None
-}
-
 /// `one.*.rename`.
 pub(crate) fn rename(
     txn: &mut Txn<'_>,
@@ -258,7 +185,7 @@ pub(crate) fn rename(
         Operation::Manage
     };
     require(&txn.world, caller, &[(right, target)])?;
-    let mut object = object(&txn.world, kind, id)?;
+    let mut object = txn.world.object(kind, id)?;
     if name_of(&object) == name {
         return Ok(id);
     }
@@ -283,7 +210,7 @@ pub(crate) fn chmod(
         ));
     }
     let target = Target::of(&txn.world, kind, id)?;
-    let mut object = object(&txn.world, kind, id)?;
+    let mut object = txn.world.object(kind, id)?;
     let Some(owned) = owned_mut(&mut object) else {
         return Err(ApiError::action(format!(
             "A {} has no permissions",
@@ -335,7 +262,7 @@ pub(crate) fn chown(
         rights.push((Operation::Use, Target::of(&txn.world, Kind::Group, gid)?));
     }
     require(&txn.world, caller, &rights)?;
-    let mut object = object(&txn.world, kind, id)?;
+    let mut object = txn.world.object(kind, id)?;
     let name = name_of(&object);
     let Some(owned) = owned_mut(&mut object) else {
         return Err(ApiError::action(format!("A {} has no owner", kind.error_name())));
@@ -376,7 +303,7 @@ pub(crate) fn lock(
         }
     };
     let now = txn.context.now;
-    let mut object = object(&txn.world, kind, id)?;
+    let mut object = txn.world.object(kind, id)?;
     let Some(owned) = owned_mut(&mut object) else {
         return Err(ApiError::action(format!(
             "A {} cannot be locked",

@@ -10,9 +10,9 @@ use plerion_template::{PackedTemplate, Template};
 use crate::auth::{Caller, Target, require};
 use crate::change::{ImageAsk, Intent, IntentKey, IntentResult, Object, Site, Task};
 use crate::command::ImageSpec;
-use crate::generic::restricted_check;
 use crate::index::members;
 use crate::name::name_check_new;
+use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
 

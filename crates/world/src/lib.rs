@@ -31,6 +31,7 @@ mod index;
 mod name;
 mod pairs;
 mod pool;
+mod restricted;
 mod secgroup;
 mod txn;
 mod user;
@@ -46,12 +47,10 @@ mod vmtemplate;
 mod vnet;
 mod world;
 
-pub use apply::apply;
+pub use apply::{Applied, apply};
 pub use auth::{Caller, Target, may_see, require_right, require_see};
 pub use bootstrap::bootstrap;
-pub use change::{
-    Applied, Change, ImageAsk, Intent, IntentKey, IntentResult, LogEntry, Object, Output, Site, Task,
-};
+pub use change::{Change, ImageAsk, Intent, IntentKey, IntentResult, LogEntry, Object, Output, Site, Task};
 pub use command::{Command, Context, HostReport, HostStatus, ImageSpec, Member, Order, Reply};
 pub use config::Config;
 pub use index::Usage;

@@ -8,8 +8,8 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::change::Object;
-use crate::generic::restricted_check;
 use crate::name::name_check_new;
+use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_allocate::{VmOrigin, vm_create};
 

@@ -10,8 +10,8 @@ use plerion_template::{PackedTemplate, Template, Vector};
 use crate::auth::{Caller, Target, require};
 use crate::change::Object;
 use crate::cluster::cluster_named;
-use crate::generic::restricted_check;
 use crate::name::name_check_new;
+use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
 

@@ -105,7 +105,20 @@ impl World {
     /// # Errors
     /// When there is none of that id.
     pub fn object(&self, kind: Kind, id: Id) -> Result<Object, ApiError> {
-        crate::generic::object(self, kind, id)
+        Ok(match kind {
+            Kind::Vm => Object::Vm(self.vm(id)?.clone()),
+            Kind::Host => Object::Host(self.host(id)?.clone()),
+            Kind::Vnet => Object::Vnet(self.vnet(id)?.clone()),
+            Kind::Image => Object::Image(self.image(id)?.clone()),
+            Kind::User => Object::User(self.user(id)?.clone()),
+            Kind::Template => Object::Template(self.template(id)?.clone()),
+            Kind::Group => Object::Group(self.group(id)?.clone()),
+            Kind::Acl => Object::Acl(self.acl(id)?.clone()),
+            Kind::Datastore => Object::Datastore(self.datastore(id)?.clone()),
+            Kind::Cluster => Object::Cluster(self.cluster(id)?.clone()),
+            Kind::Zone => Object::Zone(self.zone(id)?.clone()),
+            Kind::SecurityGroup => Object::SecurityGroup(self.secgroup(id)?.clone()),
+        })
     }
 
     /// VMs that wait for a host, by ascending id.

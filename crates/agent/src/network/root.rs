@@ -79,7 +79,7 @@ pub(crate) fn root_call(task: RootTask, limits: &Limits) -> Act<()> {
         .run(&limits)?;
     let answer: RootAnswer = serde_json::from_slice(&output.stdout).map_err(|_| {
         failed(format!(
-            "the root helper did not answer ({}: {}); the file /etc/sudoers.d/plerion must say: oneadmin ALL=(root) \
+            "the root helper did not answer ({}: {}); the file /etc/sudoers.d/plerion-node-root must say: oneadmin ALL=(root) \
              NOPASSWD: {HELPER} \"\"",
             output.status, output.stderr
         ))
