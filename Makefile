@@ -4,7 +4,8 @@ CARGO ?= cargo
 # Packages the tests use beyond those of the build.
 TEST_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu \
 	libvirt-clients genisoimage openssh-server sudo iproute2 nftables iptables ipset iputils-ping \
-	busybox-static syslinux syslinux-common mtools dosfstools fdisk cpio kmod zstd xz-utils shellcheck
+	busybox-static syslinux syslinux-common mtools dosfstools fdisk cpio kmod zstd xz-utils shellcheck \
+	libxml2-utils python3-venv lld
 SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/guest/*.sh)
 GUEST_SCRIPTS := packaging/guest/rootfs/init $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
 GUEST_OUT ?= target/guest
@@ -16,7 +17,7 @@ help:
 	@echo 'sudo make up      set this machine up as a cloud of one host, with a VM that answers'
 	@echo 'sudo make down    take all of that away again'
 	@echo 'make build        the release binary'
-	@echo 'make test         format, lints, all tests (as root: installs the packages they need)'
+	@echo 'make test         format, lints, all tests, the lab too (as root: installs the packages they need)'
 	@echo 'make lint         format and lints only'
 	@echo 'make guest        the small guest image, into $(GUEST_OUT)'
 	@echo 'make guest-test   boot that image on every kind of disk and machine'
@@ -31,7 +32,11 @@ down:
 build:
 	$(CARGO) build --release --locked
 
+# Cargo's tests come last, so that its closing lines are the last ones.
 test: test-packages lint
+	$(CARGO) build --locked --bin plerion
+	tests/run.sh
+	$(MAKE) --no-print-directory lab
 	$(CARGO) test --workspace --locked
 
 # Without root the tests that lack a package say that they are skipped.
@@ -55,8 +60,11 @@ guest:
 guest-test: guest
 	packaging/guest/test.sh $(GUEST_OUT)
 
+# The figures of the whole, as a table. The benchmarks of single parts: cargo bench -p plerion-store (…-template, …-api,
+# …-scheduler).
 bench:
-	$(CARGO) bench --workspace --locked
+	$(CARGO) build --release --locked --bin plerion --bin plerion-bench
+	target/release/plerion-bench $(BENCH_OPTIONS)
 
 # Each runner belongs to the part it tests; a target without one says so and fails.
 lab:
