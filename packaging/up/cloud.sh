@@ -83,8 +83,8 @@ guest_image_make() {
 hypervisor_choose() {
     local answer
     HYPERVISOR=qemu
-    answer=$(as_user timeout 60 "$BINARY" node probe 2>&1) || { warn probe_failed "$answer"; return 0; }
-    if grep -qE '"kvm_usable" *: *true' <<<"$answer"; then
+    answer=$(as_user timeout "$PROBE_SECONDS" "$BINARY" node probe 2>&1) || { warn probe_failed "$answer"; return 0; }
+    if kvm_usable_is <<<"$answer"; then
         HYPERVISOR=kvm
     else
         say kvm_unusable

@@ -2,6 +2,7 @@
 # libvirt's settings and daemon. To be sourced.
 
 readonly LIBVIRT_SECONDS=60
+readonly PROBE_SECONDS=60
 
 apparmor_enabled() {
     [ "$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)" = Y ] && [ -d /etc/apparmor.d/abstractions ]
@@ -107,6 +108,31 @@ runtime_directory_open() {
     chmod 755 "$LIBVIRT_RUNTIME"
 }
 
+# kvm_hide_choose: sets KVM_HIDE to what runs libvirtd without a /dev/kvm that is
+# there but of no use. See kvm_hide.sh.
+kvm_hide_choose() {
+    local scratch=$UP_DIR/dev
+    KVM_HIDE=()
+    [ -e /dev/kvm ] || return 0
+    if timeout "$PROBE_SECONDS" "$BINARY" node probe --state-dir "$UP_DIR/probe" 2>/dev/null | kvm_usable_is; then
+        return 0
+    fi
+    mkdir -p "$scratch"
+    KVM_HIDE=(unshare --mount --propagation slave "$UP_SOURCE/kvm_hide.sh" "$scratch")
+    # Not every container may mount; then libvirt is slow, but works.
+    if "${KVM_HIDE[@]}" true 2>>"$UP_DIR/libvirtd.log"; then
+        say kvm_hidden
+    else
+        warn kvm_not_hidden "$UP_DIR/libvirtd.log"
+        KVM_HIDE=()
+    fi
+}
+
+# kvm_usable_is: reads what "plerion node probe" prints.
+kvm_usable_is() {
+    grep -qE '"kvm_usable" *: *true'
+}
+
 libvirtd_by_hand() {
     local config=$UP_DIR/libvirtd.conf pid
     runtime_directory_open
@@ -124,6 +150,8 @@ CONFIG
         [ "$LIBVIRT_CHANGED" = yes ] || return 0
         process_stop "$pid"
     fi
-    setsid "$UP_SOURCE/reaper.pl" /usr/sbin/libvirtd -f "$config" -p /run/libvirtd.pid </dev/null >>"$UP_DIR/libvirtd.log" 2>&1 &
+    kvm_hide_choose
+    setsid "${KVM_HIDE[@]}" "$UP_SOURCE/reaper.pl" /usr/sbin/libvirtd -f "$config" -p /run/libvirtd.pid \
+        </dev/null >>"$UP_DIR/libvirtd.log" 2>&1 &
     process_record libvirtd $!
 }

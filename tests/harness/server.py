@@ -1,5 +1,6 @@
 """The real binary, self-contained in a directory: started, asked, stopped, killed."""
 
+import atexit
 import os
 import re
 import signal
@@ -64,8 +65,15 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
+        # A test run that is broken off leaves nothing behind.
+        atexit.register(self._end_hard)
         self.port = self._port_announced(begin)
         return self
+
+    def _end_hard(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
     def _port_announced(self, begin):
         deadline = time.monotonic() + READY_WITHIN_S

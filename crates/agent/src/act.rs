@@ -9,6 +9,7 @@ use crate::fault::{Act, refused};
 use crate::hypervisor::Hypervisor;
 use crate::limits::Limits;
 use crate::roots::Roots;
+use crate::script::Scripts;
 use crate::storage::{self, TransferContext};
 
 /// What actions need of the agent.
@@ -19,6 +20,8 @@ pub(crate) struct Means {
     pub(crate) hypervisor: Hypervisor,
     /// Who this agent works for, for the other end of a transfer.
     pub(crate) transfer: TransferContext,
+    /// The drivers' scripts; none on hosts.
+    pub(crate) scripts: Option<Scripts>,
 }
 
 impl Means {
@@ -86,6 +89,12 @@ impl Means {
             | Action::DomainSave { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. } => self.domain(&roots, action, limits),
+            Action::ScriptRun(call) => match &self.scripts {
+                Some(scripts) => scripts.run(call, limits),
+                None => Err(refused(
+                    "scripts of drivers are run by the front-end's own agent, not on hosts",
+                )),
+            },
         }
     }
 

@@ -18,6 +18,7 @@ use crate::monitor::{Sampler, facts};
 use crate::place;
 use crate::roots::Roots;
 use crate::runner::Runner;
+use crate::script::Scripts;
 use crate::state::{self, Role};
 use crate::storage::TransferContext;
 
@@ -46,8 +47,14 @@ struct Link {
 }
 
 impl Agent {
-    /// Opens the state in `directory` (which the caller has locked) and settles what was left open.
-    pub(crate) fn open(cloud: &str, role: Role, directory: &Path) -> Act<Arc<Self>> {
+    /// Opens the state in `directory` (which the caller has locked) and settles what was left open. `scripts` are the
+    /// drivers' scripts that it may run.
+    pub(crate) fn open(
+        cloud: &str,
+        role: Role,
+        directory: &Path,
+        scripts: Option<Scripts>,
+    ) -> Act<Arc<Self>> {
         let epoch = EpochStore::open(directory)?;
         let journal = Journal::open(directory)?;
         let boot_id = state::boot_id();
@@ -57,6 +64,7 @@ impl Agent {
             roots: RwLock::default(),
             hypervisor: hypervisor.clone(),
             transfer: TransferContext::new(cloud, epoch.highest()),
+            scripts,
         });
         let doer = {
             let means = Arc::clone(&means);

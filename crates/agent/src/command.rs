@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::fault::{Act, failed, refused};
-use crate::{names, network, pipe, server, state, storage};
+use crate::{names, network, pipe, script, server, state, storage};
 
 const USAGE: &str = "usage: plerion node SUBCOMMAND
   pipe   --cloud ID [--state-dir DIR]  connect standard input and output to the agent of this host
-  stdio  --cloud ID [--state-dir DIR]  be the front-end's own agent on standard input and output
+  stdio  --cloud ID [--state-dir DIR] [--remotes DIR]
+                                       be the front-end's own agent on standard input and output
   daemon --cloud ID [--state-dir DIR]  be the agent of this host (started by pipe)
   send | receive                       one end of a transfer (the request comes on standard input)
   probe  [--state-dir DIR]             print what this host is, as JSON
@@ -52,7 +53,8 @@ fn subcommand_run(args: &[String]) -> Act<()> {
         }
         "stdio" => {
             let options = Options::parse(rest)?;
-            server::stdio_run(&options.base()?, options.cloud()?)
+            let remotes = options.remotes.clone().map_or_else(script::remotes_default, Ok)?;
+            server::stdio_run(&options.base()?, options.cloud()?, &remotes)
         }
         "daemon" => daemon(&Options::parse(rest)?),
         "send" => storage::send_main(),
@@ -108,6 +110,8 @@ fn probe(options: &Options) -> Act<()> {
 struct Options {
     cloud: Option<String>,
     state_directory: Option<PathBuf>,
+    /// Directory of the drivers' scripts.
+    remotes: Option<PathBuf>,
 }
 
 impl Options {
@@ -123,6 +127,7 @@ impl Options {
                     names::cloud_check(value)?;
                     options.cloud = Some(value.clone());
                 }
+                "--remotes" => options.remotes = Some(crate::roots::normalized(value)?),
                 "--state-dir" => options.state_directory = Some(crate::roots::normalized(value)?),
                 _ => return Err(refused(format!("there is no option {word}\n{USAGE}"))),
             }

@@ -125,7 +125,8 @@ impl Evidence {
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
             | Action::DomainReboot { .. }
-            | Action::DomainReset { .. } => Self::Nothing,
+            | Action::DomainReset { .. }
+            | Action::ScriptRun(_) => Self::Nothing,
         }
     }
 

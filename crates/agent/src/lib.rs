@@ -8,6 +8,7 @@
 //! - `pipe`, `server`, `session`: the channel to the front-end
 //! - `epoch`, `journal`, `evidence`, `runner`: what makes an action happen once
 //! - `storage`, `hypervisor`, `network`, `monitor`: what actions and samples are about
+//! - `script`: the scripts of drivers that are not built in
 //! - `process`, `limits`, `roots`, `names`, `state`, `fault`: common ground
 
 mod act;
@@ -27,6 +28,7 @@ mod place;
 mod process;
 mod roots;
 mod runner;
+mod script;
 mod server;
 mod session;
 mod state;

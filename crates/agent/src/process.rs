@@ -28,7 +28,9 @@ const INPUT_BYTES_MAX: usize = 32 * 1024;
 pub(crate) struct Program {
     name: String,
     arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
     input: Vec<u8>,
+    input_file: Option<File>,
     stop_text: Option<&'static str>,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct Output {
     pub(crate) stdout: Vec<u8>,
     /// Trimmed and shortened, for people.
     pub(crate) stderr: String,
+    /// All that was kept of it.
+    pub(crate) stderr_whole: Vec<u8>,
 }
 
 /// What to connect to the standard input and output of a [`Running`] program.
@@ -64,7 +68,9 @@ impl Program {
         Self {
             name: name.to_owned(),
             arguments: Vec::new(),
+            environment: Vec::new(),
             input: Vec::new(),
+            input_file: None,
             stop_text: None,
         }
     }
@@ -82,6 +88,19 @@ impl Program {
         self
     }
 
+    /// Sets a variable of its environment.
+    pub(crate) fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment
+            .push((name.as_ref().to_owned(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// Gives the program a file, from its current position, as its standard input.
+    pub(crate) fn input_file(mut self, file: File) -> Self {
+        self.input_file = Some(file);
+        self
+    }
+
     /// Gives the program a short text on its standard input.
     pub(crate) fn input(mut self, input: Vec<u8>) -> Self {
         self.input = input;
@@ -95,14 +114,14 @@ impl Program {
     }
 
     /// Runs the program to its end, whatever its exit status.
-    pub(crate) fn run(self, limits: &Limits) -> Act<Output> {
+    pub(crate) fn run(mut self, limits: &Limits) -> Act<Output> {
         if self.input.len() > INPUT_BYTES_MAX {
             return Err(failed(format!("the input for {} is too long", self.name)));
         }
-        let wiring = if self.input.is_empty() {
-            Wiring::Output
-        } else {
-            Wiring::Both
+        let wiring = match self.input_file.take() {
+            Some(file) => Wiring::FileIn(file),
+            None if self.input.is_empty() => Wiring::Output,
+            None => Wiring::Both,
         };
         let (input, stop_text) = (self.input.clone(), self.stop_text);
         let mut running = self.start(wiring, limits)?;
@@ -120,11 +139,12 @@ impl Program {
         let stderr = running.stderr_take().map(|pipe| drain(pipe, stop_text, group));
         let status = running.wait()?;
         let stdout = drained(stdout);
-        let stderr = error_text(&drained(stderr));
+        let stderr_whole = drained(stderr);
         Ok(Output {
             status,
             stdout,
-            stderr,
+            stderr: error_text(&stderr_whole),
+            stderr_whole,
         })
     }
 
@@ -148,7 +168,8 @@ impl Program {
         command
             .args(&self.arguments)
             .env("LC_ALL", "C")
-            .env("PATH", search_path());
+            .env("PATH", search_path())
+            .envs(self.environment);
         command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -293,7 +314,8 @@ fn contains(bytes: &[u8], text: &[u8]) -> bool {
     bytes.windows(text.len()).any(|window| window == text)
 }
 
-fn error_text(bytes: &[u8]) -> String {
+/// What a program said, trimmed and shortened, for people.
+pub(crate) fn error_text(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let text = text.trim();
     match text.char_indices().nth(ERROR_TEXT_BYTES_MAX) {
@@ -303,7 +325,7 @@ fn error_text(bytes: &[u8]) -> String {
 }
 
 /// The search path with the administrator's directories, which a login by SSH often lacks.
-fn search_path() -> OsString {
+pub(crate) fn search_path() -> OsString {
     let mut path = std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into());
     path.push(":/usr/local/sbin:/usr/sbin:/sbin");
     path

@@ -22,6 +22,8 @@ use load::{Class, Load};
 pub(crate) const ACTIONS_MAX: usize = 64;
 /// Copies, transfers and downloads that run at once: more only compete for the same disks.
 pub(crate) const COPIES_MAX: usize = 4;
+/// Scripts of drivers that run at once.
+pub(crate) const SCRIPTS_MAX: usize = 16;
 /// Actions that wait for a guest at once.
 pub(crate) const WAITS_MAX: usize = 512;
 /// Actions that wait for their turn.
@@ -171,7 +173,7 @@ impl Runner {
                 .values()
                 .any(|job| job.running && job.class != Class::Wait);
             if !busy || left.is_zero() {
-                for job in inner.jobs.values().filter(|job| job.class == Class::Copy) {
+                for job in inner.jobs.values().filter(|job| job.class.is_stoppable()) {
                     job.cancel.cancel();
                 }
                 return !busy;
@@ -307,11 +309,11 @@ impl Inner {
         Ok(None)
     }
 
-    /// A newer step of an object makes the copies of its older steps pointless.
+    /// A newer step of an object makes the copies and scripts of its older steps pointless.
     fn supersede(&self, key: &ActionKey) {
         for (other, job) in &self.jobs {
             let older = other.kind == key.kind && other.id == key.id && other.step < key.step;
-            if older && job.class == Class::Copy {
+            if older && job.class.is_stoppable() {
                 job.cancel.cancel();
             }
         }

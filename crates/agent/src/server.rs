@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::agent::Agent;
 use crate::fault::{Act, IoContext, failed};
+use crate::script::Scripts;
 use crate::session::session_serve;
 use crate::state::{self, Role};
 
@@ -97,7 +98,7 @@ pub(crate) fn daemon_run(base: &Path, cloud: &str, ready: impl FnOnce() -> Act<(
         LOCK_TIME_MAX,
         "another agent of this cloud",
     )?;
-    let agent = Agent::open(cloud, Role::Host, &directory)?;
+    let agent = Agent::open(cloud, Role::Host, &directory, None)?;
     let place = SocketPlace::new(&directory)?;
     let listener = place.listen()?;
     let program = state::program_identity()?;
@@ -193,15 +194,16 @@ fn peer_check(stream: &UnixStream) -> Act<()> {
     )))
 }
 
-/// Runs the front-end's own agent on standard input and output.
-pub(crate) fn stdio_run(base: &Path, cloud: &str) -> Act<()> {
+/// Runs the front-end's own agent on standard input and output; `remotes` is the directory of the drivers' scripts.
+pub(crate) fn stdio_run(base: &Path, cloud: &str, remotes: &Path) -> Act<()> {
     let directory = state::directory_open(base, cloud, Role::FrontEnd)?;
     let lock = state::lock_take(
         &directory.join("agent.lock"),
         LOCK_TIME_MAX,
         "the agent of an earlier front-end",
     )?;
-    let agent = Agent::open(cloud, Role::FrontEnd, &directory)?;
+    let scripts = Scripts::open(remotes, &directory)?;
+    let agent = Agent::open(cloud, Role::FrontEnd, &directory, Some(scripts))?;
     let closer = Box::new(|| tracing::warn!("a second channel on standard input"));
     session_serve(&agent, &mut std::io::stdin().lock(), std::io::stdout(), closer);
     let all = agent.runner.drain(DRAIN_TIME_MAX);

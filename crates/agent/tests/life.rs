@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use common::{Channel, Scratch, node_program};
 use plerion_protocol::{
-    Action, DiskFormat, ErrorKind, FromNode, PROTOCOL_VERSION, ServerHello, ToNode, Watch,
+    Action, DiskFormat, ErrorKind, FromNode, PROTOCOL_VERSION, ScriptCall, ScriptReply, ServerHello, ToNode,
+    Watch,
 };
 
 fn make(scratch: &Scratch, name: &str) -> Action {
@@ -187,6 +188,24 @@ impl Drop for DaemonEnd<'_> {
             "cannot end the daemon {pid}"
         );
     }
+}
+
+#[test]
+fn a_host_runs_no_scripts_of_drivers() {
+    let scratch = Scratch::new("scripts");
+    let state = scratch.path().join("state");
+    let mut host = Channel::start(&node_program(), "pipe", &state);
+    host.hello(1, &scratch).expect("welcome");
+    let _end = DaemonEnd(&state);
+    let call = ScriptCall {
+        programs: vec!["tm/x/clone".to_owned()],
+        arguments: Vec::new(),
+        stdin: String::new(),
+        environment: Vec::new(),
+        reply: ScriptReply::Nothing,
+    };
+    let error = host.act(Action::ScriptRun(call)).expect_err("refused");
+    assert_eq!(error.kind, ErrorKind::Refused);
 }
 
 #[test]

@@ -10,10 +10,10 @@ use crate::xmlrpc::Params;
 
 pub(crate) type Decoded = Result<Command, Reject>;
 
-/// A template that must hold something.
-pub(crate) fn template(params: &mut Params) -> Result<Template, Reject> {
-    let text = params.string()?;
-    Template::parse(&text).map_err(|error| ApiError::internal(error.to_string()).into())
+/// A template that must hold something. Callers read all parameters first: a call that lacks one is at fault, whatever
+/// its template says.
+pub(crate) fn template(text: &str) -> Result<Template, Reject> {
+    Template::parse(text).map_err(|error| ApiError::internal(error.to_string()).into())
 }
 
 /// A template that may be empty.
@@ -22,9 +22,9 @@ pub(crate) fn template_or_empty(text: &str) -> Result<Template, Reject> {
 }
 
 pub(crate) fn update(kind: Kind, params: &mut Params) -> Decoded {
-    let id = params.int()?;
-    let template = template_or_empty(&params.string()?)?;
-    let append = match params.int_or(0)? {
+    let (id, text, mode) = (params.int()?, params.string()?, params.int_or(0)?);
+    let template = template_or_empty(&text)?;
+    let append = match mode {
         0 => false,
         1 => true,
         other => {
@@ -213,9 +213,10 @@ pub(crate) fn host_status(params: &mut Params) -> Decoded {
 }
 
 pub(crate) fn datastore_allocate(params: &mut Params) -> Decoded {
+    let (text, cluster) = (params.string()?, params.int_or(-1)?);
     Ok(Command::DatastoreAllocate {
-        template: template(params)?,
-        cluster: params.int_or(-1)?,
+        template: template(&text)?,
+        cluster,
     })
 }
 
@@ -256,16 +257,17 @@ pub(crate) fn image_clone(params: &mut Params) -> Decoded {
 }
 
 pub(crate) fn vnet_allocate(params: &mut Params) -> Decoded {
+    let (text, cluster) = (params.string()?, params.int_or(-1)?);
     Ok(Command::VnetAllocate {
-        template: template(params)?,
-        cluster: params.int_or(-1)?,
+        template: template(&text)?,
+        cluster,
     })
 }
 
 pub(crate) fn vnet_add_ar(params: &mut Params) -> Decoded {
     Ok(Command::VnetAddRange {
         id: params.int()?,
-        template: template(params)?,
+        template: template(&params.string()?)?,
     })
 }
 
@@ -280,7 +282,7 @@ pub(crate) fn vnet_rm_ar(params: &mut Params) -> Decoded {
 pub(crate) fn vnet_hold(params: &mut Params) -> Decoded {
     Ok(Command::VnetHold {
         id: params.int()?,
-        template: template(params)?,
+        template: template(&params.string()?)?,
         hold: true,
     })
 }
@@ -288,20 +290,20 @@ pub(crate) fn vnet_hold(params: &mut Params) -> Decoded {
 pub(crate) fn vnet_release(params: &mut Params) -> Decoded {
     Ok(Command::VnetHold {
         id: params.int()?,
-        template: template(params)?,
+        template: template(&params.string()?)?,
         hold: false,
     })
 }
 
 pub(crate) fn secgroup_allocate(params: &mut Params) -> Decoded {
     Ok(Command::SecgroupAllocate {
-        template: template(params)?,
+        template: template(&params.string()?)?,
     })
 }
 
 pub(crate) fn template_allocate(params: &mut Params) -> Decoded {
     Ok(Command::TemplateAllocate {
-        template: template(params)?,
+        template: template(&params.string()?)?,
     })
 }
 
@@ -316,8 +318,9 @@ pub(crate) fn template_clone(params: &mut Params) -> Decoded {
 pub(crate) fn template_instantiate(params: &mut Params) -> Decoded {
     let (id, name) = (params.int()?, params.string()?);
     let hold = params.bool_or(false)?;
-    let extra = template_or_empty(&params.string_or("")?)?;
-    if params.bool_or(false)? {
+    let (text, persistent) = (params.string_or("")?, params.bool_or(false)?);
+    let extra = template_or_empty(&text)?;
+    if persistent {
         return Err(ApiError::action("Instantiating a template as persistent is not supported yet").into());
     }
     Ok(Command::TemplateInstantiate {
@@ -329,9 +332,10 @@ pub(crate) fn template_instantiate(params: &mut Params) -> Decoded {
 }
 
 pub(crate) fn vm_allocate(params: &mut Params) -> Decoded {
+    let (text, hold) = (params.string()?, params.bool_or(false)?);
     Ok(Command::VmAllocate {
-        template: template(params)?,
-        hold: params.bool_or(false)?,
+        template: template(&text)?,
+        hold,
     })
 }
 

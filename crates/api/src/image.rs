@@ -24,9 +24,9 @@ pub(crate) async fn image_allocate(
     caller: Caller,
     params: &mut Params,
 ) -> Result<Payload, Reject> {
-    let template = template(params)?;
-    let datastore = params.int()?;
+    let (text, datastore) = (params.string()?, params.int()?);
     let unchecked = params.bool_or(false)? && caller.is_admin();
+    let template = template(&text)?;
     let spec = source_look(engine, &caller, &template, datastore, unchecked).await?;
     order(
         engine,

@@ -1,11 +1,14 @@
 //! The front-end's door to the drivers: what an intent means for agents, and the links to them.
 //!
 //! [`intent_plan`] turns an intent of the outbox into steps for agents; the built-in drivers and the dummy ones are
-//! decided there. [`HostLink`] is a channel to one agent: over SSH, to a child process, or made up by the simulator.
+//! decided there; drivers that are not built in are asked by their scripts. [`HostLink`] is a channel to one agent: over SSH, to a child process, or made up by the simulator.
 
 mod link;
 mod plan;
 mod plan_image;
+mod plan_script;
+mod plan_script_disk;
+mod plan_script_image;
 mod plan_transfer;
 mod plan_vm;
 mod push;
@@ -14,6 +17,7 @@ mod ssh;
 pub use link::{HostLink, LinkDown, LinkEvent, LinkMaker, LinkSink, LinkTarget};
 pub use plan::{Environment, Place, Plan, Step, intent_plan, output_of};
 pub use plan_image::image_source;
+pub use plan_script_image::{datastore_monitor, image_stat};
 pub use plerion_domain::driver_conf_unknown as hypervisor_conf_unknown;
 pub use push::program_identity;
 pub use ssh::{ProcessLinks, SshSettings};

@@ -99,10 +99,17 @@ pub fn output_of(output: &mut Output, given: &ActionOutput) {
     if let Some(format) = given.format {
         output.format = Some(format.as_str().to_owned());
     }
+    if let Some(format) = &given.format_name {
+        output.format = Some(format.clone());
+    }
+    if let Some(source) = &given.source {
+        output.source = Some(source.clone());
+    }
 }
 
 /// A VM in its last stay: the host, the system datastore, the directories.
 pub(crate) struct Stay<'a> {
+    pub(crate) world: &'a World,
     pub(crate) vm: &'a Vm,
     pub(crate) host: &'a Host,
     pub(crate) system: &'a Datastore,
@@ -133,6 +140,7 @@ impl<'a> Stay<'a> {
         let directory = format!("{}/{}/{id}", location.trim_end_matches('/'), system.id);
         let home = format!("{}/{}/{id}", world.config.datastore_location, system.id);
         Ok(Self {
+            world,
             vm,
             host,
             system,

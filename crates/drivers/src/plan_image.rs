@@ -6,6 +6,7 @@ use plerion_protocol::{Action, DiskFormat, ImageSource};
 use plerion_world::{ImageAsk, Intent, World};
 
 use crate::plan::{COPY_DEADLINE_S, Plan, QUICK_DEADLINE_S};
+use crate::plan_script_image::image_scripts;
 
 /// Largest image that is taken when the datastore names no limit, in MiB.
 const IMAGE_MIB_MAX: u64 = 16 * 1024 * 1024;
@@ -26,10 +27,7 @@ pub(crate) fn image_plan(world: &World, intent: &Intent, ask: ImageAsk) -> Resul
     match store.ds_mad.as_str() {
         "dummy" => Ok(dummy(image, ask)),
         "fs" => files(world, image, store, ask),
-        other => Err(format!(
-            "datastore driver {other} of datastore {} is not built in; use fs or dummy",
-            store.id
-        )),
+        _ => image_scripts(world, image, store, ask),
     }
 }
 

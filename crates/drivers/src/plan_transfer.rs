@@ -1,37 +1,58 @@
 //! The transfer drivers: how disks and directories get where they are needed.
 
-use plerion_model::datastore::Datastore;
 use plerion_protocol::{Action, DiskFormat, Location};
 use plerion_template::Vector;
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
+use crate::plan_script::TRANSFER_BUILT_IN;
+use crate::plan_script_disk::{
+    Side, directory_script_delete, directory_script_move, disk_script_prepare, disk_scripts_end,
+    disk_scripts_move, disks_of, is_volatile,
+};
 
-/// The built-in transfer drivers.
+/// A transfer driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transfer {
+pub(crate) enum Transfer<'a> {
     /// Nothing happens.
     Dummy,
     /// Files are copied to the host.
     Ssh,
     /// All see the same files.
     Shared,
+    /// Scripts of the driver of that name.
+    Script(&'a str),
 }
 
-impl Transfer {
-    /// The driver of a VM's stay. A dummy host has no files, whatever its datastore is.
-    pub(crate) fn of(stay: &Stay<'_>) -> Result<Self, String> {
-        let datastore: &Datastore = stay.system;
-        if stay.host.im_mad == "dummy" {
-            return Ok(Self::Dummy);
+impl<'a> Transfer<'a> {
+    /// The driver of a VM's stay.
+    pub(crate) fn of(stay: &'a Stay<'_>) -> Self {
+        Self::named(stay, &stay.system.tm_mad)
+    }
+
+    /// The driver of one disk: that of its image's datastore where one of the two has scripts, else that of the system
+    /// datastore, for which the built-in drivers fit themselves.
+    pub(crate) fn of_disk(stay: &'a Stay<'_>, disk: &'a Vector) -> Self {
+        let system = Self::of(stay);
+        let driver = disk.get("TM_MAD").filter(|driver| !driver.is_empty());
+        let (false, Some(driver)) = (is_volatile(disk), driver) else {
+            return system;
+        };
+        match (Self::named(stay, driver), system) {
+            (own @ Self::Script(_), _) | (own, Self::Script(_)) => own,
+            _ => system,
         }
-        match datastore.tm_mad.as_str() {
-            "dummy" => Ok(Self::Dummy),
-            "ssh" => Ok(Self::Ssh),
-            "shared" | "qcow2" => Ok(Self::Shared),
-            other => Err(format!(
-                "transfer driver {other} of datastore {} is not built in; use ssh, shared, qcow2 or dummy",
-                datastore.id
-            )),
+    }
+
+    /// A dummy host has no files for the built-in drivers; scripts are run for it like for others.
+    fn named(stay: &Stay<'_>, driver: &'a str) -> Self {
+        if !TRANSFER_BUILT_IN.contains(&driver) {
+            return Self::Script(driver);
+        }
+        match driver {
+            _ if stay.host.im_mad == "dummy" => Self::Dummy,
+            "ssh" => Self::Ssh,
+            "shared" | "qcow2" => Self::Shared,
+            _ => Self::Dummy,
         }
     }
 }
@@ -61,6 +82,9 @@ pub(crate) fn disk_prepare(
     disk: &Vector,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
+    if disk_script_prepare(plan, stay, disk)? {
+        return Ok(());
+    }
     let destination = stay.disk_path(disk.get("DISK_ID").unwrap_or_default());
     if disk.get("IMAGE_ID").is_none() {
         return disk_volatile(plan, stay, disk, destination);
@@ -72,8 +96,8 @@ pub(crate) fn disk_prepare(
     let clone = disk
         .get("CLONE")
         .is_none_or(|text| text.eq_ignore_ascii_case("yes"));
-    match (Transfer::of(stay)?, clone) {
-        (Transfer::Dummy, _) => {}
+    match (Transfer::of_disk(stay, disk), clone) {
+        (Transfer::Dummy | Transfer::Script(_), _) => {}
         (Transfer::Ssh, true) => {
             let cached = image_cached(plan, stay, &source, environment);
             let action = Action::DiskCopy {
@@ -148,7 +172,7 @@ fn image_cached(plan: &mut Plan, stay: &Stay<'_>, source: &str, environment: &En
 }
 
 fn disk_volatile(plan: &mut Plan, stay: &Stay<'_>, disk: &Vector, destination: String) -> Result<(), String> {
-    if Transfer::of(stay)? == Transfer::Dummy {
+    if Transfer::of(stay) == Transfer::Dummy {
         return Ok(());
     }
     let swap = disk
@@ -171,53 +195,47 @@ pub(crate) fn files_end(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
-    let transfer = Transfer::of(stay)?;
-    if transfer == Transfer::Dummy {
-        return Ok(());
-    }
     let at_home = stay.vm.files_at_front_end;
-    if transfer == Transfer::Ssh {
-        for disk in stay.vm.template.vectors("DISK") {
-            let (Some(source), Some("YES")) = (disk.get("SOURCE"), disk.get("SAVE")) else {
-                continue;
-            };
-            let name = disk.get("DISK_ID").unwrap_or_default();
-            if at_home {
-                let kept = format!("{}/disk.{name}", stay.home);
-                plan.front_end(
-                    Action::FileReplace {
-                        source: kept,
-                        destination: source.to_owned(),
-                    },
-                    COPY_DEADLINE_S,
-                );
-            } else {
-                let there = Location::There((environment.ssh_target)(&stay.host.name), stay.disk_path(name));
-                let action = Action::Transfer {
-                    source: there,
-                    destination: Location::Here(source.to_owned()),
-                };
-                plan.front_end(action, COPY_DEADLINE_S);
-            }
+    let side = if at_home { Side::FrontEnd } else { Side::Host };
+    disk_scripts_end(plan, stay, side)?;
+    for disk in &disks_of(stay) {
+        if Transfer::of_disk(stay, disk) == Transfer::Ssh {
+            disk_bring_home(plan, stay, disk, environment);
         }
     }
-    if at_home && transfer == Transfer::Ssh {
-        plan.front_end(
-            Action::PathDelete {
-                path: stay.home.clone(),
-            },
-            QUICK_DEADLINE_S,
-        );
-    } else {
-        plan.host(
-            stay.host.id,
-            Action::PathDelete {
-                path: stay.directory.clone(),
-            },
-            QUICK_DEADLINE_S,
-        );
+    match Transfer::of(stay) {
+        Transfer::Dummy => {}
+        Transfer::Script(driver) => directory_script_delete(plan, stay, driver, side),
+        Transfer::Ssh if at_home => {
+            let path = stay.home.clone();
+            plan.front_end(Action::PathDelete { path }, QUICK_DEADLINE_S);
+        }
+        Transfer::Ssh | Transfer::Shared => {
+            let path = stay.directory.clone();
+            plan.host(stay.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
+        }
     }
     Ok(())
+}
+
+/// Puts a disk that is to be kept back in the place of its image.
+fn disk_bring_home(plan: &mut Plan, stay: &Stay<'_>, disk: &Vector, environment: &Environment<'_>) {
+    let (Some(source), Some("YES")) = (disk.get("SOURCE"), disk.get("SAVE")) else {
+        return;
+    };
+    let name = disk.get("DISK_ID").unwrap_or_default();
+    let action = if stay.vm.files_at_front_end {
+        Action::FileReplace {
+            source: format!("{}/disk.{name}", stay.home),
+            destination: source.to_owned(),
+        }
+    } else {
+        Action::Transfer {
+            source: Location::There((environment.ssh_target)(&stay.host.name), stay.disk_path(name)),
+            destination: Location::Here(source.to_owned()),
+        }
+    };
+    plan.front_end(action, COPY_DEADLINE_S);
 }
 
 /// Moves the VM's directory from the host to the front-end.
@@ -226,7 +244,11 @@ pub(crate) fn files_to_front_end(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
-    if Transfer::of(stay)? == Transfer::Ssh {
+    disk_scripts_move(plan, stay, Side::Host, Side::FrontEnd)?;
+    if let Transfer::Script(driver) = Transfer::of(stay) {
+        directory_script_move(plan, stay, driver, Side::Host, Side::FrontEnd);
+    }
+    if Transfer::of(stay) == Transfer::Ssh {
         let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
         let here = Location::Here(stay.home.clone());
         // Where host and front-end are one machine, the files are at home already.
@@ -256,7 +278,11 @@ pub(crate) fn files_to_host(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
 ) -> Result<(), String> {
-    if Transfer::of(stay)? == Transfer::Ssh && !same_place(stay) {
+    disk_scripts_move(plan, stay, Side::FrontEnd, Side::Host)?;
+    if let Transfer::Script(driver) = Transfer::of(stay) {
+        directory_script_move(plan, stay, driver, Side::FrontEnd, Side::Host);
+    }
+    if Transfer::of(stay) == Transfer::Ssh && !same_place(stay) {
         let there = Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
         let here = Location::Here(stay.home.clone());
         plan.front_end(

@@ -8,6 +8,7 @@ use plerion_template::{PackedTemplate, PlainXml};
 use plerion_world::{Intent, Measurements, Snapshot, World};
 
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
+use crate::plan_script_disk::{Side, context_script, directory_script_delete, disk_scripts_delete};
 use crate::plan_transfer::{Transfer, disk_prepare, files_end, files_to_front_end, files_to_host};
 
 /// First line of a context file, by which guests know it.
@@ -86,24 +87,27 @@ fn prolog(plan: &mut Plan, stay: &Stay<'_>, part: u32, environment: &Environment
     }
 }
 
+/// Deletes the VM's files wherever they may be.
 fn cleanup_files(plan: &mut Plan, stay: &Stay<'_>) -> Result<(), String> {
-    if Transfer::of(stay)? == Transfer::Dummy {
-        return Ok(());
-    }
-    plan.host(
-        stay.host.id,
-        Action::PathDelete {
-            path: stay.directory.clone(),
-        },
-        QUICK_DEADLINE_S,
-    );
-    if stay.vm.files_at_front_end {
-        plan.front_end(
-            Action::PathDelete {
-                path: stay.home.clone(),
-            },
-            QUICK_DEADLINE_S,
-        );
+    let sides: &[Side] = if stay.vm.files_at_front_end {
+        &[Side::Host, Side::FrontEnd]
+    } else {
+        &[Side::Host]
+    };
+    for side in sides {
+        disk_scripts_delete(plan, stay, *side)?;
+        match (Transfer::of(stay), side) {
+            (Transfer::Dummy, _) => {}
+            (Transfer::Script(driver), _) => directory_script_delete(plan, stay, driver, *side),
+            (Transfer::Ssh | Transfer::Shared, Side::Host) => {
+                let path = stay.directory.clone();
+                plan.host(stay.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
+            }
+            (Transfer::Ssh | Transfer::Shared, Side::FrontEnd) => {
+                let path = stay.home.clone();
+                plan.front_end(Action::PathDelete { path }, QUICK_DEADLINE_S);
+            }
+        }
     }
     Ok(())
 }
@@ -149,6 +153,10 @@ fn boot(
 ) -> Result<(), String> {
     if driver == Driver::Dummy {
         plan.output.deploy_id = Some(dummy_deploy_id(stay));
+        // Nobody reads the disk there; but scripts are run for dummy hosts like for others.
+        if matches!(Transfer::of(stay), Transfer::Script(_)) {
+            context(plan, stay)?;
+        }
         return Ok(());
     }
     context(plan, stay)?;
@@ -276,14 +284,21 @@ fn context(plan: &mut Plan, stay: &Stay<'_>) -> Result<(), String> {
         text.push_str(&value.replace('\'', "'\\''"));
         text.push_str("'\n");
     }
-    let action = Action::ContextMake {
-        destination: stay.disk_path(context.get("DISK_ID").unwrap_or_default()),
-        files: vec![ContextFile {
-            name: "context.sh".into(),
-            text,
-        }],
-    };
-    plan.host(stay.host.id, action, QUICK_DEADLINE_S);
+    let disk = context.get("DISK_ID").unwrap_or_default();
+    let files = vec![ContextFile {
+        name: "context.sh".into(),
+        text,
+    }];
+    if let Transfer::Script(driver) = Transfer::of(stay) {
+        context_script(plan, stay, driver, disk, files);
+        return Ok(());
+    }
+    let destination = stay.disk_path(disk);
+    plan.host(
+        stay.host.id,
+        Action::ContextMake { destination, files },
+        QUICK_DEADLINE_S,
+    );
     Ok(())
 }
 
@@ -294,7 +309,7 @@ fn bridges(template: &PackedTemplate) -> Result<Vec<Bridge>, String> {
         let name = nic.get("BRIDGE").unwrap_or_default();
         match nic.get("VN_MAD").unwrap_or_default() {
             "dummy" => {}
-            "bridge" | "fw" => {
+            "bridge" => {
                 if !bridges.iter().any(|bridge| bridge.name == name) {
                     let phydev = nic
                         .get("PHYDEV")

@@ -381,16 +381,17 @@ struct Ended {
 
 /// Says what to do about the usual reasons.
 fn connection_error(host: &str, words: &str) -> String {
-    let advice =
-        if words.contains("Host key verification failed") || words.contains("IDENTIFICATION HAS CHANGED") {
-            format!(
-                "; its host key is not the one in ~/.ssh/known_hosts: compare it, then run ssh-keyscan {host}"
-            )
-        } else if words.contains("Permission denied") {
-            "; put the public key of this user (~/.ssh/id_*.pub) into ~/.ssh/authorized_keys there".to_owned()
-        } else {
-            String::new()
-        };
+    let advice = if words.contains("Host key verification failed")
+        || words.contains("IDENTIFICATION HAS CHANGED")
+    {
+        format!(
+            "; its host key is not the one in ~/.ssh/known_hosts: compare it, then run ssh-keyscan {host} >> ~/.ssh/known_hosts"
+        )
+    } else if words.contains("Permission denied") {
+        "; put the public key of this user (~/.ssh/id_*.pub) into ~/.ssh/authorized_keys there".to_owned()
+    } else {
+        String::new()
+    };
     format!("cannot log in to {host} by SSH: {words}{advice}")
 }
 

@@ -83,6 +83,48 @@ pub struct Bridge {
     pub phydev: Option<String>,
 }
 
+/// A call of a driver's script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScriptCall {
+    /// Paths relative to the directory of the driver scripts (`tm/NAME/clone.ssh`, `tm/NAME/clone`); the first that
+    /// exists is run. It must be an executable file beneath that directory, links resolved.
+    pub programs: Vec<String>,
+    /// Its arguments, one word each; no shell sees them.
+    pub arguments: Vec<ScriptArgument>,
+    /// Its standard input.
+    pub stdin: String,
+    /// Variables beyond those that the agent has itself.
+    pub environment: Vec<(String, String)>,
+    /// What its standard output means.
+    pub reply: ScriptReply,
+}
+
+/// One argument of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScriptArgument {
+    /// The word itself.
+    Text(String),
+    /// `NAME:PATH` with the name of the machine that the agent runs on.
+    Here(String),
+    /// Path of a file with this content, which the agent writes before and deletes after the call.
+    File(ContextFile),
+}
+
+/// What the standard output of a script means when it exits with 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScriptReply {
+    /// Nothing.
+    Nothing,
+    /// `SOURCE` or `SOURCE FORMAT` of an image.
+    Source,
+    /// Size of an image in MiB.
+    Size,
+    /// `USED_MB=n`, `FREE_MB=n` and `TOTAL_MB=n` of a datastore, or `-` where it is measured in another way.
+    Space,
+}
+
 /// What to do. Each is idempotent: done twice it has the effect of once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -244,6 +286,9 @@ pub enum Action {
         /// Name.
         name: String,
     },
+    /// Runs a script of a driver that is not built in. Only the front-end's own agent does this; such scripts reach
+    /// hosts by themselves. Whether doing it twice has the effect of once is up to the script.
+    ScriptRun(ScriptCall),
 }
 
 /// What an action that worked gives back.
@@ -261,6 +306,12 @@ pub struct ActionOutput {
     /// Space of a datastore.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub space: Option<crate::DatastoreSample>,
+    /// Where a script stored an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Format of an image as a script calls it; unlike `format` it may be one that is not built in (`rbd`, `vmdk`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format_name: Option<String>,
     /// Microseconds spent in copying data.
     #[serde(default)]
     pub copy_us: u64,

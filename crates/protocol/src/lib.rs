@@ -10,7 +10,7 @@ mod monitor;
 
 pub use action::{
     Action, ActionError, ActionOutput, Bridge, ContextFile, DiskFormat, ErrorKind, ImageSource, Location,
-    SshTarget,
+    ScriptArgument, ScriptCall, ScriptReply, SshTarget,
 };
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
 pub use monitor::{DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch};

@@ -1,7 +1,9 @@
 //! What agents and machines do as time goes by: messages, jobs, restarts, guests, samples.
 
 use plerion_model::Id;
-use plerion_protocol::{Action, ActionError, ActionKey, DomainState, ErrorKind, FromNode, Report, Request, ToNode};
+use plerion_protocol::{
+    Action, ActionError, ActionKey, DomainState, ErrorKind, FromNode, Report, Request, ToNode,
+};
 
 use crate::node::{Class, Outcome, Taken, Verdict};
 use crate::plant::Bug;
@@ -27,7 +29,9 @@ impl Simulation {
             return;
         };
         let obeys_all = self.plant.has(Bug::EpochIgnored);
-        let Some(node) = self.nodes.get_mut(number) else { return };
+        let Some(node) = self.nodes.get_mut(number) else {
+            return;
+        };
         let current = node.connection == Some(connection) || obeys_all;
         if !(node.running && node.booted && current) {
             return;
@@ -48,7 +52,9 @@ impl Simulation {
 
     fn request(&mut self, number: NodeId, request: Request) {
         let obeys_all = self.plant.has(Bug::EpochIgnored);
-        let Some(node) = self.nodes.get_mut(number) else { return };
+        let Some(node) = self.nodes.get_mut(number) else {
+            return;
+        };
         if request.epoch < node.epoch && !obeys_all {
             let error = ActionError::new(ErrorKind::Epoch, "another front-end leads");
             return self.node_report(number, request.key, request.attempt, Err(error));
@@ -79,7 +85,8 @@ impl Simulation {
         if self.calm {
             return Verdict::Does;
         }
-        let deaf = matches!(action, Action::DomainShutdown { .. }) && self.random.chance(self.profile.guest_deaf);
+        let deaf =
+            matches!(action, Action::DomainShutdown { .. }) && self.random.chance(self.profile.guest_deaf);
         if deaf {
             self.fault_count("guest does not react");
             return Verdict::Late;
@@ -110,10 +117,16 @@ impl Simulation {
         while let Some(node) = self.nodes.get_mut(number) {
             let Some(key) = node.next_job() else { return };
             let life = node.life;
-            let Some(job) = node.jobs.get(&key).cloned() else { return };
+            let Some(job) = node.jobs.get(&key).cloned() else {
+                return;
+            };
             let time = self.job_time(&job.request, job.class, job.verdict);
-            self.say(&format!("n{number} begins {key} {}", action_text(&job.request.action)));
-            self.queue.put(self.now + time, Event::JobEnd(number, life, key, job.number));
+            self.say(&format!(
+                "n{number} begins {key} {}",
+                action_text(&job.request.action)
+            ));
+            self.queue
+                .put(self.now + time, Event::JobEnd(number, life, key, job.number));
         }
     }
 
@@ -124,9 +137,15 @@ impl Simulation {
         }
         let time = match class {
             Class::Wait => {
-                let Action::DomainShutdown { name } = &request.action else { return 1 };
+                let Action::DomainShutdown { name } = &request.action else {
+                    return 1;
+                };
                 let runs = self.nodes.iter().any(|node| node.domains.contains_key(name));
-                if runs { self.random.between(500, GUEST_REACTS_MAX) } else { 20 }
+                if runs {
+                    self.random.between(500, GUEST_REACTS_MAX)
+                } else {
+                    20
+                }
             }
             Class::Copy => self.random.between(100, 5_000),
             Class::Other => self.random.between(20, 1_500),
@@ -141,7 +160,11 @@ impl Simulation {
 
     /// A job ends, unless its agent has died since or another one took its place.
     pub(crate) fn job_end(&mut self, number: NodeId, life: u64, key: ActionKey, job: u64) {
-        let Some(node) = self.nodes.get_mut(number).filter(|node| node.life == life && node.running) else {
+        let Some(node) = self
+            .nodes
+            .get_mut(number)
+            .filter(|node| node.life == life && node.running)
+        else {
             return;
         };
         if node.jobs.get(&key).is_none_or(|known| known.number != job) {
@@ -185,7 +208,9 @@ impl Simulation {
     }
 
     fn domains_announce(&mut self, number: NodeId) {
-        let Some(node) = self.nodes.get(number) else { return };
+        let Some(node) = self.nodes.get(number) else {
+            return;
+        };
         let known: Vec<(String, String)> = node
             .domains
             .iter()
@@ -201,7 +226,11 @@ impl Simulation {
     pub(crate) fn sample(&mut self, number: NodeId, life: u64, watches: u64) {
         let slow = !self.calm && self.random.chance(self.profile.sample_slow);
         let delay = self.random.between(1, SAMPLE_DELAY_MAX);
-        let Some(node) = self.nodes.get(number).filter(|node| node.running && node.life == life) else {
+        let Some(node) = self
+            .nodes
+            .get(number)
+            .filter(|node| node.running && node.life == life)
+        else {
             return;
         };
         let Some(watch) = node.watch.clone().filter(|_| node.watches == watches) else {
@@ -212,7 +241,10 @@ impl Simulation {
         if slow {
             self.fault_count("slow sample");
             next += delay;
-            self.queue.put(self.now + delay, Event::SampleSend(number, life, Box::new(message)));
+            self.queue.put(
+                self.now + delay,
+                Event::SampleSend(number, life, Box::new(message)),
+            );
         } else {
             self.node_say(number, message);
         }
@@ -221,7 +253,11 @@ impl Simulation {
 
     /// A sample that was taken some time ago is sent.
     pub(crate) fn sample_send(&mut self, number: NodeId, life: u64, message: FromNode) {
-        if self.nodes.get(number).is_some_and(|node| node.running && node.life == life) {
+        if self
+            .nodes
+            .get(number)
+            .is_some_and(|node| node.running && node.life == life)
+        {
             self.node_say(number, message);
         }
     }
@@ -264,7 +300,11 @@ impl Simulation {
     /// Reboots a host: its domains are gone, its files are not.
     pub(crate) fn host_reboot(&mut self, number: NodeId) {
         self.agent_kill(number);
-        let Some(node) = self.nodes.get_mut(number).filter(|node| node.booted && !node.is_front_end()) else {
+        let Some(node) = self
+            .nodes
+            .get_mut(number)
+            .filter(|node| node.booted && !node.is_front_end())
+        else {
             return;
         };
         node.booted = false;
@@ -288,12 +328,17 @@ impl Simulation {
 
     /// A domain is gone: whoever waits for that has its result, and the front-end is told.
     pub(crate) fn domain_gone(&mut self, number: NodeId, name: &str, state: DomainState) {
-        let Some(uuid) = self.domain_remove(number, name) else { return };
-        let Some(node) = self.nodes.get_mut(number) else { return };
+        let Some(uuid) = self.domain_remove(number, name) else {
+            return;
+        };
+        let Some(node) = self.nodes.get_mut(number) else {
+            return;
+        };
         let life = node.life;
         let mut ended = Vec::new();
         for (key, job) in &mut node.jobs {
-            let waits = matches!(&job.request.action, Action::DomainShutdown { name: other } if other == name);
+            let waits =
+                matches!(&job.request.action, Action::DomainShutdown { name: other } if other == name);
             if waits && job.running {
                 job.verdict = Verdict::Does;
                 ended.push(Event::JobEnd(number, life, *key, job.number));

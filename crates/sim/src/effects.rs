@@ -19,15 +19,20 @@ impl Simulation {
     /// Does an action.
     pub(crate) fn effect(&mut self, number: NodeId, action: &Action) -> Outcome {
         match action {
-            Action::DiskCopy { source, destination, .. }
+            Action::DiskCopy {
+                source, destination, ..
+            }
             | Action::DiskOverlay {
                 backing: source,
                 destination,
                 ..
             }
-            | Action::DiskLink { source, destination, .. } => self.file_copy(number, source, destination),
-            Action::DiskMake { destination, .. }
-            | Action::ContextMake { destination, .. } => self.file_make(number, destination),
+            | Action::DiskLink {
+                source, destination, ..
+            } => self.file_copy(number, source, destination),
+            Action::DiskMake { destination, .. } | Action::ContextMake { destination, .. } => {
+                self.file_make(number, destination)
+            }
             Action::ImageRegister { destination, .. } => {
                 self.file_make(number, destination)?;
                 Ok(ActionOutput {
@@ -44,7 +49,9 @@ impl Simulation {
             }
             Action::FileReplace { source, destination } => self.file_replace(number, source, destination),
             Action::Transfer { source, destination } => self.transfer(number, source, destination),
-            Action::ImageStat { .. } | Action::DatastoreStat { .. } => Ok(ActionOutput::default()),
+            Action::ImageStat { .. } | Action::DatastoreStat { .. } | Action::ScriptRun(_) => {
+                Ok(ActionOutput::default())
+            }
             Action::DomainStart { name, uuid, xml, .. } => self.domain_start(number, name, uuid, xml),
             Action::DomainRestore {
                 name,
@@ -65,8 +72,15 @@ impl Simulation {
             }
             Action::DomainSave { name, checkpoint } => self.domain_save(number, name, checkpoint),
             Action::DomainReboot { name } | Action::DomainReset { name } => {
-                let runs = self.nodes.get(number).is_some_and(|node| node.domains.contains_key(name));
-                if runs { Ok(ActionOutput::default()) } else { Err(failed("no such domain")) }
+                let runs = self
+                    .nodes
+                    .get(number)
+                    .is_some_and(|node| node.domains.contains_key(name));
+                if runs {
+                    Ok(ActionOutput::default())
+                } else {
+                    Err(failed("no such domain"))
+                }
             }
         }
     }
@@ -115,13 +129,19 @@ impl Simulation {
         };
         let other = self.nodes.iter().position(|node| node.name == target.host);
         let reached = other.filter(|other| {
-            self.nodes.get(*other).is_some_and(|node| node.reachable && node.booted)
+            self.nodes
+                .get(*other)
+                .is_some_and(|node| node.reachable && node.booted)
         });
         let Some(other) = reached else {
             return Err(failed(format!("{} does not answer", target.host)));
         };
         let (giver, taker) = if push { (number, other) } else { (other, number) };
-        let tree = self.nodes.get(giver).map(|node| node.files.tree(from)).unwrap_or_default();
+        let tree = self
+            .nodes
+            .get(giver)
+            .map(|node| node.files.tree(from))
+            .unwrap_or_default();
         if tree.is_empty() {
             return Err(failed(format!("{from} does not exist")));
         }
@@ -151,9 +171,14 @@ impl Simulation {
             return Err(failed("no such machine"));
         };
         match node.domains.get(name) {
-            Some(known) if known.uuid == uuid && !self.plant.has(Bug::StartTwice) => return Ok(started(uuid)),
+            Some(known) if known.uuid == uuid && !self.plant.has(Bug::StartTwice) => {
+                return Ok(started(uuid));
+            }
             Some(known) if known.uuid != uuid => {
-                return Err(failed(format!("a domain {name} with UUID {} runs already", known.uuid)));
+                return Err(failed(format!(
+                    "a domain {name} with UUID {} runs already",
+                    known.uuid
+                )));
             }
             _ => {}
         }
@@ -188,12 +213,23 @@ impl Simulation {
         let ends = !self.calm && self.random.chance(self.profile.guest_ends);
         if let (true, Some(vm)) = (ends, vm_of(name)) {
             let time = self.now + self.random.between(1, GUEST_LIFE_MAX);
-            let end = if self.random.chance(500) { GuestEnd::Off } else { GuestEnd::Crash };
+            let end = if self.random.chance(500) {
+                GuestEnd::Off
+            } else {
+                GuestEnd::Crash
+            };
             self.queue.put(time, Event::GuestEnd(number, vm, start, end));
         }
     }
 
-    fn domain_restore(&mut self, number: NodeId, name: &str, uuid: &str, xml: &str, checkpoint: &str) -> Outcome {
+    fn domain_restore(
+        &mut self,
+        number: NodeId,
+        name: &str,
+        uuid: &str,
+        xml: &str,
+        checkpoint: &str,
+    ) -> Outcome {
         let Some(node) = self.nodes.get(number) else {
             return Err(failed("no such machine"));
         };
@@ -215,7 +251,9 @@ impl Simulation {
             return if node.files.exists(checkpoint) {
                 Ok(ActionOutput::default())
             } else {
-                Err(failed("there is no running domain to save, and no checkpoint of it"))
+                Err(failed(
+                    "there is no running domain to save, and no checkpoint of it",
+                ))
             };
         }
         self.domain_gone(number, name, DomainState::Saved);
@@ -234,8 +272,12 @@ impl Simulation {
     fn disks_write(&mut self, number: NodeId, name: &str, disks: &[String]) {
         for path in disks {
             let content = self.number();
-            let Some(node) = self.nodes.get_mut(number) else { return };
-            let Some(file) = node.files.get(path) else { continue };
+            let Some(node) = self.nodes.get_mut(number) else {
+                return;
+            };
+            let Some(file) = node.files.get(path) else {
+                continue;
+            };
             node.files.put(path, File { content, ..file });
             let disk = path.rsplit('/').next().unwrap_or(path).to_owned();
             self.written.insert((name.to_owned(), disk), content);

@@ -117,7 +117,9 @@ impl Simulation {
         self.say("calm");
         self.profile.duplicate = 0;
         for number in 0..self.nodes.len() {
-            let Some(node) = self.nodes.get_mut(number) else { continue };
+            let Some(node) = self.nodes.get_mut(number) else {
+                continue;
+            };
             node.reachable = true;
             if !node.booted {
                 self.host_start(number);
@@ -148,7 +150,9 @@ impl Simulation {
         let Some(id) = self.front_ends_alive().first().copied() else {
             return;
         };
-        let Some(front_end) = self.front_ends.get(id) else { return };
+        let Some(front_end) = self.front_ends.get(id) else {
+            return;
+        };
         let hosts: Vec<_> = front_end
             .published
             .hosts
@@ -179,7 +183,10 @@ impl Simulation {
             return false;
         };
         let world = &front_end.published;
-        let hosts_up = world.hosts.values().all(|host| host.state == HostState::Monitored);
+        let hosts_up = world
+            .hosts
+            .values()
+            .all(|host| host.state == HostState::Monitored);
         idle && front_end.queue.is_empty() && world.outbox.is_empty() && hosts_up
     }
 }

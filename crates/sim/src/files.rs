@@ -62,7 +62,10 @@ mod tests {
     #[test]
     fn a_directory_is_its_files_and_not_its_namesakes() {
         let mut files = Files::default();
-        let file = File { identity: 1, content: 1 };
+        let file = File {
+            identity: 1,
+            content: 1,
+        };
         for path in ["/d/1", "/d/1/disk.0", "/d/1/disk.1", "/d/10/disk.0", "/d/1.x"] {
             files.put(path, file);
         }

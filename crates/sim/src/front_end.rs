@@ -135,11 +135,16 @@ impl Simulation {
     /// The front-ends that are alive.
     pub(crate) fn front_ends_alive(&self) -> Vec<FrontEndId> {
         let alive = self.front_ends.iter().enumerate();
-        alive.filter(|(_, front_end)| front_end.core.is_some()).map(|(id, _)| id).collect()
+        alive
+            .filter(|(_, front_end)| front_end.core.is_some())
+            .map(|(id, _)| id)
+            .collect()
     }
 
     fn alive(&mut self, id: FrontEndId) -> Option<&mut FrontEnd> {
-        self.front_ends.get_mut(id).filter(|front_end| front_end.core.is_some())
+        self.front_ends
+            .get_mut(id)
+            .filter(|front_end| front_end.core.is_some())
     }
 
     fn link_open(&mut self, id: FrontEndId, site: Site, name: &str, watch: Watch) {
@@ -165,7 +170,10 @@ impl Simulation {
 
     /// A link is connected; it is up when the agent has answered.
     pub(crate) fn link_connected(&mut self, id: FrontEndId, site: Site, connection: ConnectionId) {
-        if let Some(link) = self.alive(id).and_then(|front_end| front_end.links.get_mut(&site)) {
+        if let Some(link) = self
+            .alive(id)
+            .and_then(|front_end| front_end.links.get_mut(&site))
+        {
             link.connection = Some(connection);
             link.up = false;
         }
@@ -180,7 +188,10 @@ impl Simulation {
         else {
             return;
         };
-        let Some(link) = self.alive(id).and_then(|front_end| front_end.links.get_mut(&site)) else {
+        let Some(link) = self
+            .alive(id)
+            .and_then(|front_end| front_end.links.get_mut(&site))
+        else {
             return;
         };
         if link.connection != Some(connection) {
@@ -201,7 +212,10 @@ impl Simulation {
         else {
             return;
         };
-        let Some(link) = self.alive(id).and_then(|front_end| front_end.links.get_mut(&site)) else {
+        let Some(link) = self
+            .alive(id)
+            .and_then(|front_end| front_end.links.get_mut(&site))
+        else {
             return;
         };
         if link.connection != Some(connection) {
@@ -253,13 +267,19 @@ impl Simulation {
                     self.order(id, order);
                 }
             }
-            FromNode::Sample { host: sample, vms, datastores } => {
+            FromNode::Sample {
+                host: sample,
+                vms,
+                datastores,
+            } => {
                 let mut orders = Vec::new();
                 match site {
                     Site::FrontEnd => front_end.intake.datastores(&datastores),
                     Site::Host(host) => {
                         let world = front_end.published.clone();
-                        orders = front_end.intake.sample(&world, host, now, &sample, &vms, &datastores);
+                        orders = front_end
+                            .intake
+                            .sample(&world, host, now, &sample, &vms, &datastores);
                     }
                 }
                 if let Some(measurements) = front_end.intake.take_changed() {
@@ -316,7 +336,10 @@ impl Simulation {
         for dispatch in dispatches {
             match dispatch {
                 Dispatch::Send(site, message) => {
-                    if self.alive(id).is_some_and(|front_end| front_end.sends_left == Some(0)) {
+                    if self
+                        .alive(id)
+                        .is_some_and(|front_end| front_end.sends_left == Some(0))
+                    {
                         self.fault_count("front-end killed between sends");
                         return self.front_end_fail(id);
                     }
@@ -332,9 +355,6 @@ impl Simulation {
     }
 
     fn send(&mut self, id: FrontEndId, site: Site, message: ToNode) -> bool {
-        if self.plant.has(Bug::ForgetDropped) && matches!(message, ToNode::Forget(_)) {
-            return true;
-        }
         let mistaken = self.plant.has(Bug::HostMistaken) && matches!(message, ToNode::Do(_));
         let Some(front_end) = self.alive(id) else {
             return false;
@@ -342,13 +362,20 @@ impl Simulation {
         if let Some(left) = &mut front_end.sends_left {
             *left = left.saturating_sub(1);
         }
-        let other = front_end.links.iter().find(|(site, link)| link.up && **site != Site::FrontEnd);
+        let other = front_end
+            .links
+            .iter()
+            .find(|(site, link)| link.up && **site != Site::FrontEnd);
         let site = match (other, site) {
             (Some((other, _)), Site::Host(_)) if mistaken => *other,
             _ => site,
         };
         match front_end.links.get(&site) {
-            Some(Link { connection: Some(connection), up: true, .. }) => {
+            Some(Link {
+                connection: Some(connection),
+                up: true,
+                ..
+            }) => {
                 let connection = *connection;
                 self.to_node_send(connection, message);
                 true
@@ -413,7 +440,10 @@ impl Simulation {
         let mut closed = Vec::new();
         front_end.links.retain(|site, link| {
             let Site::Host(host) = site else { return true };
-            let keep = world.hosts.get(*host).is_some_and(|host| is_linked(host) && host.name == link.name);
+            let keep = world
+                .hosts
+                .get(*host)
+                .is_some_and(|host| is_linked(host) && host.name == link.name);
             if !keep {
                 closed.extend(link.connection);
             }
@@ -476,7 +506,10 @@ impl Simulation {
             });
         }
         for refusal in plan.refused {
-            let known = world.vms.get(refusal.vm).and_then(|vm| vm.user_template.get("SCHED_MESSAGE"));
+            let known = world
+                .vms
+                .get(refusal.vm)
+                .and_then(|vm| vm.user_template.get("SCHED_MESSAGE"));
             if ignored && let Some(host) = world.hosts.values().next() {
                 commands.push(Command::VmDeploy {
                     id: refusal.vm,
@@ -485,9 +518,13 @@ impl Simulation {
                     datastore: -1,
                 });
             } else if known != Some(&refusal.summary) {
+                let verdicts = refusal.hosts.into_iter();
                 commands.push(Command::VmPlacementRefused {
                     id: refusal.vm,
                     message: refusal.summary,
+                    verdicts: verdicts
+                        .map(|verdict| (verdict.host, verdict.code.code().to_owned(), verdict.reason))
+                        .collect(),
                 });
             }
         }

@@ -43,7 +43,8 @@ pub(crate) struct Ledger {
     /// Objects of which the end was acknowledged.
     gone: BTreeSet<(Kind, Id)>,
     /// Marks that an object may have now: the one acknowledged last, and those of calls without an answer since.
-    marks: BTreeMap<(Kind, Id), BTreeSet<String>>,
+    /// `None` stands for what it had before anybody marked it.
+    marks: BTreeMap<(Kind, Id), BTreeSet<Option<String>>>,
     pub(crate) acknowledged: u64,
     pub(crate) refused: u64,
     pub(crate) unanswered: u64,
@@ -77,8 +78,11 @@ impl Ledger {
                 self.ended.insert((*kind, *id));
             }
             About::Mark(kind, id, mark) => {
-                let marks = self.marks.entry((*kind, *id)).or_insert_with(|| BTreeSet::from([String::new()]));
-                marks.insert(mark.clone());
+                let marks = self
+                    .marks
+                    .entry((*kind, *id))
+                    .or_insert_with(|| BTreeSet::from([None]));
+                marks.insert(Some(mark.clone()));
             }
             About::Make(_) | About::Other => {}
         }
@@ -100,7 +104,7 @@ impl Ledger {
                 if let About::Mark(kind, id, mark) = call.about
                     && let Some(marks) = self.marks.get_mut(&(kind, id))
                 {
-                    marks.remove(&mark);
+                    marks.remove(&Some(mark));
                 }
                 Ok(())
             }
@@ -122,19 +126,19 @@ impl Ledger {
             }
             (About::Mark(kind, id, mark), _) => {
                 // Marks of calls that are under way may come before or after this one.
-                let open: BTreeSet<String> = self
+                let open: BTreeSet<Option<String>> = self
                     .calls
                     .values()
                     .filter_map(|call| match &call.about {
                         About::Mark(other_kind, other, mark) if (*other_kind, *other) == (kind, id) => {
-                            Some(mark.clone())
+                            Some(Some(mark.clone()))
                         }
                         _ => None,
                     })
                     .collect();
                 let marks = self.marks.entry((kind, id)).or_default();
                 marks.retain(|other| open.contains(other));
-                marks.insert(mark);
+                marks.insert(Some(mark));
             }
             (About::Make(_) | About::Other, _) => {}
         }
@@ -161,10 +165,14 @@ impl Ledger {
             }
         }
         for ((kind, id), marks) in &self.marks {
-            let Ok(object) = world.object(*kind, *id) else { continue };
-            let mark = mark_of(&object).unwrap_or_default();
-            if !marks.contains(&mark) {
-                return Err(format!("{kind:?} {id} has mark \"{mark}\", and it can be one of {marks:?} only"));
+            let Ok(object) = world.object(*kind, *id) else {
+                continue;
+            };
+            let mark = mark_of(&object);
+            if !marks.contains(&None) && !marks.contains(&mark) {
+                return Err(format!(
+                    "{kind:?} {id} has mark {mark:?}, and it can be one of {marks:?} only"
+                ));
             }
         }
         Ok(())

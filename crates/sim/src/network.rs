@@ -53,7 +53,10 @@ impl Simulation {
         let Some(node) = self.nodes.iter().position(|node| node.name == name) else {
             return self.connect_fails(front_end, site, link, "no such host");
         };
-        let epoch = self.front_ends.get(front_end).map_or(0, |front_end| front_end.epoch);
+        let epoch = self
+            .front_ends
+            .get(front_end)
+            .map_or(0, |front_end| front_end.epoch);
         let obeys = self.plant.has(Bug::EpochIgnored);
         let number = self.connections.len();
         let Some(machine) = self.nodes.get_mut(node) else {
@@ -63,7 +66,12 @@ impl Simulation {
             return self.connect_fails(front_end, site, link, "the host does not answer");
         }
         if epoch < machine.epoch && !obeys {
-            return self.connect_fails(front_end, site, link, "the agent refuses: another front-end leads");
+            return self.connect_fails(
+                front_end,
+                site,
+                link,
+                "the agent refuses: another front-end leads",
+            );
         }
         machine.epoch = machine.epoch.max(epoch);
         machine.connection = Some(number);
@@ -89,7 +97,8 @@ impl Simulation {
     /// Has a front-end connect after a pause.
     pub(crate) fn connect_later(&mut self, front_end: FrontEndId, site: Site, link: u64) {
         let pause = self.random.between(500, PAUSE_MAX);
-        self.queue.put(self.now + pause, Event::Connect(front_end, site, link));
+        self.queue
+            .put(self.now + pause, Event::Connect(front_end, site, link));
     }
 
     /// A message on its way to an agent.
@@ -165,7 +174,11 @@ impl Simulation {
     pub(crate) fn connections_cut(&mut self, node: NodeId, at_once: bool) {
         for number in 0..self.connections.len() {
             let late = self.random.between(1, LATE_MAX);
-            let notice = if at_once { 20 } else { self.random.between(20, NOTICE_MAX) };
+            let notice = if at_once {
+                20
+            } else {
+                self.random.between(20, NOTICE_MAX)
+            };
             let now = self.now;
             let Some(connection) = self.connections.get_mut(number) else {
                 continue;

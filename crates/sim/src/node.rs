@@ -192,9 +192,15 @@ impl Node {
             job.request.attempt = job.request.attempt.max(request.attempt);
             return Taken::Joined;
         }
-        match self.journal.get(&request.key).map(|entry| (entry.attempt, &entry.outcome)) {
+        match self
+            .journal
+            .get(&request.key)
+            .map(|entry| (entry.attempt, &entry.outcome))
+        {
             Some((_, Some(Ok(output)))) => Taken::Answer(Ok(output.clone())),
-            Some((attempt, Some(Err(error)))) if request.attempt <= attempt => Taken::Answer(Err(error.clone())),
+            Some((attempt, Some(Err(error)))) if request.attempt <= attempt => {
+                Taken::Answer(Err(error.clone()))
+            }
             _ => Taken::New,
         }
     }
@@ -273,7 +279,9 @@ impl Node {
             Action::DomainStart { name, uuid, .. } | Action::DomainRestore { name, uuid, .. } => {
                 Evidence::Runs(name.clone(), uuid.clone())
             }
-            Action::DomainShutdown { name } | Action::DomainDestroy { name } => Evidence::Off(name.clone(), None),
+            Action::DomainShutdown { name } | Action::DomainDestroy { name } => {
+                Evidence::Off(name.clone(), None)
+            }
             Action::DomainSave { name, checkpoint } => Evidence::Off(
                 name.clone(),
                 Some((checkpoint.clone(), self.files.identity(checkpoint))),
@@ -282,7 +290,8 @@ impl Node {
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
             | Action::DomainReboot { .. }
-            | Action::DomainReset { .. } => Evidence::Nothing,
+            | Action::DomainReset { .. }
+            | Action::ScriptRun(_) => Evidence::Nothing,
         }
     }
 
@@ -299,7 +308,9 @@ impl Node {
             Evidence::Moved(file, path) => file.is_some() && self.files.identity(path) == *file,
             Evidence::Runs(name, uuid) => self.domains.get(name).is_some_and(|domain| domain.uuid == *uuid),
             Evidence::Off(name, checkpoint) => {
-                let saved = checkpoint.as_ref().is_none_or(|(path, before)| is_new(path, *before));
+                let saved = checkpoint
+                    .as_ref()
+                    .is_none_or(|(path, before)| is_new(path, *before));
                 saved && !self.domains.contains_key(name)
             }
         };
@@ -336,7 +347,11 @@ impl Node {
 
     /// What is measured now.
     pub(crate) fn sample(&self, watch: &Watch) -> FromNode {
-        let vms = self.domains.iter().map(|(name, domain)| vm_sample(name, domain)).collect();
+        let vms = self
+            .domains
+            .iter()
+            .map(|(name, domain)| vm_sample(name, domain))
+            .collect();
         let space = |(id, _): &(Id, String)| DatastoreSample {
             id: *id,
             total_mib: STORE_MIB,

@@ -43,8 +43,6 @@ pub enum Bug {
     StartTwice,
     /// An agent says that it destroyed a domain before it has.
     DestroyPretended,
-    /// Results that the front-end has taken in are never forgotten by agents.
-    ForgetDropped,
 }
 
 impl Bug {
@@ -69,7 +67,6 @@ impl Bug {
         Self::CapacityIgnored,
         Self::StartTwice,
         Self::DestroyPretended,
-        Self::ForgetDropped,
     ];
 }
 

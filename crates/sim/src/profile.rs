@@ -44,7 +44,11 @@ impl Profile {
     /// The profile of a seed.
     pub(crate) fn draw(random: &mut Random) -> Self {
         let mut some = |most: u64| {
-            if random.chance(300) { 0 } else { random.below(most) + 1 }
+            if random.chance(300) {
+                0
+            } else {
+                random.below(most) + 1
+            }
         };
         let mut profile = Self {
             call_every: 0,
@@ -67,7 +71,11 @@ impl Profile {
             recover: some(8),
         };
         let mut some = |most: u64| {
-            let drawn = if random.chance(300) { 0 } else { random.below(most) + 1 };
+            let drawn = if random.chance(300) {
+                0
+            } else {
+                random.below(most) + 1
+            };
             PerMille::try_from(drawn).unwrap_or(0)
         };
         profile.commit_kill = some(25);

@@ -85,8 +85,8 @@ impl Store for SimStore {
     fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError> {
         self.commits += 1;
         let fail = self.fail.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(point) = fail {
-            self.inner.fail_next(point);
+        if fail == Some(FailPoint::BeforeCommit) {
+            return Err(StoreError::Database("made to fail before the commit".into()));
         }
         let fenceless = self.plant.has(Bug::EpochNotRaised) || self.plant.has(Bug::FenceIgnored);
         if self.plant.has(Bug::CommitSkipped) && self.commits.is_multiple_of(MISTAKE_EVERY) {
@@ -100,12 +100,16 @@ impl Store for SimStore {
             }
             result => result,
         };
-        let fenced = matches!(result, Err(StoreError::Fenced { .. }));
-        if result.is_ok() || (fail == Some(FailPoint::AfterCommit) && !fenced) {
+        if result.is_ok() {
             let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
             log.extend(changes.iter().flat_map(|change| change.log.iter().cloned()));
         }
-        result
+        match (fail, result) {
+            (Some(FailPoint::AfterCommit), Ok(_)) => {
+                Err(StoreError::Database("made to fail after the commit".into()))
+            }
+            (_, result) => result,
+        }
     }
 }
 

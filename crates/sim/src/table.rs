@@ -53,7 +53,9 @@ pub(crate) fn edges() -> BTreeSet<Edge> {
     while let Some(phase) = open.pop() {
         for event in events() {
             for last in LASTS {
-                let Ok(outcome) = vm_step(phase, *last, event) else { continue };
+                let Ok(outcome) = vm_step(phase, *last, event) else {
+                    continue;
+                };
                 let mut from = phase;
                 for to in outcome.path {
                     edges.insert((from.as_str(), to.as_str()));

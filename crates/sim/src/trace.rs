@@ -86,7 +86,12 @@ pub(crate) fn event_text(event: &Event) -> Option<String> {
 fn to_node_text(message: &ToNode) -> String {
     match message {
         ToNode::Do(request) => {
-            format!("do {} epoch {} {}", request.key, request.epoch, action_text(&request.action))
+            format!(
+                "do {} epoch {} {}",
+                request.key,
+                request.epoch,
+                action_text(&request.action)
+            )
         }
         ToNode::Forget(keys) => keys.iter().fold(String::from("forget"), |mut text, key| {
             // Writing to a string does not fail.
@@ -133,12 +138,17 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::PathDelete { path } => format!("delete {path}"),
         Action::FileReplace { source, destination } => format!("replace {destination} by {source}"),
         Action::Transfer { source, destination } => {
-            format!("transfer {} to {}", location_text(source), location_text(destination))
+            format!(
+                "transfer {} to {}",
+                location_text(source),
+                location_text(destination)
+            )
         }
         Action::ContextMake { destination, .. } => format!("context {destination}"),
         Action::ImageRegister { destination, .. } => format!("register {destination}"),
         Action::ImageStat { .. } => "stat image".into(),
         Action::DatastoreStat { path } => format!("stat {path}"),
+        Action::ScriptRun(_) => "script".into(),
     }
 }
 

@@ -1,9 +1,9 @@
 //! The writer of a front-end: commits, publishes, answers, and may be killed in between.
 
+use plerion_engine::Clock as _;
 use plerion_model::{ApiError, Id};
 use plerion_store::FailPoint;
 use plerion_world::{Command, Context, Order, Reply, apply};
-use plerion_engine::Clock as _;
 
 use crate::front_end::Asker;
 use crate::plant::Bug;
@@ -32,7 +32,11 @@ impl Simulation {
     /// The writer takes what has queued.
     pub(crate) fn write(&mut self, id: FrontEndId) {
         let death = self.death_draw();
-        let Some(front_end) = self.front_ends.get_mut(id).filter(|front_end| front_end.core.is_some()) else {
+        let Some(front_end) = self
+            .front_ends
+            .get_mut(id)
+            .filter(|front_end| front_end.core.is_some())
+        else {
             return;
         };
         front_end.write_due = false;
@@ -69,9 +73,13 @@ impl Simulation {
 
     fn commit(&mut self, id: FrontEndId, entries: Vec<Entry>, death: Option<Death>) {
         let orders: Vec<Order> = entries.iter().map(|(order, _)| order.clone()).collect();
-        let Some(front_end) = self.front_ends.get_mut(id) else { return };
+        let Some(front_end) = self.front_ends.get_mut(id) else {
+            return;
+        };
         let before = front_end.published.clone();
-        let Some(core) = front_end.core.as_mut() else { return };
+        let Some(core) = front_end.core.as_mut() else {
+            return;
+        };
         let result = core.process(&orders);
         let after = core.world().clone();
         self.store.fail_set(None);
@@ -152,7 +160,11 @@ impl Simulation {
         if !early_answers && !early_sends {
             return;
         }
-        let Some(mut world) = self.front_ends.get(id).map(|front_end| (*front_end.published).clone()) else {
+        let Some(mut world) = self
+            .front_ends
+            .get(id)
+            .map(|front_end| (*front_end.published).clone())
+        else {
             return;
         };
         for (order, asker) in entries {

@@ -100,7 +100,11 @@ impl Config {
         Self {
             datastore_location: text("DATASTORE_LOCATION").trim_end_matches('/').to_owned(),
             device_prefix: text("DEFAULT_DEVICE_PREFIX"),
-            cdrom_device_prefix: text("DEFAULT_CDROM_DEVICE_PREFIX"),
+            // Not among the attributes shown unless given (recorded).
+            cdrom_device_prefix: attributes
+                .get("DEFAULT_CDROM_DEVICE_PREFIX")
+                .unwrap_or("hd")
+                .to_owned(),
             image_type: text("DEFAULT_IMAGE_TYPE"),
             mac_prefix: mac_prefix(&text("MAC_PREFIX")),
             network_size: text("NETWORK_SIZE").parse().unwrap_or(254),
@@ -146,7 +150,6 @@ fn set_defaults(attributes: &mut Template, datastore_location: &str) {
         ("CONTEXT_SAFE_DIRS", ""),
         ("DATASTORE_CAPACITY_CHECK", "yes"),
         ("DATASTORE_LOCATION", datastore_location),
-        ("DEFAULT_CDROM_DEVICE_PREFIX", "hd"),
         ("DEFAULT_DEVICE_PREFIX", "sd"),
         ("DEFAULT_IMAGE_TYPE", "OS"),
         ("DEFAULT_UMASK", "177"),

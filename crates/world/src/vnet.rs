@@ -398,10 +398,9 @@ fn lease_find(vnet: &Vnet, wanted: &Vector) -> Result<Vec<(Id, u32)>, ApiError> 
         .collect())
 }
 
-/// A network may go when none of its leases is in use; holds go with it.
+/// A network may go when none of its leases is in use; an address on hold is.
 pub(crate) fn vnet_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
-    let used = txn.world.index.vnet_leases(id).iter().any(|lease| lease.vm >= 0);
-    if used {
+    if !txn.world.index.vnet_leases(id).is_empty() {
         return Err(ApiError::action(
             "Cannot delete virtual network. Can not remove a virtual network with leases in use",
         ));

@@ -115,6 +115,7 @@ mod tests {
                 status,
                 stdout: Vec::new(),
                 stderr: stderr.to_owned(),
+                stderr_whole: Vec::new(),
             },
             &["destroy"],
         )

@@ -1,0 +1,116 @@
+//! What must hold when nothing has broken for a while and nobody has asked for anything.
+
+use std::sync::Arc;
+
+use plerion_lifecycle::transient;
+use plerion_model::Id;
+use plerion_model::image::ImageState;
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_world::World;
+
+use crate::node::vm_of;
+use crate::simulation::Simulation;
+
+/// A known shortcoming: a message to forget that was lost, or came before its action had ended, is not said again.
+const JOURNALS_KEEP: &str = "a result is kept by an agent for ever, because the word to forget it was lost";
+
+impl Simulation {
+    /// Looks at everything at rest.
+    pub(crate) fn rest_check(&mut self) {
+        let alive = self.front_ends_alive();
+        let Some(world) = alive
+            .first()
+            .and_then(|id| self.front_ends.get(*id))
+            .map(|front_end| front_end.published.clone())
+        else {
+            return self.violate("no front-end runs".into());
+        };
+        self.store_check();
+        self.journals_count();
+        let checks = [
+            self.nothing_waits(&world),
+            self.vms_run(&world),
+            self.domains_wanted(&world),
+        ];
+        for problem in checks.into_iter().flatten() {
+            self.violate(problem);
+        }
+    }
+
+    fn nothing_waits(&self, world: &Arc<World>) -> Option<String> {
+        if let Some(key) = world.outbox.keys().next() {
+            return Some(format!("at rest, {key:?} is still to be done"));
+        }
+        for vm in world.vms.values().filter(|vm| vm.phase.state == VmState::Active) {
+            if transient(vm.phase.lcm).is_some() || vm.phase.lcm == LcmState::Unknown {
+                return Some(format!("at rest, VM {} is {}", vm.id, vm.phase.as_str()));
+            }
+        }
+        let moving = [ImageState::Init, ImageState::Locked, ImageState::Delete];
+        let image = world
+            .images
+            .values()
+            .find(|image| moving.contains(&image.state))?;
+        Some(format!("at rest, image {} is {}", image.id, image.state))
+    }
+
+    /// Every VM that runs has its domain.
+    fn vms_run(&self, world: &Arc<World>) -> Option<String> {
+        for vm in world
+            .vms
+            .values()
+            .filter(|vm| vm.phase == Phase::active(LcmState::Running))
+        {
+            if self.checker.waivers.contains_key(&vm.id) {
+                continue;
+            }
+            let host = vm.held_host().and_then(|host| world.hosts.get(host))?;
+            let node = self.nodes.iter().find(|node| node.name == host.name)?;
+            let domain = node.domains.get(&vm.domain_name());
+            if domain.is_none_or(|domain| domain.uuid != vm.uuid()) {
+                return Some(format!(
+                    "at rest, VM {} is RUNNING and not on {}",
+                    vm.id, host.name
+                ));
+            }
+        }
+        None
+    }
+
+    /// Every domain has its VM. A VM whose start failed may have it, too: `recover` settles that.
+    fn domains_wanted(&self, world: &Arc<World>) -> Option<String> {
+        for node in &self.nodes {
+            for name in node.domains.keys() {
+                let Some(id) = vm_of(name) else {
+                    return Some(format!("at rest, {name} runs on {}", node.name));
+                };
+                if !self.checker.waivers.contains_key(&id) && !domain_wanted(world, id, &node.name) {
+                    let phase = world.vms.get(id).map_or("gone", |vm| vm.phase.as_str());
+                    return Some(format!(
+                        "at rest, VM {id} is {phase}, and its domain runs on {}",
+                        node.name
+                    ));
+                }
+            }
+        }
+        None
+    }
+
+    /// Counts the results that agents keep although no front-end will ever ask for them.
+    fn journals_count(&mut self) {
+        let kept: usize = self.nodes.iter().map(|node| node.journal.len()).sum();
+        if kept > 0 {
+            *self.checker.known.entry(JOURNALS_KEEP).or_insert(0) += kept as u64;
+        }
+    }
+}
+
+fn domain_wanted(world: &World, id: Id, node: &str) -> bool {
+    let Some(vm) = world.vms.get(id) else { return false };
+    let here = vm
+        .held_host()
+        .and_then(|host| world.hosts.get(host))
+        .is_some_and(|host| host.name == node);
+    let failed = vm.phase.as_str().ends_with("_FAILURE");
+    here && (vm.phase == Phase::active(LcmState::Running) || failed)
+}

@@ -1,0 +1,99 @@
+//! Seeds that must hold.
+
+use plerion_sim::seed_run;
+
+/// Hosts of a run.
+const HOSTS: usize = 4;
+
+fn seeds_hold(seeds: impl Iterator<Item = u64>, steps: u64) {
+    for seed in seeds {
+        let report = seed_run(seed, steps, HOSTS, false);
+        if let Some(violation) = report.violation {
+            panic!(
+                "{}\nplerion sim --seed {seed} --steps {steps} --hosts {HOSTS} --loud\nstep {}: {violation}",
+                report.last.join("\n"),
+                report.steps
+            );
+        }
+    }
+}
+
+#[test]
+fn short_runs_hold() {
+    seeds_hold(1..=100, 600);
+}
+
+#[test]
+fn more_short_runs_hold() {
+    seeds_hold(101..=200, 600);
+}
+
+#[test]
+fn long_runs_hold() {
+    seeds_hold(1..=12, 4000);
+}
+
+/// Seeds that once failed, with the steps that they needed.
+const FAILED_ONCE: &[(u64, u64)] = &[
+    // What a VM that is ended holds while its files are on the front-end.
+    (25, 3000),
+    (134, 3000),
+    // A VM that is deleted while its host does not answer is only forgotten.
+    (84, 4000),
+    (1035, 4000),
+    // A commit that failed on behalf of another connection.
+    (249, 4000),
+    (304, 4000),
+];
+
+#[test]
+fn seeds_that_failed_once_hold() {
+    for (seed, steps) in FAILED_ONCE {
+        seeds_hold(std::iter::once(*seed), *steps);
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_run() {
+    for seed in [7, 8] {
+        let first = seed_run(seed, 2000, HOSTS, false);
+        let again = seed_run(seed, 2000, HOSTS, false);
+        assert_eq!(first.digest, again.digest, "seed {seed}");
+        assert_eq!(first.last, again.last, "seed {seed}");
+        assert_eq!(first.edges, again.edges, "seed {seed}");
+        assert_eq!(first.faults, again.faults, "seed {seed}");
+        assert_eq!(
+            (first.steps, first.time_ms),
+            (again.steps, again.time_ms),
+            "seed {seed}"
+        );
+    }
+    let other = seed_run(9, 2000, HOSTS, false);
+    assert_ne!(other.digest, seed_run(7, 2000, HOSTS, false).digest);
+}
+
+#[test]
+fn faults_of_every_kind_occur_and_most_of_the_life_cycle_is_walked() {
+    let mut sum = seed_run(1, 3000, HOSTS, false);
+    for seed in 2..=12 {
+        sum.add(&seed_run(seed, 3000, HOSTS, false));
+    }
+    for kind in [
+        "link cut",
+        "agent killed",
+        "host rebooted",
+        "front-end killed",
+        "front-end taken over",
+        "front-end paused",
+        "front-end fenced",
+        "action fails",
+        "action done and said to have failed",
+        "slow action",
+        "duplicate message",
+        "late message",
+        "lost message",
+    ] {
+        assert!(sum.faults.contains_key(kind), "no {kind}: {sum}");
+    }
+    assert!(sum.edges.len() > 70, "{sum}");
+}

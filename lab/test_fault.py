@@ -1,0 +1,152 @@
+"""Faults in mid-action: the front-end killed, a host out of reach, an agent killed. Nothing is lost, nothing twice."""
+
+import pytest
+from cloud import HOST_ERROR, HOST_MONITORED, STORAGES, VM_SECONDS
+from lab import wait_until
+
+# ssh notices a silent host after three times five seconds; then the link is taken as down.
+LOST_SECONDS = 40
+# The pause between two attempts to reach a host grows up to 30 seconds.
+BACK_SECONDS = 60
+# An image whose copy takes a while, in MiB; filled, as holes are not copied.
+LARGE_MIB = 1024
+GUEST_MIB_S = 200
+
+
+@pytest.fixture(scope="module")
+def slow_image(cloud):
+    """A data image whose transfer lasts long enough to be interrupted."""
+    path = "/var/tmp/large.raw"
+    cloud.lab.front_end.run(
+        ["bash", "-c", f"openssl enc -aes-128-ctr -pass pass:x -nosalt 2>/dev/null </dev/zero | head -c {LARGE_MIB}M >{path}"],
+        user="oneadmin",
+    )
+    image = cloud.image_make(STORAGES["ssh"], "large", "--path", path, "--type", "DATABLOCK")
+    yield image
+    cloud.lab.front_end.run(["rm", path])
+    cloud.fe(f"oneimage delete {image}")
+
+
+def vm_slow(cloud, slow_image, host):
+    """A VM whose PROLOG takes some seconds, as its data disk is copied at first use of a host."""
+    for name in (f".images/{cloud.image_file(STORAGES['ssh'], slow_image).name}",):
+        cached = cloud.datastore(cloud.lab.node(host), 0) / name
+        cached.unlink(missing_ok=True)
+    return cloud.vm_make(disks=[f"IMAGE_ID = {cloud.os_image(STORAGES['ssh'])}", f"IMAGE_ID = {slow_image}"], host=host)
+
+
+def one_qemu(vm):
+    """RUNNING means exactly one QEMU, on the host that the VM's history names."""
+    found = vm.qemus()
+    assert [node for node, _ in found] == [vm.host()], found
+
+
+def serve_restart(cloud):
+    cloud.lab.serve_kill()
+    cloud.lab.serve_start()
+
+
+def test_front_end_killed_in_prolog(cloud, slow_image):
+    vm = vm_slow(cloud, slow_image, 1)
+    vm.wait("PROLOG")
+    serve_restart(cloud)
+    vm.running()
+    one_qemu(vm)
+    vm.terminate()
+
+
+def test_front_end_killed_in_boot(cloud):
+    # The image is in the host's cache: the way to BOOT is short.
+    vm = cloud.vm_make(host=1)
+    vm.wait("BOOT")
+    serve_restart(cloud)
+    vm.running()
+    one_qemu(vm)
+    vm.terminate()
+
+
+def test_front_end_killed_while_it_is_running(cloud):
+    vm = cloud.vm_make(host=1).running()
+    before = vm.qemus()
+    serve_restart(cloud)
+    cloud.hosts_wait()
+    assert vm.state() == "RUNNING"
+    assert vm.qemus() == before
+    vm.terminate()
+
+
+def test_host_out_of_reach_in_mid_action(cloud, slow_image):
+    node = cloud.lab.node(2)
+    vm = vm_slow(cloud, slow_image, 2)
+    vm.wait("PROLOG")
+    node.link_set(False)
+    try:
+        host = cloud.host_wait(2, HOST_ERROR, LOST_SECONDS)
+        assert host.findtext("TEMPLATE/ERROR"), "the host is in ERROR without a reason"
+        assert vm.state() == "PROLOG"
+    finally:
+        node.link_set(True)
+    cloud.host_wait(2, HOST_MONITORED, BACK_SECONDS)
+    vm.wait("RUNNING", VM_SECONDS + BACK_SECONDS)
+    one_qemu(vm)
+    vm.terminate()
+
+
+def test_host_out_of_reach_while_a_guest_runs(cloud):
+    node = cloud.lab.node(2)
+    vm = cloud.vm_make(host=2).running()
+    before = vm.qemus()
+    node.link_set(False)
+    try:
+        vm.wait("UNKNOWN", LOST_SECONDS)
+        cloud.host_wait(2, HOST_ERROR, LOST_SECONDS)
+    finally:
+        node.link_set(True)
+    vm.wait("RUNNING", BACK_SECONDS)
+    cloud.host_wait(2, HOST_MONITORED, BACK_SECONDS)
+    assert vm.qemus() == before
+    vm.terminate()
+
+
+def agent_pids(node):
+    """The agent's process on a host."""
+    script = "for f in /proc/[0-9]*; do tr '\\0' ' ' <$f/cmdline 2>/dev/null | grep -q ' node daemon ' && basename $f; done; :"
+    return node.out(["bash", "-c", script]).split()
+
+
+def agent_kill(node):
+    (pid,) = agent_pids(node)
+    node.run(["kill", "-9", pid])
+    wait_until(BACK_SECONDS, lambda: agent_pids(node) not in ([], [pid]), f"the agent of {node.name} was not started again")
+
+
+def test_agent_killed_in_prolog(cloud, slow_image):
+    vm = vm_slow(cloud, slow_image, 3)
+    vm.wait("PROLOG")
+    agent_kill(cloud.lab.node(3))
+    vm.running()
+    one_qemu(vm)
+    vm.terminate()
+
+
+def test_agent_killed_in_boot(cloud):
+    vm = cloud.vm_make(host=3)
+    vm.wait("BOOT")
+    agent_kill(cloud.lab.node(3))
+    vm.running()
+    one_qemu(vm)
+    vm.terminate()
+
+
+def test_agent_killed_while_a_guest_is_saved(cloud):
+    vm = cloud.vm_make(host=3).running().guest_wait()
+    before = vm.guest_boot_id()
+    cloud.fe(f"onevm suspend {vm.id}")
+    vm.wait("SAVE_SUSPEND")
+    agent_kill(cloud.lab.node(3))
+    vm.wait("SUSPENDED")
+    assert vm.qemus() == []
+    vm.act("resume", "RUNNING")
+    vm.guest_wait()
+    assert vm.guest_boot_id() == before
+    vm.terminate()

@@ -1,0 +1,173 @@
+"""Who gets in: passwords, tokens, disabled users; and that many first log-ins at once stay bounded."""
+
+import statistics
+import threading
+import time
+
+import pytest
+
+from harness import cloud
+from harness.rpc import Session
+
+REFUSED = 0x100
+SAMPLES = 15
+TIMES_APART = 2
+LOGINS = 200
+RSS_GROWTH_KIB = 400 * 1024
+
+
+@pytest.fixture
+def user(admin, request):
+    """(id, name) of a fresh user with the password `secret`."""
+    return admin.ok("user.allocate", request.node.name, "secret", "", []), request.node.name
+
+
+def refused(session):
+    answer = session.call("user.info", -1)
+    return (answer.outcome, answer.code) == ("error", REFUSED)
+
+
+def test_wrong_password_and_unknown_user_look_the_same(server, user):
+    answers = [
+        Session(server, credentials).call("user.info", -1)
+        for credentials in (f"{user[1]}:wrong", "nobody-there:wrong", f"{user[1]}:", ":secret", user[1])
+    ]
+    assert {(answer.outcome, answer.code, answer.value) for answer in answers} == {
+        ("error", REFUSED, "[one.user.info] User couldn't be authenticated, aborting call.")
+    }
+
+
+def test_wrong_password_and_unknown_user_take_the_same_time(server, user):
+    """The work of a password hash is done for an unknown user as well: who exists cannot be told by the clock."""
+    times = {"wrong": [], "unknown": []}
+    for number in range(SAMPLES):
+        for kind, credentials in (("wrong", f"{user[1]}:x{number}"), ("unknown", f"nobody{number}:x")):
+            begin = time.perf_counter()
+            assert refused(Session(server, credentials))
+            times[kind].append(time.perf_counter() - begin)
+    wrong, unknown = (statistics.median(times[kind]) for kind in ("wrong", "unknown"))
+    assert max(wrong, unknown) < TIMES_APART * min(wrong, unknown), (wrong, unknown)
+
+
+def test_password_change_takes_effect_at_once(server, admin, user):
+    plain = Session(server, f"{user[1]}:secret")
+    assert plain.ok("user.info", -1)  # now the credentials are remembered
+    admin.ok("user.passwd", user[0], "other")
+    assert refused(plain)
+    assert Session(server, f"{user[1]}:other").ok("user.info", -1)
+    admin.ok("user.passwd", user[0], "secret")
+    assert plain.ok("user.info", -1)
+
+
+def test_own_password(server, user):
+    plain = Session(server, f"{user[1]}:secret")
+    plain.ok("user.passwd", user[0], "mine")
+    assert refused(plain)
+
+
+def test_disabled_at_once(server, admin, user):
+    plain = Session(server, f"{user[1]}:secret")
+    token = Session(server, f"{user[1]}:{plain.ok('user.login', user[1], '', 600, -1)}")
+    assert token.ok("user.info", -1)
+    admin.ok("user.enable", user[0], False)
+    assert refused(plain) and refused(token)
+    admin.ok("user.enable", user[0], True)
+    assert plain.ok("user.info", -1) and token.ok("user.info", -1)
+
+
+def test_deleted_at_once(server, admin, user):
+    plain = Session(server, f"{user[1]}:secret")
+    assert plain.ok("user.info", -1)
+    admin.ok("user.delete", user[0])
+    assert refused(plain)
+    other = admin.ok("user.allocate", user[1], "new", "", [])
+    assert other != user[0]
+    assert refused(plain)
+
+
+def test_token_ends(server, user):
+    plain = Session(server, f"{user[1]}:secret")
+    token = Session(server, f"{user[1]}:{plain.ok('user.login', user[1], '', 1, -1)}")
+    assert token.ok("user.info", -1)
+    cloud.eventually(lambda: refused(token), bool, "the token to end", within=5)
+    assert plain.ok("user.info", -1)
+
+
+def test_token_taken_back(server, user):
+    plain = Session(server, f"{user[1]}:secret")
+    texts = [plain.ok("user.login", user[1], "", 600, -1) for _ in range(2)]
+    first, second = (Session(server, f"{user[1]}:{text}") for text in texts)
+    plain.ok("user.login", user[1], texts[0], 0, -1)
+    assert refused(first) and second.ok("user.info", -1)
+    plain.ok("user.login", user[1], "", 0, -1)
+    assert refused(second)
+
+
+def test_token_of_another_user(server, admin, user):
+    admin.ok("user.allocate", f"{user[1]}-other", "secret", "", [])
+    token = Session(server, f"{user[1]}:secret").ok("user.login", user[1], "", 600, -1)
+    assert refused(Session(server, f"{user[1]}-other:{token}"))
+
+
+def test_token_of_a_group_sees_that_group_alone(server, admin, user):
+    first, second = (admin.ok("group.allocate", f"{user[1]}{number}") for number in range(2))
+    for group in (first, second):
+        admin.ok("user.addgroup", user[0], group)
+    templates = {}
+    for group in (first, second):
+        templates[group] = admin.ok("template.allocate", cloud.VM.format(f"of-{group}"))
+        admin.ok("template.chown", templates[group], -1, group)
+        admin.ok("template.chmod", templates[group], -1, -1, -1, 1, -1, -1, -1, -1, -1)
+    plain = Session(server, f"{user[1]}:secret")
+    limited = Session(server, f"{user[1]}:{plain.ok('user.login', user[1], '', 600, first)}")
+    for group in (first, second):
+        assert plain.call("template.info", templates[group]).outcome == "ok"
+    assert limited.call("template.info", templates[first]).outcome == "ok"
+    answer = limited.call("template.info", templates[second])
+    assert (answer.outcome, answer.code) == ("error", 0x200), answer
+    answer = limited.call("user.login", user[1], "", 600, -1)
+    assert (answer.outcome, answer.code) == ("error", 0x1000), answer
+
+
+def test_token_of_a_group_that_is_not_ones_own(server, admin, user):
+    group = admin.ok("group.allocate", user[1])
+    answer = Session(server, f"{user[1]}:secret").call("user.login", user[1], "", 600, group)
+    assert answer.outcome == "error", answer
+
+
+def test_token_for_another_is_refused(server, user):
+    answer = Session(server, f"{user[1]}:secret").call("user.login", "oneadmin", "", 600, -1)
+    assert (answer.outcome, answer.code) == ("error", 0x200), answer
+
+
+@pytest.mark.seconds(300)
+def test_many_first_logins_at_once(server, admin, user):
+    """Each hash costs memory and time: together they stay bounded, and nobody is refused who has the password."""
+    memory, peak, answers = server.rss_kib(), [0], []
+    ended = threading.Event()
+
+    def watch():
+        while not ended.wait(0.05):
+            peak[0] = max(peak[0], server.rss_kib())
+
+    def login(number):
+        secret = "secret" if number % 2 else f"wrong{number}"
+        answers.append((number % 2, Session(server, f"{user[1]}:{secret}").call("user.info", -1)))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    threads = [threading.Thread(target=login, args=(number,), daemon=True) for number in range(LOGINS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=240)
+    ended.set()
+    watcher.join()
+    assert len(answers) == LOGINS
+    for right, answer in answers:
+        if right:
+            assert answer.outcome == "ok", answer
+        else:
+            assert (answer.outcome, answer.code) == ("error", REFUSED), answer
+    assert peak[0] - memory < RSS_GROWTH_KIB
+    assert admin.ok("system.version")
