@@ -35,6 +35,16 @@ def pytest_runtest_protocol(item):
         signal.signal(signal.SIGALRM, before)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """What the front-end wrote goes with the report of a test that fails."""
+    report = yield
+    running = item.funcargs.get("lab") or getattr(item.funcargs.get("cloud"), "lab", None)
+    if report.failed and running is not None:
+        report.sections.append(("plerion serve", running.serve_words()))
+    return report
+
+
 @pytest.fixture(scope="session")
 def lab():
     """The cluster."""

@@ -35,6 +35,7 @@ SHARED_DATASTORES = (100, 101, 102, 103)
 FRONT_END_SECONDS = 30
 COMMAND_SECONDS = 60
 LOOK_SECONDS = 0.05
+LOG_CHARACTERS = 6000
 CONFIGURATION = "MONITORING_INTERVAL_HOST = 10\n"
 
 
@@ -191,8 +192,11 @@ class Lab:
         return self.front_end.run(["plerion", "oneuser", "show", "0"], user=USER, check=False).returncode == 0
 
     def _serve_words(self):
-        log = (self.directory / "serve.log").read_text()
-        return f"the front-end does not answer: {self.fe('oneuser show 0', check=False)} {log[-2000:]}"
+        return f"the front-end does not answer: {self.fe('oneuser show 0', check=False)} {self.serve_words()}"
+
+    def serve_words(self):
+        """The end of what `plerion serve` wrote."""
+        return (self.directory / "serve.log").read_text()[-LOG_CHARACTERS:]
 
     def serve_pid(self):
         """Process id of the service, as its node sees it."""

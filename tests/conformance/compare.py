@@ -11,6 +11,8 @@ NUMBER = re.compile(r"-?\d+")
 HEXADECIMAL = re.compile(r"[0-9a-f]{32,}")
 # Elements of samples: whether one has been taken already depends on the moment.
 SAMPLED = {"MONITORING", "LAST_POLL"}
+# Pools whose members do not depend on what else a recording made.
+COMPLETE = {"ACL_POOL"}
 
 
 def differences(recorded, answer):
@@ -73,6 +75,8 @@ def pool_differences(recorded, now):
     first, second = keyed(recorded), keyed(now)
     common = [key for key in first if key in second]
     found = [] if common or not first or not second else ["pool: no member in common"]
+    if recorded.tag in COMPLETE:
+        found += [f"missing member: {tag} {ident}" for tag, ident in first if (tag, ident) not in second]
     if common != [key for key in second if key in first]:
         found.append("order: the members of the pool are in another order")
     for key in common:

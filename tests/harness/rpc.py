@@ -56,14 +56,15 @@ def post(server, body, headers=None, path="/RPC2", timeout=TIMEOUT_S):
 class Session:
     """Calls as one user."""
 
-    def __init__(self, server, credentials=None):
+    def __init__(self, server, credentials=None, timeout=TIMEOUT_S):
         self.server = server
+        self.timeout = timeout
         self.credentials = credentials or server.admin
 
     def call(self, method, *params):
         """Calls `one.<method>` with the session in front."""
         body = xmlrpc.client.dumps((self.credentials, *params), f"one.{method}", allow_none=False)
-        status, answer = post(self.server, body.encode())
+        status, answer = post(self.server, body.encode(), timeout=self.timeout)
         assert status == 200, f"one.{method}: HTTP {status}: {answer[:300]!r}"
         return answer_read(answer)
 

@@ -1,6 +1,5 @@
 //! From an action to the module that does it.
 
-use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use plerion_protocol::{Action, ActionOutput, Location};
@@ -156,10 +155,4 @@ impl Means {
             _ => Err(refused("this action is not about a domain")),
         }
     }
-}
-
-/// Turns a path into the text that programs and XML carry.
-pub(crate) fn path_text(path: &Path) -> Act<&str> {
-    path.to_str()
-        .ok_or_else(|| refused(format!("{} is not valid UTF-8", path.display())))
 }

@@ -190,6 +190,12 @@ pub(crate) fn file_path(file: &File, path: &Path) -> Act<PathBuf> {
         .at("cannot find out the real path of", path)
 }
 
+/// Turns a path into the text that programs and XML carry.
+pub(crate) fn path_text(path: &Path) -> Act<&str> {
+    path.to_str()
+        .ok_or_else(|| refused(format!("{} is not valid UTF-8", path.display())))
+}
+
 /// Checks that a path is absolute and normalized.
 pub(crate) fn normalized(path: &str) -> Act<PathBuf> {
     let wrong = !path.starts_with('/')

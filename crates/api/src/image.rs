@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use plerion_drivers::image_source;
+use plerion_drivers::image_stat;
 use plerion_engine::Engine;
 use plerion_model::{ApiError, ErrorCode, Kind};
-use plerion_protocol::{Action, ActionOutput};
+use plerion_protocol::ActionOutput;
 use plerion_template::Template;
 use plerion_world::{Caller, Command, ImageSpec, Target, require_see};
 use tokio::sync::oneshot;
@@ -56,13 +56,13 @@ async fn source_look(
         &Target::of(&snapshot.world, Kind::Datastore, datastore)?,
     )?;
     let path = template.get("PATH").filter(|path| !path.is_empty());
-    let (Some(path), "fs", None) = (path, store.ds_mad.as_str(), template.get("SOURCE")) else {
+    let (Some(path), None) = (path, template.get("SOURCE")) else {
+        return Ok(ImageSpec::default());
+    };
+    let Some(action) = image_stat(&snapshot.world, &store, path) else {
         return Ok(ImageSpec::default());
     };
     let (sender, receiver) = oneshot::channel();
-    let action = Action::ImageStat {
-        source: image_source(path, &store),
-    };
     engine.front_end_call(
         action,
         STAT_DEADLINE_S,

@@ -3,6 +3,8 @@
 //! [`intent_plan`] turns an intent of the outbox into steps for agents; the built-in drivers and the dummy ones are
 //! decided there; drivers that are not built in are asked by their scripts. [`HostLink`] is a channel to one agent: over SSH, to a child process, or made up by the simulator.
 
+mod image_source;
+mod intent;
 mod link;
 mod plan;
 mod plan_image;
@@ -13,10 +15,12 @@ mod plan_transfer;
 mod plan_vm;
 mod push;
 mod ssh;
+mod transfer;
 
+pub use image_source::image_source;
+pub use intent::intent_plan;
 pub use link::{HostLink, LinkDown, LinkEvent, LinkMaker, LinkSink, LinkTarget};
-pub use plan::{Environment, Place, Plan, Step, intent_plan, output_of};
-pub use plan_image::image_source;
+pub use plan::{Environment, Place, Plan, Step, output_of};
 pub use plan_script_image::{datastore_monitor, image_stat};
 pub use plerion_domain::driver_conf_unknown as hypervisor_conf_unknown;
 pub use push::program_identity;

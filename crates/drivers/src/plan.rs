@@ -1,4 +1,4 @@
-//! [`intent_plan`]: what an intent means.
+//! [`Plan`]: what an intent means, as steps for agents.
 
 use plerion_model::datastore::Datastore;
 use plerion_model::host::Host;
@@ -6,10 +6,7 @@ use plerion_model::vm::Vm;
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{Action, ActionOutput, SshTarget};
 use plerion_template::Template;
-use plerion_world::{Intent, Output, Task, World};
-
-use crate::plan_image::image_plan;
-use crate::plan_vm::vm_plan;
+use plerion_world::{Output, World};
 
 /// Whose agent does a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,17 +71,6 @@ impl Plan {
             action,
             deadline_s,
         });
-    }
-}
-
-/// Plans an intent.
-///
-/// # Errors
-/// Why it cannot be done, for people: the object is gone, a driver is not known, a template is wrong.
-pub fn intent_plan(world: &World, intent: &Intent, environment: &Environment<'_>) -> Result<Plan, String> {
-    match intent.task {
-        Task::Vm(ask) => vm_plan(world, intent, ask, environment),
-        Task::Image(ask) => image_plan(world, intent, ask),
     }
 }
 

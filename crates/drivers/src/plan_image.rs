@@ -2,9 +2,10 @@
 
 use plerion_model::datastore::Datastore;
 use plerion_model::image::Image;
-use plerion_protocol::{Action, DiskFormat, ImageSource};
+use plerion_protocol::{Action, DiskFormat};
 use plerion_world::{ImageAsk, Intent, World};
 
+use crate::image_source::image_source;
 use crate::plan::{COPY_DEADLINE_S, Plan, QUICK_DEADLINE_S};
 use crate::plan_script_image::image_scripts;
 
@@ -94,27 +95,6 @@ fn files(world: &World, image: &Image, store: &Datastore, ask: ImageAsk) -> Resu
         ImageAsk::Delete => {}
     }
     Ok(plan)
-}
-
-/// Where an image comes from, with the directories that its datastore allows.
-#[must_use]
-pub fn image_source(path: &str, store: &Datastore) -> ImageSource {
-    if path.starts_with("http://") || path.starts_with("https://") {
-        let private_allowed = store
-            .template
-            .get("ALLOW_PRIVATE_URLS")
-            .is_some_and(|text| text.eq_ignore_ascii_case("yes"));
-        return ImageSource::Url {
-            url: path.to_owned(),
-            private_allowed,
-        };
-    }
-    let safe = store.template.get("SAFE_DIRS").unwrap_or_default();
-    let safe_dirs = safe.split_whitespace().map(str::to_owned).collect();
-    ImageSource::Path {
-        path: path.to_owned(),
-        safe_dirs,
-    }
 }
 
 fn format_given(format: &str) -> Result<Option<DiskFormat>, String> {

@@ -9,7 +9,7 @@ use plerion_template::Vector;
 
 use crate::plan::{COPY_DEADLINE_S, Plan, Stay};
 use crate::plan_script::{Family, Script, front_end_path, text};
-use crate::plan_transfer::Transfer;
+use crate::transfer::{Transfer, is_volatile};
 
 /// On which side the files of a VM are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,11 +82,6 @@ impl<'a> DiskScripts<'a> {
             .filter(|source| !source.is_empty())
             .ok_or_else(|| format!("{} of VM {} has no SOURCE", &self.rest[1..], stay.vm.id))
     }
-}
-
-/// Whether a disk lives only as long as the VM.
-pub(crate) fn is_volatile(disk: &Vector) -> bool {
-    disk.get("IMAGE_ID").is_none()
 }
 
 /// TM_MAD_SYSTEM of the disk, else the driver of the system datastore where that is another one.

@@ -8,8 +8,8 @@ use plerion_protocol::{Action, ScriptReply};
 use plerion_template::{Markup as _, PlainXml};
 use plerion_world::{ImageAsk, Measurements, Snapshot, World};
 
+use crate::image_source::image_source;
 use crate::plan::{COPY_DEADLINE_S, Plan};
-use crate::plan_image::image_source;
 use crate::plan_script::{DATASTORE_BUILT_IN, Family, Script, TRANSFER_BUILT_IN, text};
 
 /// Root of the document that scripts of datastores read.

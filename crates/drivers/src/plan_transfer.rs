@@ -4,58 +4,11 @@ use plerion_protocol::{Action, DiskFormat, Location};
 use plerion_template::Vector;
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
-use crate::plan_script::TRANSFER_BUILT_IN;
 use crate::plan_script_disk::{
     Side, directory_script_delete, directory_script_move, disk_script_prepare, disk_scripts_end,
-    disk_scripts_move, disks_of, is_volatile,
+    disk_scripts_move, disks_of,
 };
-
-/// A transfer driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Transfer<'a> {
-    /// Nothing happens.
-    Dummy,
-    /// Files are copied to the host.
-    Ssh,
-    /// All see the same files.
-    Shared,
-    /// Scripts of the driver of that name.
-    Script(&'a str),
-}
-
-impl<'a> Transfer<'a> {
-    /// The driver of a VM's stay.
-    pub(crate) fn of(stay: &'a Stay<'_>) -> Self {
-        Self::named(stay, &stay.system.tm_mad)
-    }
-
-    /// The driver of one disk: that of its image's datastore where one of the two has scripts, else that of the system
-    /// datastore, for which the built-in drivers fit themselves.
-    pub(crate) fn of_disk(stay: &'a Stay<'_>, disk: &'a Vector) -> Self {
-        let system = Self::of(stay);
-        let driver = disk.get("TM_MAD").filter(|driver| !driver.is_empty());
-        let (false, Some(driver)) = (is_volatile(disk), driver) else {
-            return system;
-        };
-        match (Self::named(stay, driver), system) {
-            (own @ Self::Script(_), _) | (own, Self::Script(_)) => own,
-            _ => system,
-        }
-    }
-
-    /// A dummy host has no files for the built-in drivers; scripts are run for it like for others.
-    fn named(stay: &Stay<'_>, driver: &'a str) -> Self {
-        if !TRANSFER_BUILT_IN.contains(&driver) {
-            return Self::Script(driver);
-        }
-        match driver {
-            _ if stay.host.im_mad == "dummy" => Self::Dummy,
-            "ssh" => Self::Ssh,
-            "shared" | "qcow2" => Self::Shared,
-            _ => Self::Dummy,
-        }
-    }
-}
+use crate::transfer::Transfer;
 
 /// Directory on a host for copies of images that several VMs use.
 const CACHE: &str = ".images";

@@ -413,7 +413,8 @@ impl Coordinator {
         let step = self.parts.epoch.wrapping_shl(32) | (self.calls_made & 0xffff_ffff);
         let key = ActionKey {
             kind: ObjectKind::Datastore,
-            id: -1,
+            // Each call is an object of its own: agents stop older steps of an object when a newer one comes.
+            id: -1 - i32::try_from(self.calls_made & 0x3fff_ffff).unwrap_or(0),
             step,
             part: 0,
         };

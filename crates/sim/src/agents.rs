@@ -24,7 +24,7 @@ const SAMPLE_DELAY_MAX: Millis = 5_000;
 
 impl Simulation {
     /// A message reaches an agent; it is obeyed only if it comes over the newest connection.
-    pub(crate) fn to_node_take(&mut self, connection: ConnectionId, message: ToNode) {
+    pub(crate) fn node_take(&mut self, connection: ConnectionId, message: ToNode) {
         let Some(number) = self.connections.get(connection).map(|connection| connection.node) else {
             return;
         };
@@ -203,7 +203,7 @@ impl Simulation {
     /// Sends over the connection that the agent obeys; without one the message is dropped.
     pub(crate) fn node_say(&mut self, number: NodeId, message: FromNode) {
         if let Some(connection) = self.nodes.get(number).and_then(|node| node.connection) {
-            self.from_node_send(connection, message);
+            self.front_end_send(connection, message);
         }
     }
 

@@ -96,6 +96,11 @@ impl Checker {
         }
     }
 
+    /// Number of VMs that were made.
+    pub(crate) fn vms_made(&self) -> usize {
+        self.phases.len()
+    }
+
     /// Number of edges that can be taken.
     pub(crate) fn edges_all(&self) -> usize {
         self.allowed.len()

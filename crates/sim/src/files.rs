@@ -36,6 +36,11 @@ impl Files {
         self.identity(path).is_some()
     }
 
+    /// All paths.
+    pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+
     /// A file, or all files of a directory, with their paths below `path`.
     pub(crate) fn tree(&self, path: &str) -> Vec<(String, File)> {
         let below = format!("{path}/");

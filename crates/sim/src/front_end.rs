@@ -4,15 +4,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use plerion_drivers::{Environment, LinkEvent};
+use plerion_drivers::LinkEvent;
 use plerion_engine::{Clock, Core, Dispatch, Dispatcher, Intake};
-use plerion_model::Id;
-use plerion_model::datastore::DatastoreType;
-use plerion_model::host::{Host, HostState};
-use plerion_protocol::{FromNode, Report, SshTarget, ToNode, Watch};
-use plerion_scheduler::{Limits, plan};
-use plerion_template::Template;
-use plerion_world::{Caller, Command, Config, Measurements, Order, Site, World};
+use plerion_protocol::{FromNode, Report, ToNode, Watch};
+use plerion_world::{Config, Measurements, Order, Site, World};
 
 use crate::plant::Bug;
 use crate::queue::{ConnectionId, Event, FrontEndId, Millis};
@@ -21,10 +16,6 @@ use crate::simulation::Simulation;
 
 /// Seconds between samples of hosts.
 pub(crate) const SAMPLE_EVERY_S: u32 = 10;
-/// The scheduler looks by itself this often.
-const SCHEDULE_EVERY: Millis = 15_000;
-/// What was lost within the front-end is given again after this.
-const BEAT: Millis = 200;
 
 /// Who waits for the answer to an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,12 +31,12 @@ pub(crate) enum Asker {
 /// A link to an agent.
 #[derive(Debug)]
 pub(crate) struct Link {
-    name: String,
+    pub(crate) name: String,
     /// Tells it from other links to the same site.
     number: u64,
-    connection: Option<ConnectionId>,
+    pub(crate) connection: Option<ConnectionId>,
     up: bool,
-    watch: Watch,
+    pub(crate) watch: Watch,
 }
 
 /// A front-end process.
@@ -60,11 +51,11 @@ pub(crate) struct FrontEnd {
     /// It dies after sending this many more messages.
     pub(crate) sends_left: Option<u32>,
     pub(crate) measurements: Measurements,
-    dispatcher: Dispatcher,
-    intake: Intake,
-    links: BTreeMap<Site, Link>,
-    coordinate_due: bool,
-    schedule_due: bool,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) intake: Intake,
+    pub(crate) links: BTreeMap<Site, Link>,
+    pub(crate) coordinate_due: bool,
+    pub(crate) schedule_due: bool,
     /// Orders of the scheduler without an answer.
     pub(crate) placing: u32,
 }
@@ -141,13 +132,15 @@ impl Simulation {
             .collect()
     }
 
-    fn alive(&mut self, id: FrontEndId) -> Option<&mut FrontEnd> {
+    /// A front-end that is alive.
+    pub(crate) fn alive(&mut self, id: FrontEndId) -> Option<&mut FrontEnd> {
         self.front_ends
             .get_mut(id)
             .filter(|front_end| front_end.core.is_some())
     }
 
-    fn link_open(&mut self, id: FrontEndId, site: Site, name: &str, watch: Watch) {
+    /// Opens a link.
+    pub(crate) fn link_open(&mut self, id: FrontEndId, site: Site, name: &str, watch: Watch) {
         let number = self.number();
         let link = Link {
             name: name.to_owned(),
@@ -224,7 +217,7 @@ impl Simulation {
         if let FromNode::Hello(hello) = message {
             link.up = true;
             let watch = link.watch.clone();
-            self.to_node_send(connection, ToNode::Watch(watch));
+            self.node_send(connection, ToNode::Watch(watch));
             return self.link_event(id, site, LinkEvent::Up(hello));
         }
         self.link_event(id, site, LinkEvent::Message(message));
@@ -332,7 +325,7 @@ impl Simulation {
     }
 
     /// What the dispatcher wants done.
-    fn dispatch(&mut self, id: FrontEndId, dispatches: Vec<Dispatch>) {
+    pub(crate) fn dispatch(&mut self, id: FrontEndId, dispatches: Vec<Dispatch>) {
         for dispatch in dispatches {
             match dispatch {
                 Dispatch::Send(site, message) => {
@@ -354,7 +347,8 @@ impl Simulation {
         }
     }
 
-    fn send(&mut self, id: FrontEndId, site: Site, message: ToNode) -> bool {
+    /// Hands a message to a link. Returns whether that was up.
+    pub(crate) fn send(&mut self, id: FrontEndId, site: Site, message: ToNode) -> bool {
         let mistaken = self.plant.has(Bug::HostMistaken) && matches!(message, ToNode::Do(_));
         let Some(front_end) = self.alive(id) else {
             return false;
@@ -377,182 +371,10 @@ impl Simulation {
                 ..
             }) => {
                 let connection = *connection;
-                self.to_node_send(connection, message);
+                self.node_send(connection, message);
                 true
             }
             _ => false,
         }
-    }
-
-    /// Has the coordinator look at the world soon.
-    pub(crate) fn coordinate_soon(&mut self, id: FrontEndId) {
-        let time = self.now + self.random.between(0, 30);
-        if let Some(front_end) = self.alive(id)
-            && !front_end.coordinate_due
-        {
-            front_end.coordinate_due = true;
-            self.queue.put(time, Event::Coordinate(id));
-        }
-    }
-
-    /// An order from within was refused; it is given again with the next beat.
-    pub(crate) fn order_refused(&mut self, id: FrontEndId, order: &Order) {
-        if let Command::IntentEnded { key, .. } = &order.command {
-            let time = self.now + BEAT;
-            if let Some(front_end) = self.alive(id) {
-                front_end.dispatcher.order_lost(*key);
-                self.queue.put(time, Event::Coordinate(id));
-            }
-        }
-    }
-
-    /// The world has changed.
-    pub(crate) fn coordinate(&mut self, id: FrontEndId) {
-        let Some(front_end) = self.alive(id) else { return };
-        front_end.coordinate_due = false;
-        let world = front_end.published.clone();
-        self.hosts_fit(id, &world);
-        self.carry_out(id, &world);
-    }
-
-    /// Takes up what a world asks for.
-    pub(crate) fn carry_out(&mut self, id: FrontEndId, world: &World) {
-        let now = self.clock.now();
-        let hypervisor_conf = Template::new();
-        let ssh_target = |host: &str| SshTarget {
-            host: host.to_owned(),
-            options: Vec::new(),
-            program: "plerion".into(),
-        };
-        let environment = Environment {
-            hypervisor_conf: &hypervisor_conf,
-            now,
-            ssh_target: &ssh_target,
-        };
-        let Some(front_end) = self.alive(id) else { return };
-        front_end.intake.world_changed(world);
-        let dispatches = front_end.dispatcher.world_changed(world, &environment);
-        self.dispatch(id, dispatches);
-    }
-
-    fn hosts_fit(&mut self, id: FrontEndId, world: &World) {
-        let Some(front_end) = self.alive(id) else { return };
-        let mut closed = Vec::new();
-        front_end.links.retain(|site, link| {
-            let Site::Host(host) = site else { return true };
-            let keep = world
-                .hosts
-                .get(*host)
-                .is_some_and(|host| is_linked(host) && host.name == link.name);
-            if !keep {
-                closed.extend(link.connection);
-            }
-            keep
-        });
-        let mut opened = Vec::new();
-        let mut watched = Vec::new();
-        for host in world.hosts.values().filter(|host| is_linked(host)) {
-            let watch = watch_of(world, host);
-            match front_end.links.get_mut(&Site::Host(host.id)) {
-                None => opened.push((host.id, host.name.clone(), watch)),
-                Some(link) if link.watch != watch => {
-                    link.watch = watch.clone();
-                    watched.push((host.id, watch));
-                }
-                Some(_) => {}
-            }
-        }
-        for connection in closed {
-            self.connection_close(connection);
-        }
-        for (host, name, watch) in opened {
-            self.link_open(id, Site::Host(host), &name, watch);
-        }
-        for (host, watch) in watched {
-            // When it is down, the watch is sent with the next connection.
-            let _ = self.send(id, Site::Host(host), ToNode::Watch(watch));
-        }
-    }
-
-    /// Has the scheduler look soon.
-    pub(crate) fn schedule_soon(&mut self, id: FrontEndId, pause: Millis) {
-        let time = self.now + pause;
-        if let Some(front_end) = self.alive(id)
-            && !front_end.schedule_due
-        {
-            front_end.schedule_due = true;
-            self.queue.put(time, Event::Schedule(id));
-        }
-    }
-
-    /// Plans once; not before the orders of the last plan are through.
-    pub(crate) fn schedule(&mut self, id: FrontEndId) {
-        let now = self.clock.now();
-        let ignored = self.plant.has(Bug::CapacityIgnored);
-        let Some(front_end) = self.alive(id) else { return };
-        front_end.schedule_due = false;
-        if front_end.placing > 0 || front_end.published.pending_vms().next().is_none() {
-            return self.schedule_soon(id, SCHEDULE_EVERY);
-        }
-        let world = front_end.published.clone();
-        let plan = plan(&world, &front_end.measurements, now, &Limits::default());
-        let mut commands = Vec::new();
-        for placement in plan.placements {
-            commands.push(Command::VmDeploy {
-                id: placement.vm,
-                host: placement.host,
-                enforce: true,
-                datastore: placement.datastore,
-            });
-        }
-        for refusal in plan.refused {
-            let known = world
-                .vms
-                .get(refusal.vm)
-                .and_then(|vm| vm.user_template.get("SCHED_MESSAGE"));
-            if ignored && let Some(host) = world.hosts.values().next() {
-                commands.push(Command::VmDeploy {
-                    id: refusal.vm,
-                    host: host.id,
-                    enforce: false,
-                    datastore: -1,
-                });
-            } else if known != Some(&refusal.summary) {
-                let verdicts = refusal.hosts.into_iter();
-                commands.push(Command::VmPlacementRefused {
-                    id: refusal.vm,
-                    message: refusal.summary,
-                    verdicts: verdicts
-                        .map(|verdict| (verdict.host, verdict.code.code().to_owned(), verdict.reason))
-                        .collect(),
-                });
-            }
-        }
-        front_end.placing = u32::try_from(commands.len()).unwrap_or(u32::MAX);
-        for command in commands {
-            let caller = Caller::system();
-            self.order_from(id, Order { caller, command }, Asker::Scheduler);
-        }
-        self.schedule_soon(id, SCHEDULE_EVERY);
-    }
-}
-
-/// Whether a host has an agent that is wanted.
-fn is_linked(host: &Host) -> bool {
-    host.im_mad != "dummy" && host.state != HostState::Offline
-}
-
-/// What a host's agent watches: the system datastores of its cluster.
-fn watch_of(world: &World, host: &Host) -> Watch {
-    let location = &world.config.datastore_location;
-    let stores = world.datastores.values();
-    let datastores: Vec<(Id, String)> = stores
-        .filter(|store| store.kind == DatastoreType::System && store.clusters.contains(&host.cluster_id))
-        .map(|store| (store.id, format!("{location}/{}", store.id)))
-        .collect();
-    Watch {
-        interval_s: SAMPLE_EVERY_S,
-        datastores,
-        hypervisor: true,
     }
 }

@@ -86,7 +86,7 @@ impl Simulation {
             from_node: Way::default(),
         });
         self.link_connected(front_end, site, number);
-        self.from_node_send(number, hello);
+        self.front_end_send(number, hello);
     }
 
     fn connect_fails(&mut self, front_end: FrontEndId, site: Site, link: u64, reason: &str) {
@@ -102,7 +102,7 @@ impl Simulation {
     }
 
     /// A message on its way to an agent.
-    pub(crate) fn to_node_send(&mut self, number: ConnectionId, message: ToNode) {
+    pub(crate) fn node_send(&mut self, number: ConnectionId, message: ToNode) {
         let twice = matches!(message, ToNode::Do(_)) && self.random.chance(self.profile.duplicate);
         let Some(time) = self.way_time(number, true) else {
             return;
@@ -116,7 +116,7 @@ impl Simulation {
     }
 
     /// A message on its way to a front-end.
-    pub(crate) fn from_node_send(&mut self, number: ConnectionId, message: FromNode) {
+    pub(crate) fn front_end_send(&mut self, number: ConnectionId, message: FromNode) {
         let twice = matches!(message, FromNode::Done(_)) && self.random.chance(self.profile.duplicate);
         let Some(time) = self.way_time(number, false) else {
             return;

@@ -29,6 +29,8 @@ pub struct Report {
     pub edges_all: usize,
     /// Known shortcomings that were met.
     pub known: BTreeMap<&'static str, u64>,
+    /// VMs that were made, and those of them about whose domains nothing was promised in the end.
+    pub vms: [u64; 2],
     /// Commits.
     pub commits: u64,
     /// Calls that were acknowledged, refused, and never answered.
@@ -74,6 +76,10 @@ fn run(settings: Settings) -> Report {
         edges: std::mem::take(&mut simulation.checker.seen),
         edges_all: simulation.checker.edges_all(),
         known: std::mem::take(&mut simulation.checker.known),
+        vms: [
+            simulation.checker.vms_made() as u64,
+            simulation.checker.waivers.len() as u64,
+        ],
         commits: simulation.checker.commits,
         calls: [
             simulation.ledger.acknowledged,
@@ -89,6 +95,9 @@ impl Report {
         self.steps += other.steps;
         self.time_ms += other.time_ms;
         self.commits += other.commits;
+        for (sum, more) in self.vms.iter_mut().zip(other.vms) {
+            *sum += more;
+        }
         for (sum, more) in self.calls.iter_mut().zip(other.calls) {
             *sum += more;
         }
@@ -113,6 +122,11 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "calls            {acknowledged} acknowledged, {refused} refused, {unanswered} never answered"
+        )?;
+        let [made, waived] = self.vms;
+        writeln!(
+            f,
+            "VMs              {made}, {waived} of them settled by hand or beyond what is promised"
         )?;
         writeln!(f, "faults")?;
         for (kind, count) in &self.faults {

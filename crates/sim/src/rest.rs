@@ -1,5 +1,6 @@
 //! What must hold when nothing has broken for a while and nobody has asked for anything.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plerion_lifecycle::transient;
@@ -14,6 +15,9 @@ use crate::simulation::Simulation;
 /// A known shortcoming: a message to forget that was lost, or came before its action had ended, is not said again.
 const JOURNALS_KEEP: &str = "a result is kept by an agent for ever, because the word to forget it was lost";
 
+/// A known shortcoming: what could not be deleted while a VM was ended is not tried again.
+const FILES_LEFT: &str = "files of a VM that is gone are left";
+
 impl Simulation {
     /// Looks at everything at rest.
     pub(crate) fn rest_check(&mut self) {
@@ -27,6 +31,7 @@ impl Simulation {
         };
         self.store_check();
         self.journals_count();
+        self.files_count(&world);
         let checks = [
             self.nothing_waits(&world),
             self.vms_run(&world),
@@ -101,6 +106,32 @@ impl Simulation {
         let kept: usize = self.nodes.iter().map(|node| node.journal.len()).sum();
         if kept > 0 {
             *self.checker.known.entry(JOURNALS_KEEP).or_insert(0) += kept as u64;
+        }
+    }
+}
+
+impl Simulation {
+    /// Counts the directories of VMs that are gone.
+    fn files_count(&mut self, world: &World) {
+        let mut left = BTreeSet::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            for path in node.files.paths() {
+                let Some(rest) = path.strip_prefix(&world.config.datastore_location) else {
+                    continue;
+                };
+                let mut parts = rest.split('/').skip(2);
+                let vm: Option<Id> = parts.next().and_then(|part| part.parse().ok());
+                if let (Some(vm), Some(_)) = (vm, parts.next())
+                    && world.vms.get(vm).is_none()
+                    && !self.checker.waivers.contains_key(&vm)
+                {
+                    left.insert((number, vm));
+                }
+            }
+        }
+        for (number, vm) in left {
+            self.say(&format!("n{number} keeps files of VM {vm}, which is gone"));
+            *self.checker.known.entry(FILES_LEFT).or_insert(0) += 1;
         }
     }
 }

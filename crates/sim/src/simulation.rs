@@ -188,7 +188,7 @@ impl Simulation {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToNode(connection, message) => self.to_node_take(connection, *message),
+            Event::ToNode(connection, message) => self.node_take(connection, *message),
             Event::FromNode(connection, message) => self.message_take(connection, *message),
             Event::Connect(front_end, site, link) => self.connect(front_end, site, link),
             Event::Lost(connection) => self.link_lost(connection),

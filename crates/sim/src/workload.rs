@@ -37,7 +37,7 @@ const CHOICES: &[Choice] = &[
 fn template(text: &[(&str, &str)]) -> Template {
     let mut template = Template::new();
     for (name, value) in text {
-        template.set(*name, *value);
+        template.set(name, *value);
     }
     template
 }

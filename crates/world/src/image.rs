@@ -220,7 +220,7 @@ fn source_of(
         image.size_mib = size;
         return Ok(None);
     }
-    image.source = format!("{}/{:032x}", store.base_path, txn.random());
+    image.source = source_new(txn, store);
     if !image.path.is_empty() {
         image.size_mib = spec.size_mib.or(size).unwrap_or(0);
         return Ok(Some(ImageAsk::Register));
@@ -238,6 +238,15 @@ fn source_of(
         image.format = "raw".into();
     }
     Ok(Some(ImageAsk::Make))
+}
+
+/// Where the built-in driver is to store a new image; other drivers choose by themselves and say so at the end.
+fn source_new(txn: &mut Txn<'_>, store: &Datastore) -> String {
+    if store.ds_mad == "fs" {
+        format!("{}/{:032x}", store.base_path, txn.random())
+    } else {
+        String::new()
+    }
 }
 
 fn ask_for(txn: &mut Txn<'_>, image: &mut Image, ask: ImageAsk) {
@@ -443,7 +452,7 @@ pub(crate) fn image_clone(
     image.regtime = txn.context.now;
     image.modtime = txn.context.now;
     image.path = String::new();
-    image.source = format!("{}/{:032x}", store.base_path, txn.random());
+    image.source = source_new(txn, &store);
     image.datastore_id = store_id;
     image.state = ImageState::Locked;
     image.prev_state = ImageState::Locked;

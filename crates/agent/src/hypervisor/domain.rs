@@ -10,12 +10,12 @@ use super::stats::DomainStat;
 use super::virsh::{Reply, Virsh};
 use super::watch::{DomainWatch, Emit, Gone};
 use super::xml::{disk_links_resolve, domain_xml_check};
-use crate::act::path_text;
 use crate::evidence::DomainLook;
 use crate::fault::{Act, IoContext, failed};
 use crate::limits::Limits;
 use crate::names;
 use crate::network;
+use crate::roots::path_text;
 use crate::state::{file_write, part_path, sibling};
 use crate::storage::directory_make;
 

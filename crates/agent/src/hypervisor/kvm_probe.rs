@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::act::path_text;
 use crate::fault::{Act, failed};
 use crate::limits::Limits;
 use crate::process::Program;
+use crate::roots::path_text;
 use crate::state;
 
 /// Time for the guest to come and go; it takes a tenth of a second.

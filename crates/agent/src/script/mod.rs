@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use plerion_protocol::{ActionOutput, ContextFile, ScriptArgument, ScriptCall};
 use rustix::fs::MemfdFlags;
 
-use crate::act::path_text;
 use crate::fault::{Act, IoContext, failed, refused};
 use crate::limits::Limits;
 use crate::names;
 use crate::process::{Program, search_path};
 use crate::roots::normalized;
+use crate::roots::path_text;
 
 /// Directory of the drivers' scripts of an installation for the whole system.
 const REMOTES_OF_SYSTEM: &str = "/var/lib/one/remotes";

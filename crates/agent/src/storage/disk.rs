@@ -11,12 +11,12 @@ use super::copy::file_copy;
 use super::header::HEADER_BYTES;
 use super::part::{DISK_MODE, PartFile, directory_make, link_replace};
 use super::{mib_bytes, qemu_img};
-use crate::act::path_text;
 use crate::fault::{Act, IoContext, failed, refused};
 use crate::limits::Limits;
 use crate::names;
 use crate::process::Program;
 use crate::roots::Roots;
+use crate::roots::path_text;
 use crate::state::directory_sync;
 
 /// What to put on a new disk.

@@ -6,10 +6,10 @@ use std::time::Duration;
 use plerion_protocol::DiskFormat;
 use serde::Deserialize;
 
-use crate::act::path_text;
 use crate::fault::{Act, failed, refused};
 use crate::limits::Limits;
 use crate::process::Program;
+use crate::roots::path_text;
 
 /// Time for a call that only touches metadata.
 const CALL_TIME_MAX: Duration = Duration::from_secs(120);

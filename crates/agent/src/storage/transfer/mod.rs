@@ -18,12 +18,12 @@ use plerion_protocol::{ActionOutput, FrameError, PROTOCOL_VERSION, SshTarget, fr
 use serde::{Deserialize, Serialize};
 
 use self::channel::{TimedReader, TimedWriter};
-use crate::act::path_text;
 use crate::epoch::{epoch_read, epoch_refused};
 use crate::fault::{Act, failed, refused};
 use crate::limits::Limits;
 use crate::process::{Program, Running, Wiring, error_collected};
 use crate::roots::Roots;
+use crate::roots::path_text;
 use crate::{names, state};
 
 /// Silence after which either end gives up.

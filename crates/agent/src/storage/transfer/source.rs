@@ -10,9 +10,9 @@ use super::wire::{
     Answer, BlockSum, EntryKind, FileIdentity, Say, answered, block_digest, reason_pending, refusal_write,
     say,
 };
-use crate::act::path_text;
 use crate::fault::{Act, IoContext, failed, refused};
 use crate::limits::Limits;
+use crate::roots::path_text;
 use crate::roots::regular_open;
 use crate::storage::copy::{BLOCK_BYTES, data_next, is_zero};
 

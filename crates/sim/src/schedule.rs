@@ -1,0 +1,77 @@
+//! The scheduler of a front-end: plans when something was committed, and now and then by itself.
+
+use plerion_engine::Clock as _;
+use plerion_scheduler::{Limits, plan};
+use plerion_world::{Caller, Command, Order};
+
+use crate::front_end::Asker;
+use crate::plant::Bug;
+use crate::queue::{Event, FrontEndId, Millis};
+use crate::simulation::Simulation;
+
+/// The scheduler looks by itself this often.
+const SCHEDULE_EVERY: Millis = 15_000;
+
+impl Simulation {
+    /// Has the scheduler look soon.
+    pub(crate) fn schedule_soon(&mut self, id: FrontEndId, pause: Millis) {
+        let time = self.now + pause;
+        if let Some(front_end) = self.alive(id)
+            && !front_end.schedule_due
+        {
+            front_end.schedule_due = true;
+            self.queue.put(time, Event::Schedule(id));
+        }
+    }
+
+    /// Plans once; not before the orders of the last plan are through.
+    pub(crate) fn schedule(&mut self, id: FrontEndId) {
+        let now = self.clock.now();
+        let ignored = self.plant.has(Bug::CapacityIgnored);
+        let Some(front_end) = self.alive(id) else { return };
+        front_end.schedule_due = false;
+        if front_end.placing > 0 || front_end.published.pending_vms().next().is_none() {
+            return self.schedule_soon(id, SCHEDULE_EVERY);
+        }
+        let world = front_end.published.clone();
+        let plan = plan(&world, &front_end.measurements, now, &Limits::default());
+        let mut commands = Vec::new();
+        for placement in plan.placements {
+            commands.push(Command::VmDeploy {
+                id: placement.vm,
+                host: placement.host,
+                enforce: true,
+                datastore: placement.datastore,
+            });
+        }
+        for refusal in plan.refused {
+            let known = world
+                .vms
+                .get(refusal.vm)
+                .and_then(|vm| vm.user_template.get("SCHED_MESSAGE"));
+            if ignored && let Some(host) = world.hosts.values().next() {
+                commands.push(Command::VmDeploy {
+                    id: refusal.vm,
+                    host: host.id,
+                    enforce: false,
+                    datastore: -1,
+                });
+            } else if known != Some(&refusal.summary) {
+                let verdicts = refusal.hosts.into_iter();
+                commands.push(Command::VmPlacementRefused {
+                    id: refusal.vm,
+                    message: refusal.summary,
+                    verdicts: verdicts
+                        .map(|verdict| (verdict.host, verdict.code.code().to_owned(), verdict.reason))
+                        .collect(),
+                });
+            }
+        }
+        front_end.placing = u32::try_from(commands.len()).unwrap_or(u32::MAX);
+        for command in commands {
+            let caller = Caller::system();
+            self.order_from(id, Order { caller, command }, Asker::Scheduler);
+        }
+        self.schedule_soon(id, SCHEDULE_EVERY);
+    }
+}

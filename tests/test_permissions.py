@@ -1,0 +1,168 @@
+"""Each method as each role on a fresh object, against permissions.tsv; lists show what a role may use, and no more."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from harness import cloud
+from harness.methods import methods
+from harness.rpc import Session
+from harness.server import Server
+
+CODES = {"ok": ("ok", 0), "denied": ("error", 0x200), "refused": ("error", 0x100), "wrong-state": ("error", 0x800)}
+OWNED = ("vm", "image", "template", "vn", "secgroup", "datastore", "system_ds")
+ROLES = ("oneadmin", "owner", "member", "other", "nobody")
+
+
+def table():
+    text = Path(__file__).with_name("permissions.tsv").read_text()
+    lines = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
+    assert lines[0] == ["method", "object", "parameters", *ROLES]
+    return lines[1:]
+
+
+class Stage:
+    """A server with the roles: `owner` and `member` are in `users` and share a group, `other` is in one of his own."""
+
+    def __init__(self, server):
+        self.admin = admin = Session(server)
+        self.number = 0
+        self.made = cloud.cloud_make(admin, hosts=1)
+        self.group = admin.ok("group.allocate", "shared")
+        alone = admin.ok("group.allocate", "alone")
+        self.spare = admin.ok("group.allocate", "spare")
+        self.users = {
+            "owner": admin.ok("user.allocate", "owner", "owner", "", [1, self.group, self.spare]),
+            "member": admin.ok("user.allocate", "member", "member", "", [1, self.group]),
+            "other": admin.ok("user.allocate", "other", "other", "", [alone]),
+        }
+        # Who is in `users` may use the datastore; how a group comes to that is another matter.
+        admin.ok("datastore.chown", self.made.image_ds, -1, 1)
+        self.sessions = {role: Session(server, f"{role}:{role}") for role in (*self.users, "nobody")}
+        self.sessions["oneadmin"] = admin
+
+    def fresh(self, kind):
+        """The id of a new object that belongs to `owner` and the shared group."""
+        self.number += 1
+        ident = self.make(kind, f"{kind}-{self.number}")
+        if kind in OWNED:
+            family = "datastore" if kind == "system_ds" else kind
+            self.admin.ok(f"{family}.chown", ident, self.users["owner"], self.group)
+            self.admin.ok(f"{family}.chmod", ident, 1, 1, 0, 1, 0, 0, 0, 0, 0)
+        return ident
+
+    def make(self, kind, name):
+        ok = self.admin.ok
+        if kind in ("image", "vn", "host"):
+            return self.make_ready(kind, name)
+        return {
+            "none": lambda: -1,
+            "zone": lambda: 0,
+            "user": lambda: self.users["owner"],
+            "group": lambda: self.group,
+            "vm": lambda: ok("vm.allocate", cloud.VM.format(name), True),
+            "template": lambda: ok("template.allocate", cloud.VM.format(name)),
+            "secgroup": lambda: ok("secgroup.allocate", f'NAME="{name}"'),
+            "datastore": lambda: ok("datastore.allocate", cloud.IMAGE_DS.format(name), -1),
+            "system_ds": lambda: ok("datastore.allocate", cloud.SYSTEM_DS.format(name), -1),
+            "cluster": lambda: ok("cluster.allocate", name),
+            "empty_group": lambda: ok("group.allocate", name),
+            "empty_user": lambda: ok("user.allocate", name, "secret", "", []),
+        }[kind]()
+
+    def make_ready(self, kind, name):
+        allocate = {
+            "image": ("image.allocate", cloud.IMAGE.format(name), self.made.image_ds),
+            "vn": ("vn.allocate", cloud.VNET.format(name), -1),
+            "host": ("host.allocate", name, "dummy", "dummy", -1),
+        }[kind]
+        ident = self.admin.ok(*allocate)
+        cloud.state_await(self.admin, f"{kind}.info", ident, 2 if kind == "host" else 1)
+        return ident
+
+    def params(self, text, ident):
+        """The parameters of a row for an object."""
+        self.number += 1
+        known = {
+            "id": ident,
+            "n": self.number,
+            "owner": self.users["owner"],
+            "other": self.users["other"],
+            "host": self.made.hosts[0],
+            "image_ds": self.made.image_ds,
+            "vnet": self.made.vnet,
+            "spare": self.spare,
+        }
+        text = re.sub(r"\{(\w+)\}", lambda found: str(known[found[1]]), text.replace("\\n", "\n"))
+        return [self.value(word) for word in shlex.split(text, posix=False)]
+
+    @staticmethod
+    def value(word):
+        if word.startswith("'"):
+            return word[1:-1]
+        return {"True": True, "False": False}.get(word) if word in ("True", "False") else int(word)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    instance = Server(tmp_path_factory.mktemp("permissions")).start()
+    yield Stage(instance)
+    instance.end()
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: f"{row[0]}-{row[2]}".replace("\\n", " "))
+def test_row(stage, row):
+    method, kind, parameters, *expected = row
+    wrong = []
+    for role, wanted in zip(ROLES, expected):
+        ident = stage.fresh(kind)
+        answer = stage.sessions[role].call(method, *stage.params(parameters, ident))
+        if (answer.outcome, answer.code) != CODES[wanted]:
+            wrong.append(f"{role}: {wanted} expected, got {answer}")
+    assert wrong == []
+
+
+def test_every_method_has_a_row():
+    assert {row[0] for row in table()} >= set(methods())
+
+
+def test_denials_name_user_right_and_object(stage):
+    ident = stage.fresh("vm")
+    answer = stage.sessions["other"].call("vm.rename", ident, "mine")
+    user = stage.users["other"]
+    assert answer.value == f"[one.vm.rename] User [{user}] : Not authorized to perform MANAGE VM [{ident}]."
+
+
+@pytest.mark.parametrize(("kind", "element"), [("vm", "VM"), ("image", "IMAGE"), ("template", "VMTEMPLATE"), ("vn", "VNET")])
+def test_lists_are_filtered(stage, kind, element):
+    shared, private = stage.fresh(kind), stage.fresh(kind)
+    stage.admin.ok(f"{kind}.chmod", private, 1, 1, 0, 0, 0, 0, 0, 0, 0)
+    more = (-1,) if kind == "vm" else ()
+    seen = {}
+    for role in ("oneadmin", "owner", "member", "other"):
+        body = stage.sessions[role].ok(f"{kind}pool.info", -2, -1, -1, *more)
+        idents = {int(ident) for ident in re.findall(rf"<{element}><ID>(\d+)</ID>", body)}
+        seen[role] = (shared in idents, private in idents)
+    assert seen == {
+        "oneadmin": (True, True),
+        "owner": (True, True),
+        "member": (True, False),
+        "other": (False, False),
+    }
+
+
+def test_secrets_stay_with_oneadmin(stage):
+    """The configuration, as others see it, names no password."""
+    stage.admin.ok("user.update", stage.users["owner"], 'SECRET="x"', 1)
+    body = stage.sessions["member"].ok("system.config")
+    assert "PASSWD" not in body and "ONE_KEY" not in body
+
+
+@pytest.mark.xfail(strict=True, reason="groups are in no VDC: the rules of the default VDC (recorded: 3-5, 6-8) are missing")
+def test_default_vdc_lets_groups_use_datastores_networks_and_hosts(stage):
+    rules = re.findall(r"<STRING>(.*?)</STRING>", stage.admin.ok("acl.info"))
+    for group in (1, stage.group):
+        for rule in ("HOST/* MANAGE #0", "NET/* USE #0", "DATASTORE/* USE #0"):
+            assert f"@{group} {rule}" in rules
