@@ -135,6 +135,12 @@ def test_denials_name_user_right_and_object(stage):
     assert answer.value == f"[one.vm.rename] User [{user}] : Not authorized to perform MANAGE VM [{ident}]."
 
 
+@pytest.mark.parametrize("method", ["user.chgrp", "user.addgroup"])
+def test_nobody_makes_himself_an_administrator(stage, method):
+    answer = stage.sessions["owner"].call(method, stage.users["owner"], 0)
+    assert (answer.outcome, answer.code) == CODES["denied"], answer
+
+
 @pytest.mark.parametrize(("kind", "element"), [("vm", "VM"), ("image", "IMAGE"), ("template", "VMTEMPLATE"), ("vn", "VNET")])
 def test_lists_are_filtered(stage, kind, element):
     shared, private = stage.fresh(kind), stage.fresh(kind)

@@ -12,6 +12,7 @@ const HELP: &str = "usage: plerion COMMAND [ARGUMENTS]
 
   serve           run the front-end in the foreground
   node …          run on a host (started by the front-end)
+  sim …           run the whole front-end against simulated hosts and faults, from a seed
   methods         print the table of API methods
   version         print the version
   onevm, onehost, oneimage, …   the command line; also by links of these names
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
     match command.as_str() {
         "serve" => serve::serve_main(),
         "node" => plerion_agent::node_main(rest),
+        "sim" => plerion_sim::sim_main(rest),
         "methods" => methods_print(),
         "version" | "--version" | "-V" => {
             println!("plerion {}", env!("CARGO_PKG_VERSION"));
