@@ -40,7 +40,7 @@ def pytest_runtest_makereport(item, call):
     """What the front-end wrote goes with the report of a test that fails."""
     report = yield
     running = item.funcargs.get("lab") or getattr(item.funcargs.get("cloud"), "lab", None)
-    if report.failed and running is not None:
+    if report.failed and running is not None and running.directory.exists():
         report.sections.append(("plerion serve", running.serve_words()))
     return report
 

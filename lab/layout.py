@@ -74,11 +74,14 @@ def disk_check(vm, node, directory, number, image, persistent):
     if vm.storage.name == "ssh":
         assert not path.is_symlink() and path.stat().st_ino != at_home.stat().st_ino
     elif persistent:
-        assert path.is_symlink(), f"{path} is no link although its image is persistent"
+        kept = f"{source}.snap/0" if vm.storage.format == "qcow2" else source
+        assert os.readlink(path) == kept, f"{path} does not lead to {kept} although its image is persistent"
         assert target.samefile(at_home), f"{path} leads to {target}, not to {source}"
     else:
         assert not target.samefile(at_home), f"{path} is the image itself although that is not persistent"
         if vm.storage.format == "qcow2":
+            assert os.readlink(path) == f"{path.name}.snap/0"
+            assert os.readlink(directory / f"{path.name}.snap/{path.name}.snap") == "."
             assert backing_of(target) == source
 
 

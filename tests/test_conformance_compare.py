@@ -38,7 +38,7 @@ def test_agreement(recorded, now):
         (error("Error getting VM [1]."), error("No VM 1."), "text"),
         (ok(VM), ok(VM.replace("<A>1</A>", "")), "missing: /VM/T/A"),
         (ok(VM), ok(VM.replace("<A>1</A>", "<A>1</A><C/>")), "extra: /VM/T/C"),
-        (ok(VM), ok(VM.replace("<A>1</A><B>x</B>", "<B>x</B><A>1</A>")), "/VM/T/A"),
+        (ok(VM), ok(VM.replace("<A>1</A><B>x</B>", "<B>x</B><A>1</A>")), ": /VM/T/"),
         (ok(VM), ok(VM.replace(">1</A>", ">one</A>")), "type: /VM/T/A: number recorded, now text"),
         (ok(VM), ok("<HOST/>"), "root"),
         (ok("<ACL_POOL><ACL><ID>3</ID></ACL></ACL_POOL>"), ok("<ACL_POOL/>"), "missing member: ACL 3"),

@@ -5,6 +5,7 @@ import pytest
 from pyone import IMAGE_STATES, IMAGE_TYPES
 
 from harness import cloud
+from harness.rpc import Session
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +85,14 @@ def test_allocate_needs_an_image_datastore(one):
         one.image.allocate(cloud.IMAGE.format("in-system"), 0)
     with pytest.raises(pyone.OneNoExistsException):
         one.image.allocate(cloud.IMAGE.format("nowhere"), 98765)
+
+
+@pytest.mark.xfail(strict=True, reason="disks of FORMAT dummy_format are refused by the dummy driver too: PROLOG_FAILURE")
+def test_image_of_a_file_boots_on_a_dummy_host(one, server, datastore):
+    """A dummy datastore says FORMAT dummy_format for an image of a PATH, and VMs of it run (recorded)."""
+    made = cloud.cloud_make(Session(server), prefix="boots", hosts=1)
+    image = ready(one, one.image.allocate('NAME="of-a-file"\nTYPE="OS"\nPATH="/etc/hostname"', datastore))
+    vm = one.vm.allocate(cloud.VM.format("boots") + f'\nDISK=[IMAGE_ID="{image}"]', True)
+    one.vm.deploy(vm, made.hosts[0], False, made.system_ds, "")
+    body = cloud.eventually(lambda: one.vm.info(vm), lambda body: body.LCM_STATE in (3, 36, 39), "an end of the boot")
+    assert body.LCM_STATE == 3, body.USER_TEMPLATE.get("ERROR")

@@ -72,9 +72,6 @@ def test_hold_and_release(one, vnet):
     assert one.vn.delete(vnet) == vnet
 
 
-@pytest.mark.xfail(
-    strict=True, reason="one.vn.delete takes holds along; a held address is a used lease, which refuses with 0x800"
-)
 def test_network_with_a_held_address_stays(one, vnet):
     one.vn.hold(vnet, 'LEASES=[IP="192.0.2.12"]')
     with pytest.raises(pyone.OneActionException):

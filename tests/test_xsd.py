@@ -180,9 +180,6 @@ def test_pool(populated, validate, method, parameters):
     assert unexplained(validate(body, schema)) == []
 
 
-@pytest.mark.xfail(
-    strict=True, reason="system.config has DEFAULT_CDROM_DEVICE_PREFIX, which the schema (and a recorded answer) lack"
-)
 def test_system_config(populated, validate):
     assert unexplained(validate(Session(populated).ok("system.config"))) == []
 

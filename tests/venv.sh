@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the runners: a virtual environment, made once per content of the requirements file.
 
 # venv_make DIRECTORY REQUIREMENTS: sets VENV_PYTHON.

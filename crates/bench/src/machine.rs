@@ -17,7 +17,8 @@ const FILE_SYSTEMS: &[(u64, &str)] = &[
 /// What the figures were measured on.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    cores: usize,
+    /// Processors that this program may use.
+    pub(crate) cores: usize,
     model: String,
     memory_mib: u64,
     kernel: String,
@@ -123,18 +124,32 @@ impl Process {
 
     /// Processor time it has used, in seconds.
     pub(crate) fn cpu_s(self) -> Result<f64> {
+        let [user, system, ..] = self.times_s()?;
+        Ok(user + system)
+    }
+
+    /// The same with that of its children that have ended.
+    pub(crate) fn cpu_with_children_s(self) -> Result<f64> {
+        Ok(self.times_s()?.iter().sum())
+    }
+
+    /// User and system time, then those of children that have ended.
+    fn times_s(self) -> Result<[f64; 4]> {
         let path = format!("/proc/{}/stat", self.0);
         let text = text_of(&path)?;
-        // The name before the last parenthesis may hold anything; utime and stime are fields 14 and 15.
+        // The name before the last parenthesis may hold anything; the times begin with field 14.
         let fields = text
             .rsplit_once(')')
             .map(|(_, fields)| fields)
             .unwrap_or_default();
-        let mut times = fields.split_whitespace().skip(11).map(str::parse::<f64>);
-        match (times.next(), times.next()) {
-            (Some(Ok(user)), Some(Ok(system))) => Ok((user + system) / ticks_per_s()),
-            _ => Err(format!("{path} tells no times")),
-        }
+        let ticks: Vec<f64> = fields
+            .split_whitespace()
+            .skip(11)
+            .take(4)
+            .filter_map(|field| field.parse().ok())
+            .collect();
+        let ticks: [f64; 4] = ticks.try_into().map_err(|_| format!("{path} tells no times"))?;
+        Ok(ticks.map(|ticks| ticks / ticks_per_s()))
     }
 }
 
@@ -173,6 +188,8 @@ mod tests {
         let own = Process(std::process::id());
         let memory = own.memory().expect("readable");
         assert!(memory.resident > 0 && memory.peak >= memory.resident);
+        let own_s = own.cpu_s().expect("readable");
+        assert!(own_s <= own.cpu_with_children_s().expect("readable"));
         assert!(own.cpu_s().expect("readable") <= busy_s().expect("readable"));
     }
 }

@@ -302,6 +302,7 @@ impl Simulation {
         match known {
             Some((what, _, _)) => {
                 *self.checker.known.entry(what).or_insert(0) += 1;
+                self.say(&format!("known: {what}: VM {id} on n{node}"));
                 self.checker.waivers.insert(id, Waiver::Known(what));
                 Ok(())
             }

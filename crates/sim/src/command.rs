@@ -101,3 +101,30 @@ fn seeds_run(arguments: &Arguments) -> ExitCode {
     }
     ExitCode::SUCCESS
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Result<Arguments, String> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        arguments_read(&args)
+    }
+
+    #[test]
+    fn arguments_are_numbers_within_bounds() {
+        let arguments = read("--seed 7 --seeds 2 --steps 10 --hosts 3 --loud").expect("good");
+        assert_eq!((arguments.seed, arguments.seeds, arguments.steps), (7, 2, 10));
+        assert!(arguments.hosts == 3 && arguments.loud);
+        for line in [
+            "--seed",
+            "--seed x",
+            "--seeds 0",
+            "--hosts 0",
+            "--hosts 1001",
+            "--fast",
+        ] {
+            assert!(read(line).is_err(), "{line}");
+        }
+    }
+}
