@@ -158,7 +158,7 @@ AR = [ TYPE = IP4, IP = {GUEST_NETWORK}.100, SIZE = 100 ]
 MEMORY = {GUEST_MEMORY_MIB}
 SCHED_DS_REQUIREMENTS = {requirements}
 NIC = [ NETWORK_ID = {self.network} ]
-CONTEXT = [ NETWORK = YES, SET_HOSTNAME = "guest-$VMID", SSH_PUBLIC_KEY = "{self.key}" ]
+CONTEXT = [ NETWORK = YES, SET_HOSTNAME = "$NAME", SSH_PUBLIC_KEY = "{self.key}" ]
 GRAPHICS = [ TYPE = VNC, LISTEN = 127.0.0.1 ]
 {extra}
 """
@@ -236,6 +236,12 @@ class Vm:
     def terminate(self):
         """Ends it the hard way."""
         self.act("terminate --hard", "DONE")
+
+    def remove(self):
+        """Ends it, whatever it is doing."""
+        if self.cloud.fe(f"onevm terminate --hard {self.id}", check=False):
+            self.cloud.fe(f"onevm recover --delete {self.id}")
+        self.wait("DONE")
 
     # The guest.
 

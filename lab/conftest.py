@@ -73,4 +73,4 @@ def nothing_left(request):
         return
     made = request.getfixturevalue("cloud")
     for vm in made.vms_left():
-        vm.terminate()
+        vm.remove()

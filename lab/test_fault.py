@@ -10,7 +10,6 @@ LOST_SECONDS = 40
 BACK_SECONDS = 60
 # An image whose copy takes a while, in MiB; filled, as holes are not copied.
 LARGE_MIB = 1024
-GUEST_MIB_S = 200
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +28,8 @@ def slow_image(cloud):
 
 def vm_slow(cloud, slow_image, host):
     """A VM whose PROLOG takes some seconds, as its data disk is copied at first use of a host."""
-    for name in (f".images/{cloud.image_file(STORAGES['ssh'], slow_image).name}",):
-        cached = cloud.datastore(cloud.lab.node(host), 0) / name
-        cached.unlink(missing_ok=True)
+    name = cloud.image_file(STORAGES["ssh"], slow_image).name
+    (cloud.datastore(cloud.lab.node(host), 0) / ".images" / name).unlink(missing_ok=True)
     return cloud.vm_make(disks=[f"IMAGE_ID = {cloud.os_image(STORAGES['ssh'])}", f"IMAGE_ID = {slow_image}"], host=host)
 
 
@@ -109,8 +107,8 @@ def test_host_out_of_reach_while_a_guest_runs(cloud):
 
 
 def agent_pids(node):
-    """The agent's process on a host."""
-    script = "for f in /proc/[0-9]*; do tr '\\0' ' ' <$f/cmdline 2>/dev/null | grep -q ' node daemon ' && basename $f; done; :"
+    """The agent's process on a host: a program whose first words are `node daemon`."""
+    script = "for f in /proc/[0-9]*; do tr '\\0' ' ' <$f/cmdline 2>/dev/null | grep -qE '^[^ ]+ node daemon ' && basename $f; done; :"
     return node.out(["bash", "-c", script]).split()
 
 
@@ -150,3 +148,24 @@ def test_agent_killed_while_a_guest_is_saved(cloud):
     vm.guest_wait()
     assert vm.guest_boot_id() == before
     vm.terminate()
+
+
+def test_two_vms_of_one_image_at_once(cloud, slow_image):
+    """Both need the image in the host's cache at the same time: one waits for the other's copy."""
+    first, second = vm_slow(cloud, slow_image, 1), vm_slow(cloud, slow_image, 1)
+    for vm in (first, second):
+        vm.running()
+        one_qemu(vm)
+        vm.terminate()
+
+
+def test_a_cached_image_is_not_copied_again(cloud, slow_image):
+    name = cloud.image_file(STORAGES["ssh"], slow_image).name
+    cached = cloud.datastore(cloud.lab.node(1), 0) / ".images" / name
+    disks = [f"IMAGE_ID = {cloud.os_image(STORAGES['ssh'])}", f"IMAGE_ID = {slow_image}"]
+    first = cloud.vm_make(disks=disks, host=1).running()
+    before = cached.stat().st_ino
+    second = cloud.vm_make(disks=disks, host=1).running()
+    assert cached.stat().st_ino == before, "the image was copied to the host although it was there"
+    for vm in (first, second):
+        vm.terminate()

@@ -40,7 +40,7 @@ def test_guests_on_two_hosts_reach_each_other(cloud):
 
 def context_arrived(vm):
     """Name, address and key: the key by which `guest` got in at all."""
-    assert vm.guest("hostname").strip() == f"guest-{vm.id}"
+    assert vm.guest("hostname").strip() == vm.domain
     assert re.search(rf"inet {vm.address}/24 ", vm.guest("ip -4 address show dev eth0"))
     assert vm.cloud.key in vm.guest("cat /root/.ssh/authorized_keys")
 

@@ -124,7 +124,12 @@ impl<'a> Stay<'a> {
             .get("DATASTORE_LOCATION")
             .unwrap_or(&world.config.datastore_location);
         let directory = format!("{}/{}/{id}", location.trim_end_matches('/'), system.id);
-        let home = format!("{}/{}/{id}", world.config.datastore_location, system.id);
+        // The VM may have been placed on another datastore since its files came home.
+        let home_store = vm
+            .home_datastore
+            .filter(|_| vm.files_at_front_end)
+            .unwrap_or(system.id);
+        let home = format!("{}/{home_store}/{id}", world.config.datastore_location);
         Ok(Self {
             world,
             vm,

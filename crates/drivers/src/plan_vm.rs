@@ -28,20 +28,18 @@ pub(crate) fn vm_plan(
     match ask {
         Ask::Prolog => prolog(&mut plan, &stay, intent.key.part, environment)?,
         Ask::ToHost => files_to_host(&mut plan, &stay, environment)?,
-        Ask::ToFrontEnd => files_to_front_end(&mut plan, &stay, environment)?,
-        Ask::Epilog => files_end(&mut plan, &stay, environment)?,
+        Ask::ToFrontEnd => {
+            domain_end(&mut plan, &stay, driver);
+            files_to_front_end(&mut plan, &stay, environment)?;
+        }
+        Ask::Epilog => {
+            domain_end(&mut plan, &stay, driver);
+            files_end(&mut plan, &stay, environment)?;
+        }
         Ask::Boot => boot(&mut plan, world, &stay, driver, environment)?,
         Ask::Restore => restore(&mut plan, world, &stay, driver, environment)?,
         Ask::Cleanup => {
-            if driver == Driver::Libvirt {
-                plan.host(
-                    stay.host.id,
-                    Action::DomainDestroy {
-                        name: stay.vm.domain_name(),
-                    },
-                    DOMAIN_DEADLINE_S,
-                );
-            }
+            domain_end(&mut plan, &stay, driver);
             cleanup_files(&mut plan, &stay)?;
         }
         Ask::Shutdown | Ask::Save | Ask::Reboot | Ask::Reset => {
@@ -52,6 +50,15 @@ pub(crate) fn vm_plan(
         }
     }
     Ok(plan)
+}
+
+/// Makes sure that no domain uses the files that are about to be taken away: a start that was reported as failed may
+/// have worked all the same. Without a domain this does nothing.
+fn domain_end(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
+    if driver == Driver::Libvirt && !stay.vm.files_at_front_end {
+        let name = stay.vm.domain_name();
+        plan.host(stay.host.id, Action::DomainDestroy { name }, DOMAIN_DEADLINE_S);
+    }
 }
 
 /// The built-in hypervisor drivers.
@@ -90,7 +97,9 @@ fn prolog(plan: &mut Plan, stay: &Stay<'_>, part: u32, environment: &Environment
 
 /// Deletes the VM's files wherever they may be.
 fn cleanup_files(plan: &mut Plan, stay: &Stay<'_>) -> Result<(), String> {
-    let sides: &[Side] = if stay.vm.files_at_front_end {
+    // A transfer home may have been done before what came after it failed.
+    let copied_home = Transfer::of(stay) == Transfer::Ssh;
+    let sides: &[Side] = if stay.vm.files_at_front_end || copied_home {
         &[Side::Host, Side::FrontEnd]
     } else {
         &[Side::Host]

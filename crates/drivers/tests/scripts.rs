@@ -289,6 +289,7 @@ fn a_foreign_image_on_a_built_in_system_datastore() {
     assert_eq!(
         end[1..],
         [
+            "Epilog (Host(1) DomainDestroy)",
             "Epilog tm/x/delete.ssh|tm/x/delete node-b:/ds/101/0/disk.0 0 100",
             "Epilog (Host(1) PathDelete)",
         ]

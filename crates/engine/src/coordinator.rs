@@ -99,6 +99,8 @@ struct Coordinator {
     lost: bool,
     /// What the hosts that are up said of themselves.
     hellos: BTreeMap<Id, Box<NodeHello>>,
+    /// The world that links and watches were last made to fit.
+    fitted: Option<Arc<World>>,
 }
 
 /// The two ends of the coordinator's queue.
@@ -148,6 +150,7 @@ impl Coordinator {
             reported: HashMap::new(),
             lost: false,
             hellos: BTreeMap::new(),
+            fitted: None,
         }
     }
 
@@ -165,6 +168,7 @@ impl Coordinator {
                 if std::mem::take(&mut self.lost) {
                     self.world_changed();
                 }
+                self.intake.world_changed(&self.parts.published.load());
                 if let Some(measurements) = self.intake.take_changed() {
                     self.parts.measurements.store(Arc::new(measurements));
                 }
@@ -189,9 +193,16 @@ impl Coordinator {
         // Cleared before the world is read: a change after that makes a notice of its own.
         self.handle.world_noticed.store(false, Ordering::Release);
         let world = self.parts.published.load_full();
-        self.hosts_fit(&world);
-        self.watches_fit(&world);
-        self.intake.world_changed(&world);
+        // Most changes are about VMs; what hosts and datastores are is looked through only when one of them changed.
+        if self
+            .fitted
+            .as_ref()
+            .is_none_or(|fitted| !fitted.same_places(&world))
+        {
+            self.hosts_fit(&world);
+            self.watches_fit(&world);
+            self.fitted = Some(world.clone());
+        }
         let dispatches = {
             let links = self.parts.links.clone();
             let ssh_target = |host: &str| links.ssh_target(host);

@@ -87,15 +87,13 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
             Phase::rest(VmState::Undeployed),
             active(L::EpilogUndeployFailure),
         ),
-        L::CleanupDelete => row(
-            Ask::Cleanup,
-            Phase::rest(VmState::Done),
-            Phase::rest(VmState::Done),
-        ),
+        // A domain that could not be destroyed may still run, so the VM does not count as gone and does not start
+        // elsewhere before somebody has looked.
+        L::CleanupDelete => row(Ask::Cleanup, Phase::rest(VmState::Done), active(L::EpilogFailure)),
         L::CleanupResubmit => row(
             Ask::Cleanup,
             Phase::rest(VmState::Pending),
-            Phase::rest(VmState::Pending),
+            active(L::BootFailure),
         ),
         L::LcmInit
         | L::Running

@@ -42,6 +42,9 @@ pub struct Vm {
     /// Whether its files are on the front-end (after stop and undeploy) and not on a host.
     #[serde(default)]
     pub files_at_front_end: bool,
+    /// System datastore whose directory on the front-end holds its files while they are there.
+    #[serde(default)]
+    pub home_datastore: Option<Id>,
     /// Stays on hosts, the last one last.
     pub history: Arc<Vec<History>>,
     /// Attributes that the system uses.

@@ -76,6 +76,7 @@ fn vm(id: Id, phase: Phase, template: PackedTemplate) -> Vm {
         step: 1,
         parts: Vec::new(),
         files_at_front_end: false,
+        home_datastore: None,
         history: Arc::new(Vec::new()),
         demand: Arc::new(Demand::read(&template)),
         template,

@@ -143,7 +143,7 @@ impl Markup for PlainXml {
 
     fn cdata(&mut self, text: &str) {
         self.out.extend_from_slice(b"<![CDATA[");
-        for (index, part) in text.split("]]>").enumerate() {
+        for (index, part) in cdata_parts(text).enumerate() {
             if index > 0 {
                 self.out.extend_from_slice(b"]]]]><![CDATA[>");
             }
@@ -222,7 +222,7 @@ impl Markup for EscapedXml {
 
     fn cdata(&mut self, text: &str) {
         self.out.extend_from_slice(b"&lt;![CDATA[");
-        for (index, part) in text.split("]]>").enumerate() {
+        for (index, part) in cdata_parts(text).enumerate() {
             if index > 0 {
                 self.out.extend_from_slice(b"]]]]&gt;&lt;![CDATA[&gt;");
             }
@@ -257,34 +257,58 @@ fn entity_twice(byte: u8) -> Option<&'static [u8]> {
     }
 }
 
+/// Bytes that are looked at together for one that is special.
+const BLOCK: usize = 32;
+/// The first byte of U+FFFE and U+FFFF, and of many harmless characters (the full-width forms).
+const NONCHARACTERS_LEAD: u8 = 0xef;
+
+/// Whether a byte has to be looked at. No branches: a whole block is tested with a few vector instructions.
+const fn is_special(byte: u8) -> bool {
+    (byte < b' ') | (byte == b'<') | (byte == b'>') | (byte == b'&') | (byte == NONCHARACTERS_LEAD)
+}
+
+/// Number of bytes before the first special one.
+fn plain_length(bytes: &[u8]) -> usize {
+    let clean = bytes
+        .chunks_exact(BLOCK)
+        .take_while(|block| !block.iter().fold(false, |found, &byte| found | is_special(byte)))
+        .count()
+        .saturating_mul(BLOCK);
+    let rest = bytes.get(clean..).unwrap_or_default();
+    let within = rest
+        .iter()
+        .position(|&byte| is_special(byte))
+        .unwrap_or(rest.len());
+    clean.saturating_add(within)
+}
+
 /// Writes the text with every byte replaced for which there is an entity, less what XML cannot carry.
 fn escape_into(out: &mut Vec<u8>, text: &str, entity: impl Fn(u8) -> Option<&'static [u8]>) {
-    const NONCHARACTERS_LEAD: u8 = 0xef;
-    let bytes = text.as_bytes();
-    let mut from = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        // Almost every byte is above '>' and no lead, so one or two comparisons decide it.
-        if byte > b'>' && byte != NONCHARACTERS_LEAD {
-            continue;
-        }
-        let (replacement, length): (&[u8], usize) = match byte {
-            b'\t' | b'\n' => continue,
-            // U+FFFE and U+FFFF; others (the full-width forms) begin with the same byte.
-            NONCHARACTERS_LEAD => match bytes.get(at..at.saturating_add(3)) {
+    let mut rest = text.as_bytes();
+    loop {
+        let (plain, tail) = rest.split_at(plain_length(rest));
+        out.extend_from_slice(plain);
+        let Some(&byte) = tail.first() else { return };
+        let (written, used): (&[u8], usize) = match byte {
+            b'\t' | b'\n' => (tail.get(..1).unwrap_or_default(), 1),
+            NONCHARACTERS_LEAD => match tail.get(..3) {
                 Some([_, 0xbf, 0xbe | 0xbf]) => (b"", 3),
-                _ => continue,
+                _ => (tail.get(..1).unwrap_or_default(), 1),
             },
-            b'\r' | b' '.. => match entity(byte) {
-                Some(escaped) => (escaped, 1),
-                None => continue,
-            },
+            b'\r' | b' '.. => (entity(byte).unwrap_or(tail.get(..1).unwrap_or_default()), 1),
             _ => (b"", 1),
         };
-        out.extend_from_slice(bytes.get(from..at).unwrap_or_default());
-        out.extend_from_slice(replacement);
-        from = at.saturating_add(length);
+        out.extend_from_slice(written);
+        rest = tail.get(used..).unwrap_or_default();
     }
-    out.extend_from_slice(bytes.get(from..).unwrap_or_default());
+}
+
+/// The parts of a text between which the end of a CDATA section stands; most texts are one.
+fn cdata_parts(text: &str) -> impl Iterator<Item = &str> {
+    // Without a bracket there is nothing to search for; finding that out is far cheaper than a search.
+    let whole = (!text.as_bytes().contains(&b']')).then_some(text);
+    let parts = whole.is_none().then(|| text.split("]]>"));
+    whole.into_iter().chain(parts.into_iter().flatten())
 }
 
 #[cfg(test)]

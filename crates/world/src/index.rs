@@ -123,6 +123,11 @@ fn member_remove(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {
     }
 }
 
+/// The lowest id of a map of members. The others are not looked at: there may be tens of thousands.
+pub(crate) fn member_first(map: &imbl::OrdMap<Id, Ids>, key: Id) -> Option<Id> {
+    map.get(&key).and_then(|ids| ids.get_min()).copied()
+}
+
 /// Ids of a map of members.
 pub(crate) fn members(map: &imbl::OrdMap<Id, Ids>, key: Id) -> Vec<Id> {
     map.get(&key)

@@ -49,6 +49,12 @@ impl<T> Pool<T> {
         self.objects.iter().map(|(_, object)| object)
     }
 
+    /// Whether both share all of their memory, so that they hold the same objects. It may say no for equal pools.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.objects.ptr_eq(&other.objects)
+    }
+
     /// Number of objects.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -143,6 +143,7 @@ pub(crate) fn vm_create(
         step: 0,
         parts: Vec::new(),
         files_at_front_end: false,
+        home_datastore: None,
         history: Arc::default(),
         demand: Arc::new(Demand::read(&template)),
         template,

@@ -116,8 +116,8 @@ fn disk_of_image(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result
             image.kind
         )));
     }
-    let users = crate::index::members(&world.index.image_vms, id);
-    if let Some(vm) = users.first().filter(|_| image.persistent) {
+    let user = crate::index::member_first(&world.index.image_vms, id);
+    if let Some(vm) = user.filter(|_| image.persistent) {
         return Err(refused(&format!(
             "Image [{id}] is persistent and in use by VM {vm}."
         )));

@@ -197,6 +197,7 @@ fn times_note(vm: &mut Vm, old: Phase, new: Phase, now: Seconds) {
 fn files_note(vm: &mut Vm, old: Phase, new: Phase) {
     if matches!(new.state, VmState::Stopped | VmState::Undeployed) {
         vm.files_at_front_end = true;
+        vm.home_datastore = vm.last_history().map(|record| record.datastore);
     } else if is_prolog(old) && !is_prolog(new) && new.state == VmState::Active {
         let failed = matches!(
             new.lcm,

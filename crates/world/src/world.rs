@@ -121,6 +121,14 @@ impl World {
         })
     }
 
+    /// Whether hosts, clusters and datastores are the very ones of another world.
+    #[must_use]
+    pub fn same_places(&self, other: &Self) -> bool {
+        self.hosts.same(&other.hosts)
+            && self.clusters.same(&other.clusters)
+            && self.datastores.same(&other.datastores)
+    }
+
     /// VMs that wait for a host, by ascending id.
     pub fn pending_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
         self.index.pending.iter().filter_map(|id| self.vms.get(*id))
