@@ -183,6 +183,5 @@ def test_many_first_logins_at_once(flood):
 
 
 @pytest.mark.seconds(300)
-@pytest.mark.xfail(strict=True, reason="the 19 MiB of a hash stay with the allocator for each thread that hashed: gigabytes")
 def test_many_first_logins_take_bounded_memory(flood):
     assert flood[1] < RSS_GROWTH_KIB

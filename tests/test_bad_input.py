@@ -94,7 +94,6 @@ def test_too_few_parameters(admin):
     assert refusals(calls, is_type_fault) == []
 
 
-@pytest.mark.xfail(strict=True, reason="vmpool.infoset takes a missing `extended` for false; the table has no default")
 def test_too_few_parameters_for_infoset(admin):
     assert refusals([("vmpool.infoset", ["0"], as_admin(admin))], is_type_fault) == []
 

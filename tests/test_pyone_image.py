@@ -87,7 +87,6 @@ def test_allocate_needs_an_image_datastore(one):
         one.image.allocate(cloud.IMAGE.format("nowhere"), 98765)
 
 
-@pytest.mark.xfail(strict=True, reason="disks of FORMAT dummy_format are refused by the dummy driver too: PROLOG_FAILURE")
 def test_image_of_a_file_boots_on_a_dummy_host(one, server, datastore):
     """A dummy datastore says FORMAT dummy_format for an image of a PATH, and VMs of it run (recorded)."""
     made = cloud.cloud_make(Session(server), prefix="boots", hosts=1)

@@ -356,8 +356,7 @@ fn vm_set(
     caller: &Caller,
     params: &mut Params,
 ) -> Result<Payload, Reject> {
-    let text = params.string()?;
-    let extended = params.bool_or(false)?;
+    let (text, extended) = (params.string()?, params.bool()?);
     let snapshot = engine.snapshot();
     let mut ids: Vec<Id> = plerion_model::vm::id_list(&text).take(SET_MAX).collect();
     ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));

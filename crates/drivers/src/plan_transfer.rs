@@ -42,6 +42,11 @@ pub(crate) fn disk_prepare(
     if disk.get("IMAGE_ID").is_none() {
         return disk_volatile(plan, stay, disk, destination);
     }
+    let transfer = Transfer::of_disk(stay, disk);
+    // What the dummy drivers call a format is none, and nothing is done with it.
+    if transfer == Transfer::Dummy {
+        return Ok(());
+    }
     let source = disk.get("SOURCE").unwrap_or_default().to_owned();
     let format = disk_format(disk)?;
     let size_mib =
@@ -49,7 +54,7 @@ pub(crate) fn disk_prepare(
     let clone = disk
         .get("CLONE")
         .is_none_or(|text| text.eq_ignore_ascii_case("yes"));
-    match (Transfer::of_disk(stay, disk), clone) {
+    match (transfer, clone) {
         (Transfer::Dummy | Transfer::Script(_), _) => {}
         (Transfer::Ssh, true) => {
             let cached = image_cached(plan, stay, &source, environment);

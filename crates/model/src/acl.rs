@@ -167,6 +167,20 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join("+")
 }
 
+/// The rules of a group that may use what the zone has (recorded: groups are in the VDC of all clusters): manage hosts,
+/// use networks and datastores. The ids are given later.
+#[must_use]
+pub fn group_rules(group: Id) -> [AclRule; 3] {
+    let rule = |kind: Kind, rights| AclRule {
+        id: -1,
+        user: GROUP | id_bits(group),
+        resource: kind.acl_bit() | ALL,
+        rights,
+        zone: INDIVIDUAL | id_bits(crate::zone::LOCAL),
+    };
+    [rule(Kind::Host, 2), rule(Kind::Vnet, 1), rule(Kind::Datastore, 1)]
+}
+
 /// The rules of a new installation (recorded: ordinary users may create, everybody may use zones and marketplaces).
 #[must_use]
 pub fn default_rules() -> Vec<AclRule> {

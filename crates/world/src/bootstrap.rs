@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_model::acl::default_rules;
+use plerion_model::acl::{default_rules, group_rules};
 use plerion_model::cluster::{self, Cluster};
 use plerion_model::datastore::{self, Datastore, DatastoreState, DatastoreType, DiskType};
 use plerion_model::group::{self, Group};
@@ -61,6 +61,7 @@ pub fn bootstrap(
     for rule in default_rules() {
         create(&mut txn, Object::Acl(Arc::new(rule)));
     }
+    group_rules_make(&mut txn, group::USERS);
     // Recorded: the first ids given to these kinds by users are 100.
     for kind in [
         Kind::Group,
@@ -72,6 +73,14 @@ pub fn bootstrap(
         txn.id_used(kind, 99);
     }
     (txn.world, txn.change)
+}
+
+/// Gives a group the rules that let it use the zone.
+pub(crate) fn group_rules_make(txn: &mut Txn<'_>, group: Id) {
+    for mut rule in group_rules(group) {
+        rule.id = txn.id_next(Kind::Acl);
+        txn.create(Object::Acl(Arc::new(rule)));
+    }
 }
 
 fn create(txn: &mut Txn<'_>, object: Object) {

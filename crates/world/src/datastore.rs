@@ -75,6 +75,9 @@ pub(crate) fn datastore_allocate(
             "No DS_MAD in template: name the datastore driver (fs, …).",
         ));
     }
+    driver_check(&tm_mad)
+        .and_then(|()| driver_check(&ds_mad))
+        .map_err(|reason| refused(&reason))?;
     let id = txn.id_next(Kind::Datastore);
     complete(&txn.world.config, &mut template, kind, &tm_mad);
     let datastore = Datastore {
@@ -101,6 +104,21 @@ pub(crate) fn datastore_allocate(
     };
     txn.create(Object::Datastore(Arc::new(datastore)));
     Ok(id)
+}
+
+/// The names of drivers become parts of paths.
+fn driver_check(name: &str) -> Result<(), String> {
+    let good = !name.starts_with('.')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if good {
+        Ok(())
+    } else {
+        Err(format!(
+            "\"{name}\" is no name of a driver: letters, digits, '_', '.' and '-' only."
+        ))
+    }
 }
 
 /// Sets what follows from the transfer driver, and the directories that images may come from.
@@ -149,7 +167,12 @@ pub(crate) fn datastore_updated(
         }
     }
     let kind = type_of(&new)?;
+    // Recorded: an update writes the type, also where none had been named.
+    new.set("TYPE", kind.as_str());
     let tm_mad = new.get("TM_MAD").unwrap_or_default().to_owned();
+    for name in ["DS_MAD", "TM_MAD"] {
+        driver_check(new.get(name).unwrap_or_default()).map_err(ApiError::internal)?;
+    }
     let in_use = !members(&world.index.datastore_images, datastore.id).is_empty();
     let drivers_change = kind != datastore.kind || tm_mad != datastore.tm_mad;
     if in_use && drivers_change {

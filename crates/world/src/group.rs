@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use plerion_model::acl;
 use plerion_model::group::Group;
 use plerion_model::quota::Quotas;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::PackedTemplate;
 
 use crate::auth::{Caller, Target, require};
+use crate::bootstrap::group_rules_make;
 use crate::change::Object;
 use crate::name::name_check_new;
 use crate::txn::Txn;
@@ -29,6 +31,7 @@ pub(crate) fn group_allocate(txn: &mut Txn<'_>, caller: &Caller, name: &str) -> 
         quotas: Quotas::default(),
     };
     txn.create(Object::Group(Arc::new(group)));
+    group_rules_make(txn, id);
     Ok(id)
 }
 
@@ -51,5 +54,16 @@ pub(crate) fn group_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
         )));
     }
     txn.delete(Kind::Group, id);
+    let user = acl::GROUP | acl::id_bits(id);
+    let rules: Vec<Id> = txn
+        .world
+        .acls
+        .values()
+        .filter(|rule| rule.user == user)
+        .map(|rule| rule.id)
+        .collect();
+    for rule in rules {
+        txn.delete(Kind::Acl, rule);
+    }
     Ok(())
 }
