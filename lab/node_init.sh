@@ -29,6 +29,7 @@ fail() {
 
 # The upper layer of an overlay must not lie inside its lower one, hence the tmpfs.
 root_mount() {
+    # shellcheck disable=SC2153
     local layer=$NODE_DIR/layer
     mount --make-rprivate /
     mount -t tmpfs -o mode=755 node "$layer"
