@@ -274,11 +274,9 @@ impl Inner {
                 _ => {}
             }
         }
+        // The agent is about to end: the next one is asked again once its channel is up.
         if self.draining {
-            return Err(ActionError::new(
-                ErrorKind::Interrupted,
-                "the agent is being replaced; ask the next one",
-            ));
+            return Ok(None);
         }
         if self.queue.len() >= QUEUE_MAX {
             return Err(failed(format!(

@@ -10,6 +10,8 @@ use plerion_world::{Caller, Command, Intent, IntentKey, IntentResult, Order, Sit
 
 /// Actions of one intent at most; the number is part of the key that agents see.
 const STEPS_MAX: u32 = 256;
+/// How often a step is asked for whose agent or host was restarted in the middle of it.
+const ATTEMPTS_MAX: u32 = 8;
 
 /// What the dispatcher wants done.
 #[derive(Clone, Debug)]
@@ -29,6 +31,8 @@ struct Work {
     sent: bool,
     /// Whether its end was given to the writer.
     ended: bool,
+    /// How often the step has been asked for, from 1.
+    attempt: u32,
 }
 
 /// See the head of the file.
@@ -94,6 +98,7 @@ impl Dispatcher {
                         at: 0,
                         sent: false,
                         ended: false,
+                        attempt: 1,
                     },
                 );
                 self.go_on(intent.key, out);
@@ -104,6 +109,7 @@ impl Dispatcher {
                     at: 0,
                     sent: false,
                     ended: true,
+                    attempt: 1,
                 };
                 self.work.insert(intent.key, work);
                 out.push(ended(intent.key, Err(reason)));
@@ -132,7 +138,7 @@ impl Dispatcher {
         let request = Request {
             key: action_key(&key, work.at),
             epoch: self.epoch,
-            attempt: 1,
+            attempt: work.attempt,
             deadline_s: step.deadline_s,
             action: step.action.clone(),
         };
@@ -184,7 +190,7 @@ impl Dispatcher {
         let Some(work) = self
             .work
             .get_mut(&key)
-            .filter(|work| work.at == index && !work.ended)
+            .filter(|work| work.at == index && !work.ended && report.attempt >= work.attempt)
         else {
             return out;
         };
@@ -192,6 +198,12 @@ impl Dispatcher {
             Ok(given) => {
                 output_of(&mut work.plan.output, given);
                 work.at = work.at.saturating_add(1);
+                work.sent = false;
+                work.attempt = 1;
+                self.go_on(key, &mut out);
+            }
+            Err(error) if error.kind == ErrorKind::Interrupted && work.attempt < ATTEMPTS_MAX => {
+                work.attempt = report.attempt.saturating_add(1);
                 work.sent = false;
                 self.go_on(key, &mut out);
             }

@@ -107,6 +107,8 @@ pub(crate) fn vm_create(
     name_check_new(&txn.world, Kind::Vm, caller.uid, &name)?;
     let hold = origin.hold || template.get_bool("SUBMIT_ON_HOLD").unwrap_or(false);
     let (mut system, user) = split(template);
+    // Before the context is made: it may name the VM.
+    system.set("VMID", id.to_string());
     capacity_check(&mut system)?;
     system_defaults(txn, &mut system);
     let disks = disks_complete(&txn.world, caller, &mut system)?;
@@ -122,7 +124,6 @@ pub(crate) fn vm_create(
     if let Some(template) = origin.template {
         system.set("TEMPLATE_ID", template.to_string());
     }
-    system.set("VMID", id.to_string());
     let phase = Phase::rest(if hold { VmState::Hold } else { VmState::Pending });
     let template = PackedTemplate::new(&system);
     let vm = Vm {

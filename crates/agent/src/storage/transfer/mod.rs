@@ -5,6 +5,7 @@
 //! the other host; paths follow as the first frame.
 
 mod channel;
+mod origin;
 mod sink;
 mod source;
 mod wire;

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, OFlags, RenameFlags, Timespec, Timestamps};
 use serde::{Deserialize, Serialize};
 
+use super::origin;
 use super::wire::{
     Answer, BlockSum, DATA_BYTES_MAX, EntryKind, FILE_BYTES_MAX, FileIdentity, Say, answer, block_digest,
     said,
@@ -27,8 +28,8 @@ use crate::storage::part::missing_is_fine;
 
 /// Bytes between two notes of how far a file is.
 const NOTE_BYTES: u64 = 64 * 1024 * 1024;
-/// Time for a broken transfer to the same place to let go of it.
-const LOCK_TIME_MAX: Duration = Duration::from_secs(30);
+/// Time for another transfer to the same place to end; the source waits a little longer for its answer.
+const LOCK_TIME_MAX: Duration = Duration::from_secs(270);
 /// Largest resume file, in bytes.
 const RESUME_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -52,6 +53,10 @@ struct Sink<'a, R, W> {
     /// Directories made in this transfer: nothing is written anywhere else, and so never through a link.
     directories: BTreeMap<String, u32>,
     entries: BTreeSet<String>,
+    /// What the file of a transfer of one file was at the source.
+    single: Option<FileIdentity>,
+    /// The file is here already, as it is at the source.
+    cached: bool,
 }
 
 /// Receives one file or tree to `destination`.
@@ -79,7 +84,7 @@ fn sink_run<R: Read, W: Write>(
 ) -> Act<()> {
     directory_make(destination.parent().unwrap_or(Path::new("/")))?;
     let resume = sibling(destination, ".resume");
-    let lock = lock_take(&resume, LOCK_TIME_MAX, "another transfer to the same place")?;
+    let lock = resume_lock(&resume)?;
     let notes = notes_read(&resume)?;
     let notes_file = OpenOptions::new()
         .append(true)
@@ -97,11 +102,36 @@ fn sink_run<R: Read, W: Write>(
         notes,
         directories: BTreeMap::new(),
         entries: BTreeSet::new(),
+        single: None,
+        cached: false,
     };
     sink.run()?;
+    if let Some(identity) = sink
+        .single
+        .filter(|_| !sink.cached && origin::is_kept(destination))
+    {
+        origin::write(destination, identity)?;
+    }
     missing_is_fine(std::fs::remove_file(&resume)).at("cannot remove", &resume)?;
     drop(lock);
     answer(sink.writer, &Answer::Done)
+}
+
+/// Takes the resume file for this transfer alone. Whoever had it before removed it at the end: a lock on a file that
+/// has lost its name locks nothing, and the next one is taken.
+fn resume_lock(resume: &Path) -> Act<File> {
+    let until = Instant::now() + LOCK_TIME_MAX;
+    loop {
+        let patience = until.saturating_duration_since(Instant::now());
+        let lock = lock_take(resume, patience, "another transfer to the same place")?;
+        let held = lock.metadata().at("cannot look at", resume)?;
+        match resume.symlink_metadata() {
+            Ok(named) if named.ino() == held.ino() && named.dev() == held.dev() => return Ok(lock),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).at("cannot look at", resume),
+        }
+    }
 }
 
 impl<R: Read, W: Write> Sink<'_, R, W> {
@@ -181,6 +211,12 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
         if identity.size > FILE_BYTES_MAX {
             return Err(refused(format!("{name:?} is larger than {FILE_BYTES_MAX} bytes")));
         }
+        if name.is_empty() {
+            self.single = Some(identity);
+            if origin::is_kept(self.destination) && origin::holds(self.destination, identity) {
+                return self.cached_take(identity);
+            }
+        }
         let known = self
             .notes
             .get(name)
@@ -218,6 +254,18 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
             .at("cannot set the mode of", path)?;
         file.sync_all().at("cannot sync", path)?;
         self.note(name, identity, identity.size)
+    }
+
+    /// The file is in the cache: nothing has to come.
+    fn cached_take(&mut self, identity: FileIdentity) -> Act<()> {
+        self.cached = true;
+        answer(self.writer, &Answer::Have(identity.size))?;
+        match said(self.reader)? {
+            Say::End { .. } => Ok(()),
+            other => Err(refused(format!(
+                "the source says {other:?} of a file that is here"
+            ))),
+        }
     }
 
     fn blocks_take(&mut self, name: &str, file: &File, path: &Path, identity: FileIdentity) -> Act<()> {
@@ -278,6 +326,9 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
     fn commit(&mut self) -> Act<()> {
         if self.entries.is_empty() {
             return Err(refused("the source sent nothing"));
+        }
+        if self.cached {
+            return Ok(());
         }
         self.strays_delete("")?;
         for (name, mode) in self.directories.iter().rev() {
