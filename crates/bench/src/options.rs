@@ -3,7 +3,20 @@
 use std::path::PathBuf;
 
 use crate::Result;
-use crate::rows::NAMES;
+
+/// Names of rows, as `--only` takes them.
+const NAMES: &[&str] = &[
+    "vm.info",
+    "vmpool",
+    "infoextended",
+    "hostpool",
+    "instantiate",
+    "instantiate-full",
+    "update",
+    "running",
+    "memory",
+    "start",
+];
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "usage: plerion-bench [OPTIONS]

@@ -58,6 +58,37 @@ pub enum Event {
     Recover(Recover),
 }
 
+impl Event {
+    /// Every event there is, with every flag: for checks that walk the whole table.
+    pub fn all() -> Vec<Self> {
+        let mut events = vec![
+            Self::Deploy,
+            Self::Hold,
+            Self::Release,
+            Self::Stop,
+            Self::Suspend,
+            Self::Resume,
+            Self::Resched,
+            Self::Unresched,
+            Self::Done,
+            Self::Failed,
+            Self::SeenRunning,
+            Self::SeenOff,
+            Self::HostLost,
+        ];
+        for hard in [false, true] {
+            events.extend([
+                Self::Terminate { hard },
+                Self::Undeploy { hard },
+                Self::Poweroff { hard },
+                Self::Reboot { hard },
+            ]);
+        }
+        events.extend((0..6).filter_map(Recover::from_number).map(Self::Recover));
+        events
+    }
+}
+
 /// Ways to settle a VM, with the numbers of the wire format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Recover {
@@ -431,38 +462,10 @@ fn settle_recreate(phase: Phase) -> Result<Outcome, Refusal> {
 mod tests {
     use super::*;
 
-    fn all_events() -> Vec<Event> {
-        let mut events = vec![
-            Event::Deploy,
-            Event::Hold,
-            Event::Release,
-            Event::Stop,
-            Event::Suspend,
-            Event::Resume,
-            Event::Resched,
-            Event::Unresched,
-            Event::Done,
-            Event::Failed,
-            Event::SeenRunning,
-            Event::SeenOff,
-            Event::HostLost,
-        ];
-        for hard in [false, true] {
-            events.extend([
-                Event::Terminate { hard },
-                Event::Undeploy { hard },
-                Event::Poweroff { hard },
-                Event::Reboot { hard },
-            ]);
-        }
-        events.extend((0..6).filter_map(Recover::from_number).map(Event::Recover));
-        events
-    }
-
     #[test]
     fn every_phase_takes_every_event_and_paths_end_where_something_happens() {
         for phase in Phase::all() {
-            for event in all_events() {
+            for event in Event::all() {
                 let Ok(outcome) = vm_step(phase, HistoryAction::None, event) else {
                     continue;
                 };
@@ -495,7 +498,7 @@ mod tests {
 
     #[test]
     fn a_vm_that_is_done_stays_done() {
-        for event in all_events() {
+        for event in Event::all() {
             if let Ok(outcome) = vm_step(rest(VmState::Done), HistoryAction::None, event) {
                 assert_eq!(outcome, Outcome::stay(), "{event:?}");
             }

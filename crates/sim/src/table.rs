@@ -2,40 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use plerion_lifecycle::{Event, Recover, vm_step};
+use plerion_lifecycle::{Event, vm_step};
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{Phase, VmState};
 
 /// From one phase to another, by their names.
 pub(crate) type Edge = (&'static str, &'static str);
-
-fn events() -> Vec<Event> {
-    let mut events = vec![
-        Event::Deploy,
-        Event::Hold,
-        Event::Release,
-        Event::Stop,
-        Event::Suspend,
-        Event::Resume,
-        Event::Resched,
-        Event::Unresched,
-        Event::Done,
-        Event::Failed,
-        Event::SeenRunning,
-        Event::SeenOff,
-        Event::HostLost,
-    ];
-    for hard in [false, true] {
-        events.extend([
-            Event::Terminate { hard },
-            Event::Undeploy { hard },
-            Event::Poweroff { hard },
-            Event::Reboot { hard },
-        ]);
-    }
-    events.extend((0..6).filter_map(Recover::from_number).map(Event::Recover));
-    events
-}
 
 /// The ends of stays that a placement tells apart.
 const LASTS: &[HistoryAction] = &[
@@ -51,7 +23,7 @@ pub(crate) fn edges() -> BTreeSet<Edge> {
     let mut open = vec![Phase::rest(VmState::Pending), Phase::rest(VmState::Hold)];
     let mut known: BTreeSet<Phase> = open.iter().copied().collect();
     while let Some(phase) = open.pop() {
-        for event in events() {
+        for event in Event::all() {
             for last in LASTS {
                 let Ok(outcome) = vm_step(phase, *last, event) else {
                     continue;

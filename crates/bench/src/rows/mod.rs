@@ -16,20 +16,6 @@ use crate::report::{Report, figure};
 use crate::server::Server;
 use crate::statistics::Times;
 
-/// Names of rows, as `--only` takes them.
-pub(crate) const NAMES: &[&str] = &[
-    "vm.info",
-    "vmpool",
-    "infoextended",
-    "hostpool",
-    "instantiate",
-    "instantiate-full",
-    "update",
-    "running",
-    "memory",
-    "start",
-];
-
 /// VMs of the cloud that most rows are measured in.
 const VMS: usize = 10_000;
 /// Its hosts.
