@@ -8,7 +8,7 @@ use plerion_model::vm::Vm;
 use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind, Owned};
 use plerion_template::{EscapedXml, Markup};
-use plerion_world::{Caller, Object, Snapshot as View, Target, may_see};
+use plerion_world::{Caller, Snapshot as View, Target, may_see};
 
 use crate::info::render;
 use crate::methods::PoolForm;
@@ -122,29 +122,12 @@ fn ids_of(snapshot: &Snapshot, kind: Kind) -> Vec<Id> {
     }
 }
 
-fn owned_of(object: &Object) -> Option<&Owned> {
-    match object {
-        Object::Vm(object) => Some(&object.owned),
-        Object::Vnet(object) => Some(&object.owned),
-        Object::Image(object) => Some(&object.owned),
-        Object::Template(object) => Some(&object.owned),
-        Object::Datastore(object) => Some(&object.owned),
-        Object::SecurityGroup(object) => Some(&object.owned),
-        Object::Host(_)
-        | Object::User(_)
-        | Object::Group(_)
-        | Object::Acl(_)
-        | Object::Cluster(_)
-        | Object::Zone(_) => None,
-    }
-}
-
 fn objects(engine: &Engine, caller: &Caller, kind: Kind, filter: Option<Filter>) -> Payload {
     let snapshot = engine.snapshot();
     let visible = |id: &Id| {
         let wanted = filter.is_none_or(|filter| {
             let object = snapshot.world.object(kind, *id);
-            object.is_ok_and(|object| owned_of(&object).is_none_or(|owned| filter.wants(caller, owned)))
+            object.is_ok_and(|object| object.owned().is_none_or(|owned| filter.wants(caller, owned)))
         });
         wanted
             && Target::of(&snapshot.world, kind, *id)

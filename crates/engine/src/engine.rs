@@ -11,7 +11,7 @@ use plerion_protocol::{Action, ActionError, ActionOutput};
 use plerion_scheduler::{Limits, plan};
 use plerion_store::{Store, StoreReader};
 use plerion_template::Template;
-use plerion_world::{Caller, Command, Config, Measurements, Order, World};
+use plerion_world::{Caller, Config, Measurements, Order, World};
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -265,33 +265,7 @@ fn scheduler_start(
 
 /// Plans once and waits until the plan's orders are through, so that the next plan sees their effect.
 fn schedule(world: &World, measurements: &Measurements, writer: &WriterHandle, clock: &dyn Clock) {
-    let plan = plan(world, measurements, clock.now(), &Limits::default());
-    let mut commands = Vec::with_capacity(plan.placements.len() + plan.refused.len());
-    for placement in plan.placements {
-        commands.push(Command::VmDeploy {
-            id: placement.vm,
-            host: placement.host,
-            enforce: true,
-            datastore: placement.datastore,
-        });
-    }
-    for refusal in plan.refused {
-        let known = world
-            .vms
-            .get(refusal.vm)
-            .and_then(|vm| vm.user_template.get("SCHED_MESSAGE").map(str::to_owned));
-        if known.as_deref() != Some(&refusal.summary) {
-            let verdicts = refusal
-                .hosts
-                .into_iter()
-                .map(|verdict| (verdict.host, verdict.code.code().to_owned(), verdict.reason));
-            commands.push(Command::VmPlacementRefused {
-                id: refusal.vm,
-                message: refusal.summary,
-                verdicts: verdicts.collect(),
-            });
-        }
-    }
+    let commands = plan(world, measurements, clock.now(), &Limits::default()).commands(world);
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     for command in commands {
         let sender = sender.clone();

@@ -21,6 +21,7 @@ mod document;
 mod host_document;
 mod hosts;
 mod limits;
+mod orders;
 mod path;
 mod plan;
 mod planner;

@@ -34,39 +34,18 @@ impl Simulation {
             return self.schedule_soon(id, SCHEDULE_EVERY);
         }
         let world = front_end.published.clone();
-        let plan = plan(&world, &front_end.measurements, now, &Limits::default());
-        let mut commands = Vec::new();
-        for placement in plan.placements {
-            commands.push(Command::VmDeploy {
-                id: placement.vm,
-                host: placement.host,
-                enforce: true,
-                datastore: placement.datastore,
-            });
+        let mut plan = plan(&world, &front_end.measurements, now, &Limits::default());
+        let mut wild = Vec::new();
+        if ignored && let Some(host) = world.hosts.values().next() {
+            wild.extend(plan.refused.drain(..).map(|refusal| Command::VmDeploy {
+                id: refusal.vm,
+                host: host.id,
+                enforce: false,
+                datastore: -1,
+            }));
         }
-        for refusal in plan.refused {
-            let known = world
-                .vms
-                .get(refusal.vm)
-                .and_then(|vm| vm.user_template.get("SCHED_MESSAGE"));
-            if ignored && let Some(host) = world.hosts.values().next() {
-                commands.push(Command::VmDeploy {
-                    id: refusal.vm,
-                    host: host.id,
-                    enforce: false,
-                    datastore: -1,
-                });
-            } else if known != Some(&refusal.summary) {
-                let verdicts = refusal.hosts.into_iter();
-                commands.push(Command::VmPlacementRefused {
-                    id: refusal.vm,
-                    message: refusal.summary,
-                    verdicts: verdicts
-                        .map(|verdict| (verdict.host, verdict.code.code().to_owned(), verdict.reason))
-                        .collect(),
-                });
-            }
-        }
+        let mut commands = plan.commands(&world);
+        commands.append(&mut wild);
         front_end.placing = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         for command in commands {
             let caller = Caller::system();

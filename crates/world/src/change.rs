@@ -9,6 +9,7 @@ use plerion_model::datastore::Datastore;
 use plerion_model::group::Group;
 use plerion_model::host::Host;
 use plerion_model::image::Image;
+use plerion_model::permissions::Owned;
 use plerion_model::secgroup::SecurityGroup;
 use plerion_model::user::User;
 use plerion_model::vm::Vm;
@@ -83,6 +84,42 @@ impl Object {
             Self::Cluster(object) => object.id,
             Self::Zone(object) => object.id,
             Self::SecurityGroup(object) => object.id,
+        }
+    }
+    /// Its owner, group, permissions and lock. `None` for kinds that have no owner.
+    #[must_use]
+    pub fn owned(&self) -> Option<&Owned> {
+        match self {
+            Self::Vm(object) => Some(&object.owned),
+            Self::Vnet(object) => Some(&object.owned),
+            Self::Image(object) => Some(&object.owned),
+            Self::Template(object) => Some(&object.owned),
+            Self::Datastore(object) => Some(&object.owned),
+            Self::SecurityGroup(object) => Some(&object.owned),
+            Self::Host(_)
+            | Self::User(_)
+            | Self::Group(_)
+            | Self::Acl(_)
+            | Self::Cluster(_)
+            | Self::Zone(_) => None,
+        }
+    }
+
+    /// As [`Self::owned`], to change it.
+    pub(crate) fn owned_mut(&mut self) -> Option<&mut Owned> {
+        match self {
+            Self::Vm(object) => Some(&mut Arc::make_mut(object).owned),
+            Self::Vnet(object) => Some(&mut Arc::make_mut(object).owned),
+            Self::Image(object) => Some(&mut Arc::make_mut(object).owned),
+            Self::Template(object) => Some(&mut Arc::make_mut(object).owned),
+            Self::Datastore(object) => Some(&mut Arc::make_mut(object).owned),
+            Self::SecurityGroup(object) => Some(&mut Arc::make_mut(object).owned),
+            Self::Host(_)
+            | Self::User(_)
+            | Self::Group(_)
+            | Self::Acl(_)
+            | Self::Cluster(_)
+            | Self::Zone(_) => None,
         }
     }
 }

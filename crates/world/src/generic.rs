@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_model::permissions::{Lock, LockLevel, Operation, Owned};
+use plerion_model::permissions::{Lock, LockLevel, Operation};
 use plerion_model::{ApiError, ErrorCode, Id, Kind};
 use plerion_template::{PackedTemplate, Template};
 
@@ -46,40 +46,6 @@ fn named(object: &mut Object, name: &str) {
         Object::Cluster(object) => Arc::make_mut(object).name = name,
         Object::Zone(object) => Arc::make_mut(object).name = name,
         Object::SecurityGroup(object) => Arc::make_mut(object).name = name,
-    }
-}
-
-fn owned_of(object: &Object) -> Option<&Owned> {
-    match object {
-        Object::Vm(object) => Some(&object.owned),
-        Object::Vnet(object) => Some(&object.owned),
-        Object::Image(object) => Some(&object.owned),
-        Object::Template(object) => Some(&object.owned),
-        Object::Datastore(object) => Some(&object.owned),
-        Object::SecurityGroup(object) => Some(&object.owned),
-        Object::Host(_)
-        | Object::User(_)
-        | Object::Group(_)
-        | Object::Acl(_)
-        | Object::Cluster(_)
-        | Object::Zone(_) => None,
-    }
-}
-
-fn owned_mut(object: &mut Object) -> Option<&mut Owned> {
-    match object {
-        Object::Vm(object) => Some(&mut Arc::make_mut(object).owned),
-        Object::Vnet(object) => Some(&mut Arc::make_mut(object).owned),
-        Object::Image(object) => Some(&mut Arc::make_mut(object).owned),
-        Object::Template(object) => Some(&mut Arc::make_mut(object).owned),
-        Object::Datastore(object) => Some(&mut Arc::make_mut(object).owned),
-        Object::SecurityGroup(object) => Some(&mut Arc::make_mut(object).owned),
-        Object::Host(_)
-        | Object::User(_)
-        | Object::Group(_)
-        | Object::Acl(_)
-        | Object::Cluster(_)
-        | Object::Zone(_) => None,
     }
 }
 
@@ -189,7 +155,7 @@ pub(crate) fn rename(
     if name_of(&object) == name {
         return Ok(id);
     }
-    let owner = owned_of(&object).map_or(-1, |owned| owned.uid);
+    let owner = object.owned().map_or(-1, |owned| owned.uid);
     name_check_rename(&txn.world, kind, owner, id, name)?;
     named(&mut object, name);
     txn.update(object);
@@ -211,7 +177,7 @@ pub(crate) fn chmod(
     }
     let target = Target::of(&txn.world, kind, id)?;
     let mut object = txn.world.object(kind, id)?;
-    let Some(owned) = owned_mut(&mut object) else {
+    let Some(owned) = object.owned_mut() else {
         return Err(ApiError::action(format!(
             "A {} has no permissions",
             kind.error_name()
@@ -264,7 +230,7 @@ pub(crate) fn chown(
     require(&txn.world, caller, &rights)?;
     let mut object = txn.world.object(kind, id)?;
     let name = name_of(&object);
-    let Some(owned) = owned_mut(&mut object) else {
+    let Some(owned) = object.owned_mut() else {
         return Err(ApiError::action(format!("A {} has no owner", kind.error_name())));
     };
     if uid >= 0 {
@@ -304,7 +270,7 @@ pub(crate) fn lock(
     };
     let now = txn.context.now;
     let mut object = txn.world.object(kind, id)?;
-    let Some(owned) = owned_mut(&mut object) else {
+    let Some(owned) = object.owned_mut() else {
         return Err(ApiError::action(format!(
             "A {} cannot be locked",
             kind.error_name()
