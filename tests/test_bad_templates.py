@@ -43,6 +43,7 @@ def allocators(made):
     """Method -> further parameters of each call that makes something of a template."""
     return {
         "datastore.allocate": (-1,),
+        "document.allocate": (100,),
         "image.allocate": (made.image_ds,),
         "secgroup.allocate": (),
         "template.allocate": (),

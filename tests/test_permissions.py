@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from harness import cloud
+from harness import cloud, kinds
 from harness.methods import methods
 from harness.rpc import Session
 from harness.server import Server
 
 CODES = {"ok": ("ok", 0), "denied": ("error", 0x200), "refused": ("error", 0x100), "wrong-state": ("error", 0x800)}
-OWNED = ("vm", "image", "template", "vn", "secgroup", "datastore", "system_ds")
+OWNED = (*kinds.names(lambda kind: kind.owned), "system_ds")
 ROLES = ("oneadmin", "owner", "member", "other", "nobody")
 
 
@@ -55,31 +55,20 @@ class Stage:
 
     def make(self, kind, name):
         ok = self.admin.ok
-        if kind in ("image", "vn", "host"):
-            return self.make_ready(kind, name)
-        return {
+        special = {
             "none": lambda: -1,
             "zone": lambda: 0,
             "user": lambda: self.users["owner"],
             "group": lambda: self.group,
-            "vm": lambda: ok("vm.allocate", cloud.VM.format(name), True),
-            "template": lambda: ok("template.allocate", cloud.VM.format(name)),
-            "secgroup": lambda: ok("secgroup.allocate", f'NAME="{name}"'),
-            "datastore": lambda: ok("datastore.allocate", cloud.IMAGE_DS.format(name), -1),
+            "image": lambda: ok("image.allocate", cloud.IMAGE.format(name), self.made.image_ds),
             "system_ds": lambda: ok("datastore.allocate", cloud.SYSTEM_DS.format(name), -1),
-            "cluster": lambda: ok("cluster.allocate", name),
             "empty_group": lambda: ok("group.allocate", name),
             "empty_user": lambda: ok("user.allocate", name, "secret", "", []),
-        }[kind]()
-
-    def make_ready(self, kind, name):
-        allocate = {
-            "image": ("image.allocate", cloud.IMAGE.format(name), self.made.image_ds),
-            "vn": ("vn.allocate", cloud.VNET.format(name), -1),
-            "host": ("host.allocate", name, "dummy", "dummy", -1),
-        }[kind]
-        ident = self.admin.ok(*allocate)
-        cloud.state_await(self.admin, f"{kind}.info", ident, 2 if kind == "host" else 1)
+        }.get(kind)
+        ident = special() if special else kinds.KINDS[kind].make(ok, name)
+        ready = kinds.KINDS[kind].ready if kind in kinds.KINDS else None
+        if ready is not None:
+            cloud.state_await(self.admin, f"{kind}.info", ident, ready)
         return ident
 
     def params(self, text, ident):
@@ -141,14 +130,14 @@ def test_nobody_makes_himself_an_administrator(stage, method):
     assert (answer.outcome, answer.code) == CODES["denied"], answer
 
 
-@pytest.mark.parametrize(("kind", "element"), [("vm", "VM"), ("image", "IMAGE"), ("template", "VMTEMPLATE"), ("vn", "VNET")])
-def test_lists_are_filtered(stage, kind, element):
+@pytest.mark.parametrize("kind", kinds.names(lambda kind: kind.owned and kind.paged))
+def test_lists_are_filtered(stage, kind):
+    element = kinds.KINDS[kind].element
     shared, private = stage.fresh(kind), stage.fresh(kind)
     stage.admin.ok(f"{kind}.chmod", private, 1, 1, 0, 0, 0, 0, 0, 0, 0)
-    more = (-1,) if kind == "vm" else ()
     seen = {}
     for role in ("oneadmin", "owner", "member", "other"):
-        body = stage.sessions[role].ok(f"{kind}pool.info", -2, -1, -1, *more)
+        body = stage.sessions[role].ok(f"{kind}pool.info", *kinds.KINDS[kind].pool)
         idents = {int(ident) for ident in re.findall(rf"<{element}><ID>(\d+)</ID>", body)}
         seen[role] = (shared in idents, private in idents)
     # Every group may use all networks by a rule of its own (recorded).

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cloud
+from harness import cloud, kinds
 from harness.rpc import Session
 from harness.server import BINARY, REPOSITORY, Server
 
@@ -88,6 +88,8 @@ def populated(tmp_path_factory, validate):
 
 def populate(admin):
     made = cloud.cloud_make(admin)
+    for kind in kinds.KINDS.values():
+        kind.make(admin.ok, f"one-{kind.name}")
     users_populate(admin)
     network_populate(admin, made)
     admin.ok("cluster.addhost", admin.ok("cluster.allocate", "second"), made.hosts[1])
@@ -152,12 +154,13 @@ def pools():
     """Method and parameters of each pool call."""
     listing = subprocess.run([BINARY, "methods"], capture_output=True, text=True, check=True, timeout=20).stdout
     for line in listing.splitlines():
-        name, parameters = line.split("\t")[:2]
+        name = line.split("\t")[0]
         kind = name.removeprefix("one.")
         if kind.startswith("vmpool.info"):
             continue
         if kind.endswith("pool.info") or kind == "acl.info":
-            yield kind, (-2, -1, -1) if parameters else ()
+            known = kinds.KINDS.get(kind.removesuffix("pool.info"))
+            yield kind, known.pool if known else ()
     for state in (-2, -1, *range(12)):
         yield "vmpool.info", (-2, -1, -1, state)
     yield "vmpool.infoextended", (-2, -1, -1, -2)
@@ -184,15 +187,12 @@ def test_system_config(populated, validate):
     assert unexplained(validate(Session(populated).ok("system.config"))) == []
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["user", "group", "host", "cluster", "datastore", "image", "vn", "secgroup", "template", "vm", "zone"],
-)
+@pytest.mark.parametrize("kind", [*kinds.names(), "zone"])
 def test_info_of_each(populated, validate, kind):
     admin = Session(populated)
     parameters = (-2, -1, -1, -2) if kind == "vm" else dict(pools())[f"{kind}pool.info"]
     body = admin.ok(f"{kind}pool.info", *parameters)
-    element = {"vn": "VNET", "secgroup": "SECURITY_GROUP", "template": "VMTEMPLATE"}.get(kind, kind.upper())
+    element = kinds.KINDS[kind].element if kind in kinds.KINDS else kind.upper()
     idents = [int(ident) for ident in re.findall(rf"<{element}><ID>(\d+)</ID>", body)]
     assert idents, body
     found = [entry for ident in idents for entry in validate(admin.ok(f"{kind}.info", ident))]

@@ -1,5 +1,6 @@
 """A small cloud of dummy hosts, datastores and networks, and waiting for what the server does by itself."""
 
+import re
 import time
 from dataclasses import dataclass
 
@@ -11,6 +12,13 @@ SYSTEM_DS = 'NAME="{}"\nTM_MAD="dummy"\nTYPE="SYSTEM_DS"'
 IMAGE = 'NAME="{}"\nTYPE="DATABLOCK"\nSIZE="16"\nFORMAT="raw"'
 VNET = 'NAME="{}"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="IP4",IP="192.0.2.10",SIZE="50"]'
 VM = 'NAME="{}"\nCPU="0.1"\nMEMORY="64"'
+
+
+def named(call, method, element, name, *parameters):
+    """The id of the object of a name in a pool, or None. `call` gives the pool as text."""
+    body = call(method, *parameters)
+    found = re.search(rf"<{element}><ID>(\d+)</ID>(?:(?!</{element}>).)*?<NAME>{re.escape(name)}</NAME>", body, re.DOTALL)
+    return int(found[1]) if found else None
 
 
 def eventually(read, accept, what, within=WITHIN_S):

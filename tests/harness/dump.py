@@ -2,19 +2,13 @@
 
 import re
 
+from harness.kinds import KINDS
+
 POOLS = (
+    *((f"{kind.name}pool.info", *kind.pool) for kind in KINDS.values() if kind.name != "vm"),
     ("acl.info",),
-    ("clusterpool.info",),
-    ("datastorepool.info",),
-    ("grouppool.info",),
-    ("hostpool.info",),
-    ("imagepool.info", -2, -1, -1),
-    ("secgrouppool.info", -2, -1, -1),
-    ("templatepool.info", -2, -1, -1),
-    ("userpool.info",),
     ("vmpool.info", -2, -1, -1, -2),
     ("vmpool.infoextended", -2, -1, -1, -2),
-    ("vnpool.info", -2, -1, -1),
     ("zonepool.info",),
 )
 INFOS = {

@@ -2,6 +2,7 @@
 //! documentation. [`xmlrpc`] carries calls over HTTP; another transport would use the same table.
 
 mod decode;
+mod document;
 mod image;
 mod info;
 mod methods;

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use plerion_model::{Kind, Operation};
 
 use crate::decode::{self, Decoded};
+use crate::document;
 use crate::xmlrpc::Params;
 
 /// The right that a method needs.
@@ -26,6 +27,8 @@ pub(crate) enum PoolForm {
     Whole,
     /// Filter, start, end.
     Paged,
+    /// Filter, start, end, type.
+    Typed,
     /// Filter, start, end, state, search; short bodies.
     VmShort,
     /// The same with whole bodies.
@@ -105,6 +108,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "one.group", kind: Kind::Group, pool: "one.grouppool.info", pool_form: PoolForm::Whole, update: ADMIN, rename: None, delete: ADMIN, owned: false, lockable: false },
     Family { prefix: "one.datastore", kind: Kind::Datastore, pool: "one.datastorepool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
     Family { prefix: "one.cluster", kind: Kind::Cluster, pool: "one.clusterpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: ADMIN, owned: false, lockable: false },
+    Family { prefix: "one.document", kind: Kind::Document, pool: "one.documentpool.info", pool_form: PoolForm::Typed, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.zone", kind: Kind::Zone, pool: "one.zonepool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: None, owned: false, lockable: false },
     Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
 ];
@@ -112,6 +116,7 @@ const FAMILIES: &[Family] = &[
 fn table() -> Vec<Method> {
     let mut table: Vec<Method> = FAMILIES.iter().flat_map(family).collect();
     table.extend(own_methods());
+    table.extend(document::methods());
     table
 }
 
@@ -128,6 +133,23 @@ fn method(name: String, parameters: &'static str, right: Right, summary: String,
         summary,
         handler,
     }
+}
+
+/// A method that gives a command of its own.
+pub(crate) fn command(
+    name: &str,
+    parameters: &'static str,
+    right: Right,
+    summary: &str,
+    decode: fn(&mut Params) -> Decoded,
+) -> Method {
+    method(
+        name.into(),
+        parameters,
+        right,
+        summary.into(),
+        Handler::Command(decode),
+    )
 }
 
 fn with_article(what: &str) -> String {
@@ -147,6 +169,7 @@ fn family(family: &Family) -> Vec<Method> {
     let pool_parameters = match family.pool_form {
         PoolForm::Whole => "",
         PoolForm::Paged => "filter:int, start:int, end:int",
+        PoolForm::Typed => "filter:int, start:int, end:int, type:int",
         PoolForm::VmShort | PoolForm::VmExtended => {
             "filter:int, start:int, end:int, state:int, search:string(empty)"
         }

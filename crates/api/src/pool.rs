@@ -8,7 +8,7 @@ use plerion_model::vm::Vm;
 use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind, Owned};
 use plerion_template::{EscapedXml, Markup};
-use plerion_world::{Caller, Snapshot as View, Target, may_see};
+use plerion_world::{Caller, Object, Snapshot as View, Target, may_see};
 
 use crate::info::render;
 use crate::methods::PoolForm;
@@ -22,24 +22,6 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const SET_MAX: usize = 100_000;
 /// DONE VMs read from the database at a time.
 const DONE_PAGE: u64 = 500;
-
-/// Root element of a pool.
-const fn root(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Vm => "VM_POOL",
-        Kind::Host => "HOST_POOL",
-        Kind::Vnet => "VNET_POOL",
-        Kind::Image => "IMAGE_POOL",
-        Kind::User => "USER_POOL",
-        Kind::Template => "VMTEMPLATE_POOL",
-        Kind::Group => "GROUP_POOL",
-        Kind::Acl => "ACL_POOL",
-        Kind::Datastore => "DATASTORE_POOL",
-        Kind::Cluster => "CLUSTER_POOL",
-        Kind::Zone => "ZONE_POOL",
-        Kind::SecurityGroup => "SECURITY_GROUP_POOL",
-    }
-}
 
 /// Which objects a call wants.
 #[derive(Clone, Copy, Debug)]
@@ -94,57 +76,61 @@ pub(crate) fn pool(
     params: &mut Params,
 ) -> Result<Payload, Reject> {
     match form {
-        PoolForm::Whole => Ok(objects(engine, caller, kind, None)),
+        PoolForm::Whole => Ok(objects(engine, caller, kind, None, None)),
         PoolForm::Paged => {
             let filter = Filter::read(params)?;
-            Ok(objects(engine, caller, kind, Some(filter)))
+            Ok(objects(engine, caller, kind, Some(filter), None))
+        }
+        PoolForm::Typed => {
+            let filter = Filter::read(params)?;
+            let document_type = params.int()?;
+            Ok(objects(engine, caller, kind, Some(filter), Some(document_type)))
         }
         PoolForm::VmShort | PoolForm::VmExtended => vms(engine, cache, caller, form, params),
         PoolForm::VmSet => vm_set(engine, cache, caller, params),
     }
 }
 
+/// Ids of a kind, newest first.
 fn ids_of(snapshot: &Snapshot, kind: Kind) -> Vec<Id> {
-    let world = &snapshot.world;
-    match kind {
-        Kind::Vm => world.vms.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Host => world.hosts.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Vnet => world.vnets.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Image => world.images.iter().rev().map(|(id, _)| id).collect(),
-        Kind::User => world.users.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Template => world.templates.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Group => world.groups.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Acl => world.acls.iter().map(|(id, _)| id).collect(),
-        Kind::Datastore => world.datastores.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Cluster => world.clusters.iter().rev().map(|(id, _)| id).collect(),
-        Kind::Zone => world.zones.iter().rev().map(|(id, _)| id).collect(),
-        Kind::SecurityGroup => world.secgroups.iter().rev().map(|(id, _)| id).collect(),
-    }
+    let mut ids = snapshot.world.ids(kind);
+    ids.reverse();
+    ids
 }
 
-fn objects(engine: &Engine, caller: &Caller, kind: Kind, filter: Option<Filter>) -> Payload {
+/// The objects of a kind that the caller may see. `document_type` keeps documents of a type.
+fn objects(
+    engine: &Engine,
+    caller: &Caller,
+    kind: Kind,
+    filter: Option<Filter>,
+    document_type: Option<i32>,
+) -> Payload {
     let snapshot = engine.snapshot();
     let visible = |id: &Id| {
-        let wanted = filter.is_none_or(|filter| {
-            let object = snapshot.world.object(kind, *id);
-            object.is_ok_and(|object| object.owned().is_none_or(|owned| filter.wants(caller, owned)))
-        });
-        wanted
-            && Target::of(&snapshot.world, kind, *id)
-                .is_ok_and(|target| may_see(&snapshot.world, caller, &target))
+        let Ok(object) = snapshot.world.object(kind, *id) else {
+            return false;
+        };
+        let of_type = match (&object, document_type) {
+            (Object::Document(document), Some(wanted)) => document.document_type == wanted,
+            _ => true,
+        };
+        let wanted = filter.zip(object.owned());
+        of_type
+            && wanted.is_none_or(|(filter, owned)| filter.wants(caller, owned))
+            && may_see(&snapshot.world, caller, &Target::of_object(&object))
     };
     let ids: Vec<Id> = ordered(&snapshot, ids_of(&snapshot, kind))
         .into_iter()
         .filter(visible)
         .collect();
     let ids = filter.map_or(ids.clone(), |filter| filter.page(ids));
-    let tail = kind;
     stream(
         snapshot,
-        root(kind),
+        kind.facts().pool_element,
         ids.into_iter(),
         move |out, snapshot, view, id| {
-            if let Ok(object) = snapshot.world.object(tail, id) {
+            if let Ok(object) = snapshot.world.object(kind, id) {
                 render(out, &object, view, false);
             }
         },
@@ -263,7 +249,7 @@ fn vm_stream(cache: &Arc<ShortCache>, snapshot: Snapshot, ids: Vec<Id>, form: Po
     let short = form == PoolForm::VmShort;
     stream(
         snapshot,
-        root(Kind::Vm),
+        Kind::Vm.facts().pool_element,
         ids.into_iter(),
         move |out, snapshot, view, id| {
             let Some(vm) = snapshot.world.vms.get(id) else {
@@ -318,7 +304,7 @@ fn with_done(
     let short = form == PoolForm::VmShort;
     Ok(stream(
         snapshot,
-        root(Kind::Vm),
+        Kind::Vm.facts().pool_element,
         ids.into_iter(),
         move |out, snapshot, view, id| {
             let Some(vm) = by_id.get(&id).or_else(|| snapshot.world.vms.get(id)) else {

@@ -261,15 +261,8 @@ fn action_key(key: &IntentKey, index: usize) -> ActionKey {
         Kind::Image => ObjectKind::Image,
         Kind::Datastore => ObjectKind::Datastore,
         Kind::Host => ObjectKind::Host,
-        Kind::Vm
-        | Kind::Vnet
-        | Kind::User
-        | Kind::Template
-        | Kind::Group
-        | Kind::Acl
-        | Kind::Cluster
-        | Kind::Zone
-        | Kind::SecurityGroup => ObjectKind::Vm,
+        // Only these three and VMs ask hosts for anything.
+        _ => ObjectKind::Vm,
     };
     let index = u32::try_from(index).unwrap_or(u32::MAX).min(STEPS_MAX - 1);
     let part = key

@@ -21,6 +21,8 @@ pub struct Cluster {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(Cluster, template);
+
 impl Cluster {
     /// `<CLUSTER>`.
     pub fn render(&self, out: &mut impl Markup, view: &impl View) {

@@ -78,6 +78,8 @@ pub struct Datastore {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(Datastore, owned, template);
+
 impl Datastore {
     /// Whether the system datastore is one file system on all hosts (`SHARED=YES`).
     #[must_use]

@@ -30,6 +30,8 @@ pub struct Group {
     pub quotas: Quotas,
 }
 
+crate::entity::entity!(Group, template);
+
 impl Group {
     /// `<GROUP>`.
     pub fn render(&self, out: &mut impl Markup, view: &impl View, full: bool) {

@@ -55,6 +55,8 @@ pub struct Host {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(Host, template);
+
 /// TOTAL less RESERVED: an amount, or a percentage of the total (`10%`); negative amounts overcommit.
 #[must_use]
 pub fn capacity_less_reserved(total: i64, reserved: &str) -> i64 {

@@ -92,6 +92,8 @@ pub struct Image {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(Image, owned, template);
+
 impl Image {
     /// The state on the wire: READY becomes USED or USED_PERS while VMs hold the image, CLONE while it is copied.
     #[must_use]

@@ -1,114 +1,116 @@
-//! The kinds of objects, with the names and bits that the wire format gives them.
+//! The kinds of objects: one table of what the wire format, the rights and the database say of each.
 
 use serde::{Deserialize, Serialize};
 
-/// A kind of object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
+/// Among which objects of a kind a name must be the only one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameScope {
+    /// All of the kind.
+    Pool,
+    /// Those of one owner.
+    Owner,
+    /// Any number of objects may have the same name.
+    Free,
+}
+
+/// What is to be known of a kind.
+#[derive(Debug)]
+pub struct KindFacts {
+    /// Name in rows of the database and in stored bodies.
+    pub stored_name: &'static str,
+    /// The bit of the kind in the resource of an ACL rule.
+    pub acl_bit: u64,
+    /// The name in ACL rules, in messages about missing rights and about taken names (recorded: `NAME is already
+    /// taken by CLUSTER 0.`).
+    pub acl_name: &'static str,
+    /// The name in error texts.
+    pub error_name: &'static str,
+    /// Root element of lists.
+    pub pool_element: &'static str,
+    /// Where names must differ.
+    pub names: NameScope,
+    /// The lowest id that an object made by a user gets (recorded).
+    pub first_id: crate::Id,
+}
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident $stored:literal $bit:literal $acl:literal $error:literal $pool:literal $names:ident $first:literal;)*) => {
+        /// A kind of object.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Kind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl Kind {
+            /// All kinds.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// What is to be known of it.
+            #[must_use]
+            pub const fn facts(self) -> &'static KindFacts {
+                match self {
+                    $(Self::$kind => &KindFacts {
+                        stored_name: $stored,
+                        acl_bit: $bit,
+                        acl_name: $acl,
+                        error_name: $error,
+                        pool_element: $pool,
+                        names: NameScope::$names,
+                        first_id: $first,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+#[rustfmt::skip]
+kinds! {
     /// Virtual machine.
-    Vm,
+    Vm "vm" 0x10_0000_0000 "VM" "virtual machine" "VM_POOL" Free 0;
     /// Host.
-    Host,
+    Host "host" 0x20_0000_0000 "HOST" "host" "HOST_POOL" Pool 0;
     /// Virtual network.
-    Vnet,
+    Vnet "vnet" 0x40_0000_0000 "NET" "virtual network" "VNET_POOL" Owner 0;
     /// Image.
-    Image,
+    Image "image" 0x80_0000_0000 "IMAGE" "image" "IMAGE_POOL" Owner 0;
     /// User.
-    User,
+    User "user" 0x100_0000_0000 "USER" "user" "USER_POOL" Pool 0;
     /// VM template.
-    Template,
+    Template "template" 0x200_0000_0000 "TEMPLATE" "virtual machine template" "VMTEMPLATE_POOL" Owner 0;
     /// Group.
-    Group,
+    Group "group" 0x400_0000_0000 "GROUP" "group" "GROUP_POOL" Pool 100;
     /// Access control rule.
-    Acl,
+    Acl "acl" 0x800_0000_0000 "ACL" "ACL" "ACL_POOL" Free 0;
     /// Datastore.
-    Datastore,
+    Datastore "datastore" 0x1000_0000_0000 "DATASTORE" "datastore" "DATASTORE_POOL" Pool 100;
     /// Cluster.
-    Cluster,
+    Cluster "cluster" 0x2000_0000_0000 "CLUSTER" "cluster" "CLUSTER_POOL" Pool 100;
+    /// Document.
+    Document "document" 0x4000_0000_0000 "DOCUMENT" "document" "DOCUMENT_POOL" Free 0;
     /// Zone.
-    Zone,
+    Zone "zone" 0x8000_0000_0000 "ZONE" "zone" "ZONE_POOL" Pool 100;
     /// Security group.
-    SecurityGroup,
+    SecurityGroup "security_group" 0x1_0000_0000_0000 "SECGROUP" "security group" "SECURITY_GROUP_POOL" Owner 100;
 }
 
 impl Kind {
-    /// All kinds.
-    pub const ALL: &'static [Self] = &[
-        Self::Vm,
-        Self::Host,
-        Self::Vnet,
-        Self::Image,
-        Self::User,
-        Self::Template,
-        Self::Group,
-        Self::Acl,
-        Self::Datastore,
-        Self::Cluster,
-        Self::Zone,
-        Self::SecurityGroup,
-    ];
-
     /// The bit of the kind in the resource of an ACL rule.
     #[must_use]
     pub const fn acl_bit(self) -> u64 {
-        match self {
-            Self::Vm => 0x10_0000_0000,
-            Self::Host => 0x20_0000_0000,
-            Self::Vnet => 0x40_0000_0000,
-            Self::Image => 0x80_0000_0000,
-            Self::User => 0x100_0000_0000,
-            Self::Template => 0x200_0000_0000,
-            Self::Group => 0x400_0000_0000,
-            Self::Acl => 0x800_0000_0000,
-            Self::Datastore => 0x1000_0000_0000,
-            Self::Cluster => 0x2000_0000_0000,
-            Self::Zone => 0x8000_0000_0000,
-            Self::SecurityGroup => 0x1_0000_0000_0000,
-        }
+        self.facts().acl_bit
     }
 
     /// The name in ACL rules and in messages about missing rights.
     #[must_use]
     pub const fn acl_name(self) -> &'static str {
-        match self {
-            Self::Vm => "VM",
-            Self::Host => "HOST",
-            Self::Vnet => "NET",
-            Self::Image => "IMAGE",
-            Self::User => "USER",
-            Self::Template => "TEMPLATE",
-            Self::Group => "GROUP",
-            Self::Acl => "ACL",
-            Self::Datastore => "DATASTORE",
-            Self::Cluster => "CLUSTER",
-            Self::Zone => "ZONE",
-            Self::SecurityGroup => "SECGROUP",
-        }
+        self.facts().acl_name
     }
 
     /// The name in error texts.
     #[must_use]
     pub const fn error_name(self) -> &'static str {
-        match self {
-            Self::Vm => "virtual machine",
-            Self::Host => "host",
-            Self::Vnet => "virtual network",
-            Self::Image => "image",
-            Self::User => "user",
-            Self::Template => "virtual machine template",
-            Self::Group => "group",
-            Self::Acl => "ACL",
-            Self::Datastore => "datastore",
-            Self::Cluster => "cluster",
-            Self::Zone => "zone",
-            Self::SecurityGroup => "security group",
-        }
-    }
-
-    /// The name of the kind in messages about taken names (recorded: `NAME is already taken by CLUSTER 0.`).
-    #[must_use]
-    pub const fn taken_name(self) -> &'static str {
-        self.acl_name()
+        self.facts().error_name
     }
 }

@@ -16,6 +16,8 @@
 pub mod acl;
 pub mod cluster;
 pub mod datastore;
+pub mod document;
+pub mod entity;
 pub mod error;
 pub mod group;
 pub mod host;
@@ -36,8 +38,9 @@ pub mod vnet;
 mod wire_enum;
 pub mod zone;
 
+pub use entity::Entity;
 pub use error::{ApiError, ErrorCode};
-pub use kind::Kind;
+pub use kind::{Kind, NameScope};
 pub use permissions::{Lock, LockLevel, Operation, Owned, Permissions};
 pub use view::View;
 

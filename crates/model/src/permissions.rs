@@ -169,6 +169,17 @@ pub struct Owned {
 }
 
 impl Owned {
+    /// Unlocked, of an owner and a group.
+    #[must_use]
+    pub const fn new(uid: Id, gid: Id, permissions: Permissions) -> Self {
+        Self {
+            uid,
+            gid,
+            permissions,
+            lock: None,
+        }
+    }
+
     /// `UID GID UNAME GNAME`.
     pub fn render_owner(&self, out: &mut impl Markup, view: &impl View) {
         out.number("UID", i64::from(self.uid));

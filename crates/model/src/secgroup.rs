@@ -23,6 +23,8 @@ pub struct SecurityGroup {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(SecurityGroup, owned, template);
+
 impl SecurityGroup {
     /// `<SECURITY_GROUP>`.
     pub fn render(&self, out: &mut impl Markup, view: &impl View) {

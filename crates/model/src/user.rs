@@ -45,6 +45,8 @@ pub struct User {
     pub quotas: Quotas,
 }
 
+crate::entity::entity!(User, template);
+
 impl User {
     /// `<USER>`. In pools the quotas follow as an element of their own (recorded), see [`Self::render_pool_quotas`].
     pub fn render(&self, out: &mut impl Markup, view: &impl View, full: bool) {

@@ -58,6 +58,8 @@ pub struct Vm {
     pub demand: Arc<Demand>,
 }
 
+crate::entity::entity!(Vm, owned, user_template);
+
 /// A lease in a NIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NicLease {

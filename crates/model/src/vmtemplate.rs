@@ -21,6 +21,8 @@ pub struct VmTemplate {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(VmTemplate, owned, template);
+
 impl VmTemplate {
     /// `<VMTEMPLATE>`.
     pub fn render(&self, out: &mut impl Markup, view: &impl View) {

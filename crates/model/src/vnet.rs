@@ -250,6 +250,8 @@ pub struct Vnet {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(Vnet, owned, template);
+
 impl Vnet {
     /// An address range.
     #[must_use]

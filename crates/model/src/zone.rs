@@ -22,6 +22,8 @@ pub struct Zone {
     pub template: PackedTemplate,
 }
 
+crate::entity::entity!(Zone, template);
+
 impl Zone {
     /// `<ZONE>`.
     pub fn render(&self, out: &mut impl Markup) {

@@ -2,10 +2,10 @@
 
 use crate::StoreError;
 use crate::dialect::{self, Dialect};
-use crate::schema::TABLES;
+use crate::schema::{DOCUMENTS, TABLES, Table};
 
 /// The version of [`TABLES`].
-pub(crate) const VERSION: i64 = 1;
+pub(crate) const VERSION: i64 = 2;
 
 /// The step to a version from the one before.
 pub(crate) struct Migration {
@@ -16,7 +16,20 @@ pub(crate) struct Migration {
 }
 
 /// All steps, ascending. A new database is not made by them but from [`TABLES`]; both ways must meet.
-pub(crate) const MIGRATIONS: &[Migration] = &[];
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
+    version: 2,
+    statements: |dialect| tables_create(dialect, SINCE_2),
+}];
+
+/// Tables that version 2 added.
+const SINCE_2: &[&Table] = &[&DOCUMENTS];
+
+fn tables_create(dialect: &dyn Dialect, tables: &[&Table]) -> Vec<String> {
+    tables
+        .iter()
+        .flat_map(|table| dialect::table_create(dialect, table))
+        .collect()
+}
 
 /// What a database needs: statements to run in one transaction, and then the version to note. `None` when it is up to
 /// date. `found` is the version in the database, none for an empty one.
@@ -27,12 +40,7 @@ pub(crate) fn plan(
     migrations: &[Migration],
 ) -> Result<Option<Vec<String>>, StoreError> {
     let Some(found) = found else {
-        let tables = TABLES.iter();
-        return Ok(Some(
-            tables
-                .flat_map(|table| dialect::table_create(dialect, table))
-                .collect(),
-        ));
+        return Ok(Some(tables_create(dialect, TABLES)));
     };
     if found > known {
         return Err(StoreError::Version { found, known });
@@ -76,6 +84,25 @@ mod tests {
             matches!(refusal, StoreError::Version { found: 4, known: 3 }),
             "{refusal}"
         );
+    }
+
+    #[test]
+    fn both_ways_meet() {
+        let first: Vec<&Table> = TABLES
+            .iter()
+            .copied()
+            .filter(|table| !SINCE_2.iter().any(|added| added.name == table.name))
+            .collect();
+        let mut stepped = tables_create(&Sqlite, &first);
+        stepped.extend(
+            plan(&Sqlite, Some(1), VERSION, MIGRATIONS)
+                .expect("known")
+                .expect("steps"),
+        );
+        let mut fresh = tables_create(&Sqlite, TABLES);
+        stepped.sort();
+        fresh.sort();
+        assert_eq!(stepped, fresh);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use plerion_model::acl::AclRule;
 use plerion_model::cluster::Cluster;
 use plerion_model::datastore::Datastore;
+use plerion_model::document::Document;
 use plerion_model::group::Group;
 use plerion_model::host::Host;
 use plerion_model::image::Image;
@@ -20,8 +21,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::schema::{
-    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL, SECGROUPS,
-    TEMPLATES, Table, USERS, VMS, VNETS, ZONES, table_of,
+    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL,
+    SECGROUPS, TEMPLATES, Table, USERS, VMS, VNETS, ZONES, table_of,
 };
 use crate::{LogRow, StoreError};
 
@@ -147,20 +148,7 @@ pub(crate) fn template_parse(
 
 /// The name of a kind in rows, which is its serde name.
 pub(crate) const fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Vm => "vm",
-        Kind::Host => "host",
-        Kind::Vnet => "vnet",
-        Kind::Image => "image",
-        Kind::User => "user",
-        Kind::Template => "template",
-        Kind::Group => "group",
-        Kind::Acl => "acl",
-        Kind::Datastore => "datastore",
-        Kind::Cluster => "cluster",
-        Kind::Zone => "zone",
-        Kind::SecurityGroup => "security_group",
-    }
+    kind.facts().stored_name
 }
 
 pub(crate) fn kind_parse(table: &'static Table, key: impl ToString, name: &str) -> Result<Kind, StoreError> {
@@ -257,6 +245,11 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             let cells = named(cluster.id, &cluster.name);
             finish(&CLUSTERS, cells, &[], cluster, &cluster.template)
         }
+        Object::Document(document) => {
+            let cells = owned_cells(document.id, &document.name, &document.owned);
+            let further = [document.document_type.into()];
+            finish(&DOCUMENTS, cells, &further, document, &document.template)
+        }
         Object::Zone(zone) => {
             let cells = named(zone.id, &zone.name);
             finish(&ZONES, cells, &[zone.state.into()], zone, &zone.template)
@@ -289,6 +282,7 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
         Kind::Group => with_template!(Group, Group),
         Kind::Datastore => with_template!(Datastore, Datastore),
         Kind::Cluster => with_template!(Cluster, Cluster),
+        Kind::Document => with_template!(Document, Document),
         Kind::Zone => with_template!(Zone, Zone),
         Kind::SecurityGroup => with_template!(SecurityGroup, SecurityGroup),
     };

@@ -108,6 +108,9 @@ tables! {
         oid Int, name Name, uid Int, gid Int, perms Int, state Int, body Text, template Text
     );
     CLUSTERS "clusters" key 1 (oid Int, name Name, body Text, template Text);
+    DOCUMENTS "documents" key 1 (
+        oid Int, name Name, uid Int, gid Int, perms Int, type Int, body Text, template Text
+    );
     ZONES "zones" key 1 (oid Int, name Name, state Int, body Text, template Text);
     SECGROUPS "secgroups" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
@@ -127,6 +130,7 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::Acl => &ACLS,
         Kind::Datastore => &DATASTORES,
         Kind::Cluster => &CLUSTERS,
+        Kind::Document => &DOCUMENTS,
         Kind::Zone => &ZONES,
         Kind::SecurityGroup => &SECGROUPS,
     }
@@ -145,6 +149,7 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::Vnet,
     Kind::Image,
     Kind::Template,
+    Kind::Document,
     Kind::Vm,
 ];
 

@@ -154,6 +154,31 @@ fn databases_of_later_versions_and_of_others_are_refused() {
 }
 
 #[test]
+fn a_database_of_the_first_version_gets_what_it_lacks_once() {
+    let directory = Directory::new("first");
+    drop(made(&directory.database()));
+    let tables = |raw: &Connection| -> Vec<String> {
+        let mut statement = raw
+            .prepare("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+            .expect("prepares");
+        let rows = statement.query_map([], |row| row.get(0)).expect("runs");
+        rows.map(|row| row.expect("reads")).collect()
+    };
+    let raw = Connection::open(directory.database()).expect("opens");
+    let whole = tables(&raw);
+    raw.execute_batch("DROP TABLE documents; UPDATE db_version SET version = 1")
+        .expect("sets");
+    drop(raw);
+    for _ in 0..2 {
+        drop(SqliteStore::open(&directory.database()).expect("opens"));
+        assert_eq!(
+            tables(&Connection::open(directory.database()).expect("opens")),
+            whole
+        );
+    }
+}
+
+#[test]
 fn a_row_that_cannot_be_read_is_named() {
     let directory = Directory::new("row");
     let (mut store, mut cloud, epoch) = made(&directory.database());

@@ -8,8 +8,8 @@ use crate::command::{Command, Context, Order, Reply};
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{
-    cluster, datastore, generic, group, host, image, secgroup, user, vm, vm_allocate, vm_deploy, vmtemplate,
-    vnet,
+    cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate, vm_deploy,
+    vmtemplate, vnet,
 };
 
 /// A command that was accepted.
@@ -105,6 +105,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             datastore::datastore_allocate(txn, caller, template, *cluster)?
         }
         Command::DatastoreEnable { id, enable } => datastore::datastore_enable(txn, caller, *id, *enable)?,
+        Command::Document(command) => document::document_command(txn, caller, command)?,
         Command::ImageAllocate {
             template,
             datastore,

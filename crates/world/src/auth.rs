@@ -4,6 +4,7 @@ use plerion_model::acl::AclQuestion;
 use plerion_model::permissions::Audience;
 use plerion_model::{ApiError, Id, Kind, Operation, Owned, group};
 
+use crate::object::Object;
 use crate::world::World;
 
 /// Who asks.
@@ -94,51 +95,32 @@ impl Target {
     /// # Errors
     /// When it does not exist.
     pub fn of(world: &World, kind: Kind, id: Id) -> Result<Self, ApiError> {
-        Ok(match kind {
-            Kind::Vm => {
-                let vm = world.vm(id)?;
+        Ok(Self::of_object(&world.object(kind, id)?))
+    }
+
+    /// An object at hand, with its owner, group and clusters.
+    #[must_use]
+    pub fn of_object(object: &Object) -> Self {
+        let (kind, id) = (object.kind(), object.id());
+        let target = object
+            .owned()
+            .map_or_else(|| Self::plain(kind, id), |owned| Self::owned(kind, id, owned));
+        match object {
+            Object::Vm(vm) => {
                 let cluster = vm.last_history().map(|record| record.cluster);
-                Self::owned(kind, id, &vm.owned).in_clusters(cluster.as_slice())
+                target.in_clusters(cluster.as_slice())
             }
-            Kind::Host => Self::plain(kind, id).in_clusters(&[world.host(id)?.cluster_id]),
-            Kind::Vnet => {
-                let vnet = world.vnet(id)?;
-                Self::owned(kind, id, &vnet.owned).in_clusters(&vnet.clusters)
-            }
-            Kind::Image => Self::owned(kind, id, &world.image(id)?.owned),
-            Kind::User => {
-                let user = world.user(id)?;
-                Self {
-                    gid: user.gid,
-                    ..Self::plain(kind, id)
-                }
-            }
-            Kind::Template => Self::owned(kind, id, &world.template(id)?.owned),
-            Kind::Group => {
-                world.group(id)?;
-                Self {
-                    gid: id,
-                    ..Self::plain(kind, id)
-                }
-            }
-            Kind::Acl => {
-                world.acl(id)?;
-                Self::plain(kind, id)
-            }
-            Kind::Datastore => {
-                let datastore = world.datastore(id)?;
-                Self::owned(kind, id, &datastore.owned).in_clusters(&datastore.clusters)
-            }
-            Kind::Cluster => {
-                world.cluster(id)?;
-                Self::plain(kind, id).in_clusters(&[id])
-            }
-            Kind::Zone => {
-                world.zone(id)?;
-                Self::plain(kind, id)
-            }
-            Kind::SecurityGroup => Self::owned(kind, id, &world.secgroup(id)?.owned),
-        })
+            Object::Host(host) => target.in_clusters(&[host.cluster_id]),
+            Object::Vnet(vnet) => target.in_clusters(&vnet.clusters),
+            Object::Datastore(datastore) => target.in_clusters(&datastore.clusters),
+            Object::Cluster(_) => target.in_clusters(&[id]),
+            Object::User(user) => Self {
+                gid: user.gid,
+                ..target
+            },
+            Object::Group(_) => Self { gid: id, ..target },
+            _ => target,
+        }
     }
 }
 

@@ -13,8 +13,9 @@ use plerion_model::zone::{self, Zone};
 use plerion_model::{Id, Kind, Owned, Permissions};
 use plerion_template::{PackedTemplate, Template, Vector};
 
-use crate::change::{Change, Object};
+use crate::change::Change;
 use crate::command::Context;
+use crate::object::Object;
 use crate::txn::Txn;
 use crate::world::World;
 
@@ -79,7 +80,7 @@ pub fn bootstrap(
 pub(crate) fn group_rules_make(txn: &mut Txn<'_>, group: Id) {
     for mut rule in group_rules(group) {
         rule.id = txn.id_next(Kind::Acl);
-        txn.create(Object::Acl(Arc::new(rule)));
+        txn.create(rule);
     }
 }
 
@@ -147,12 +148,7 @@ fn secgroup_default() -> SecurityGroup {
     SecurityGroup {
         id: secgroup::DEFAULT,
         name: "default".into(),
-        owned: Owned {
-            uid: 0,
-            gid: 0,
-            permissions: Permissions(0o744),
-            lock: None,
-        },
+        owned: Owned::new(0, group::ONEADMIN, Permissions(0o744)),
         template: PackedTemplate::new(&template),
     }
 }
@@ -183,12 +179,7 @@ fn datastores(world: &World) -> Vec<Datastore> {
         Datastore {
             id,
             name: name.into(),
-            owned: Owned {
-                uid: 0,
-                gid: 0,
-                permissions: Permissions(0o640),
-                lock: None,
-            },
+            owned: Owned::new(0, group::ONEADMIN, Permissions(0o640)),
             ds_mad: if kind == DatastoreType::System {
                 "-".into()
             } else {

@@ -7,7 +7,6 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::Object;
 use crate::command::Member;
 use crate::name::name_check_new;
 use crate::txn::Txn;
@@ -36,7 +35,7 @@ pub(crate) fn cluster_allocate(txn: &mut Txn<'_>, caller: &Caller, name: &str) -
         name: name.to_owned(),
         template: PackedTemplate::new(&template),
     };
-    txn.create(Object::Cluster(Arc::new(cluster)));
+    txn.create(cluster);
     Ok(id)
 }
 
@@ -95,19 +94,19 @@ pub(crate) fn cluster_member(
             let cluster = if add { id } else { cluster::DEFAULT };
             if host.cluster_id != cluster {
                 Arc::make_mut(&mut host).cluster_id = cluster;
-                txn.update(Object::Host(host));
+                txn.update(host);
             }
         }
         Member::Datastore(datastore) => {
             let mut datastore = txn.world.datastore(datastore)?.clone();
             if set_member(&mut Arc::make_mut(&mut datastore).clusters, id, add) {
-                txn.update(Object::Datastore(datastore));
+                txn.update(datastore);
             }
         }
         Member::Vnet(vnet) => {
             let mut vnet = txn.world.vnet(vnet)?.clone();
             if set_member(&mut Arc::make_mut(&mut vnet).clusters, id, add) {
-                txn.update(Object::Vnet(vnet));
+                txn.update(vnet);
             }
         }
     }

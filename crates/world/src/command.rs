@@ -8,6 +8,7 @@ use plerion_template::Template;
 
 use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
+use crate::document::DocumentCommand;
 
 /// What was drawn for a command before it is applied, so that applying it is a function.
 #[derive(Clone, Debug, Default)]
@@ -238,6 +239,8 @@ pub enum Command {
         /// Whether VMs may be placed on it.
         enable: bool,
     },
+    /// On documents.
+    Document(DocumentCommand),
     /// `one.image.allocate`.
     ImageAllocate {
         /// Attributes.

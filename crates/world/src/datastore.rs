@@ -7,7 +7,6 @@ use plerion_model::{ApiError, Id, Kind, Operation, Owned, Permissions};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::Object;
 use crate::cluster::cluster_named;
 use crate::config::Config;
 use crate::index::members;
@@ -83,12 +82,7 @@ pub(crate) fn datastore_allocate(
     let datastore = Datastore {
         id,
         name,
-        owned: Owned {
-            uid: caller.uid,
-            gid: caller.gid,
-            permissions: Permissions(0o640),
-            lock: None,
-        },
+        owned: Owned::new(caller.uid, caller.gid, Permissions(0o640)),
         ds_mad: if kind == DatastoreType::System {
             "-".into()
         } else {
@@ -102,7 +96,7 @@ pub(crate) fn datastore_allocate(
         clusters: vec![cluster],
         template: PackedTemplate::new(&template),
     };
-    txn.create(Object::Datastore(Arc::new(datastore)));
+    txn.create(datastore);
     Ok(id)
 }
 
@@ -227,7 +221,7 @@ pub(crate) fn datastore_enable(
     } else {
         DatastoreState::Disabled
     };
-    txn.update(Object::Datastore(datastore));
+    txn.update(datastore);
     Ok(id)
 }
 

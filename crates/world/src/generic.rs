@@ -7,65 +7,14 @@ use plerion_model::{ApiError, ErrorCode, Id, Kind};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, allows_unlocked, require};
-use crate::change::{IntentKey, IntentResult, Object};
+use crate::change::{IntentKey, IntentResult};
 use crate::name::{name_check_owner, name_check_rename};
+use crate::object::Object;
+use crate::owner::others_allowed;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{cluster, datastore, group, host, image, secgroup, user, vm_state, vmtemplate, vnet};
-
-fn name_of(object: &Object) -> String {
-    match object {
-        Object::Vm(object) => object.name.clone(),
-        Object::Host(object) => object.name.clone(),
-        Object::Vnet(object) => object.name.clone(),
-        Object::Image(object) => object.name.clone(),
-        Object::User(object) => object.name.clone(),
-        Object::Template(object) => object.name.clone(),
-        Object::Group(object) => object.name.clone(),
-        Object::Acl(_) => String::new(),
-        Object::Datastore(object) => object.name.clone(),
-        Object::Cluster(object) => object.name.clone(),
-        Object::Zone(object) => object.name.clone(),
-        Object::SecurityGroup(object) => object.name.clone(),
-    }
-}
-
-fn named(object: &mut Object, name: &str) {
-    let name = name.to_owned();
-    match object {
-        Object::Vm(object) => Arc::make_mut(object).name = name,
-        Object::Host(object) => Arc::make_mut(object).name = name,
-        Object::Vnet(object) => Arc::make_mut(object).name = name,
-        Object::Image(object) => Arc::make_mut(object).name = name,
-        Object::User(object) => Arc::make_mut(object).name = name,
-        Object::Template(object) => Arc::make_mut(object).name = name,
-        Object::Group(object) => Arc::make_mut(object).name = name,
-        Object::Acl(_) => {}
-        Object::Datastore(object) => Arc::make_mut(object).name = name,
-        Object::Cluster(object) => Arc::make_mut(object).name = name,
-        Object::Zone(object) => Arc::make_mut(object).name = name,
-        Object::SecurityGroup(object) => Arc::make_mut(object).name = name,
-    }
-}
-
-/// The template that `one.*.update` changes.
-fn template_mut(object: &mut Object) -> Option<&mut PackedTemplate> {
-    Some(match object {
-        Object::Vm(object) => &mut Arc::make_mut(object).user_template,
-        Object::Host(object) => &mut Arc::make_mut(object).template,
-        Object::Vnet(object) => &mut Arc::make_mut(object).template,
-        Object::Image(object) => &mut Arc::make_mut(object).template,
-        Object::User(object) => &mut Arc::make_mut(object).template,
-        Object::Template(object) => &mut Arc::make_mut(object).template,
-        Object::Group(object) => &mut Arc::make_mut(object).template,
-        Object::Acl(_) => return None,
-        Object::Datastore(object) => &mut Arc::make_mut(object).template,
-        Object::Cluster(object) => &mut Arc::make_mut(object).template,
-        Object::Zone(object) => &mut Arc::make_mut(object).template,
-        Object::SecurityGroup(object) => &mut Arc::make_mut(object).template,
-    })
-}
 
 /// The right that changing the template of a kind needs.
 const fn update_right(kind: Kind) -> Operation {
@@ -79,6 +28,7 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::Acl
         | Kind::Datastore
         | Kind::Cluster
+        | Kind::Document
         | Kind::Zone
         | Kind::SecurityGroup => Operation::Manage,
     }
@@ -97,7 +47,7 @@ pub(crate) fn update(
     require(&txn.world, caller, &[(update_right(kind), target)])?;
     restricted_check(&txn.world, caller, kind, template)?;
     let mut object = txn.world.object(kind, id)?;
-    let Some(packed) = template_mut(&mut object) else {
+    let Some(packed) = object.entity_mut().template_mut() else {
         return Err(ApiError::action(format!(
             "A {} has no template",
             kind.error_name()
@@ -127,8 +77,9 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
         | Object::Group(_)
         | Object::Acl(_)
         | Object::Cluster(_)
+        | Object::Document(_)
         | Object::Zone(_) => {
-            if let Some(packed) = template_mut(object) {
+            if let Some(packed) = object.entity_mut().template_mut() {
                 *packed = PackedTemplate::new(&new);
             }
         }
@@ -152,12 +103,12 @@ pub(crate) fn rename(
     };
     require(&txn.world, caller, &[(right, target)])?;
     let mut object = txn.world.object(kind, id)?;
-    if name_of(&object) == name {
+    if object.entity().name() == name {
         return Ok(id);
     }
     let owner = object.owned().map_or(-1, |owned| owned.uid);
     name_check_rename(&txn.world, kind, owner, id, name)?;
-    named(&mut object, name);
+    object.entity_mut().name_set(name.to_owned());
     txn.update(object);
     Ok(id)
 }
@@ -177,7 +128,7 @@ pub(crate) fn chmod(
     }
     let target = Target::of(&txn.world, kind, id)?;
     let mut object = txn.world.object(kind, id)?;
-    let Some(owned) = object.owned_mut() else {
+    let Some(owned) = object.entity_mut().owned_mut() else {
         return Err(ApiError::action(format!(
             "A {} has no permissions",
             kind.error_name()
@@ -193,14 +144,7 @@ pub(crate) fn chmod(
     };
     owned.permissions = new;
     require(&txn.world, caller, &[(right, target)])?;
-    let others_allowed = txn
-        .world
-        .config
-        .attributes
-        .get_bool("ENABLE_OTHER_PERMISSIONS")
-        .unwrap_or(true)
-        || caller.is_admin();
-    if changed & 0o007 != 0 && !others_allowed {
+    if changed & 0o007 != 0 && !others_allowed(&txn.world) && !caller.is_admin() {
         return Err(ApiError::authorization(
             caller.uid,
             "Management of 'other' permissions is disabled in oned.conf (ENABLE_OTHER_PERMISSIONS)",
@@ -229,8 +173,8 @@ pub(crate) fn chown(
     }
     require(&txn.world, caller, &rights)?;
     let mut object = txn.world.object(kind, id)?;
-    let name = name_of(&object);
-    let Some(owned) = object.owned_mut() else {
+    let name = object.entity().name().to_owned();
+    let Some(owned) = object.entity_mut().owned_mut() else {
         return Err(ApiError::action(format!("A {} has no owner", kind.error_name())));
     };
     if uid >= 0 {
@@ -270,7 +214,7 @@ pub(crate) fn lock(
     };
     let now = txn.context.now;
     let mut object = txn.world.object(kind, id)?;
-    let Some(owned) = object.owned_mut() else {
+    let Some(owned) = object.entity_mut().owned_mut() else {
         return Err(ApiError::action(format!(
             "A {} cannot be locked",
             kind.error_name()
@@ -309,6 +253,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         | Kind::Template
         | Kind::Acl
         | Kind::Datastore
+        | Kind::Document
         | Kind::SecurityGroup => Operation::Manage,
     };
     require(&txn.world, caller, &[(right, target)])?;
@@ -317,7 +262,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::Vnet => vnet::vnet_delete(txn, id)?,
         Kind::Image => image::image_delete(txn, id)?,
         Kind::User => user::user_delete(txn, id)?,
-        Kind::Template => txn.delete(kind, id),
+        Kind::Template | Kind::Document => txn.delete(kind, id),
         Kind::Group => group::group_delete(txn, id)?,
         Kind::Datastore => datastore::datastore_delete(txn, id)?,
         Kind::Cluster => cluster::cluster_delete(txn, id)?,
@@ -341,15 +286,7 @@ pub(crate) fn intent_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentRes
     match key.kind {
         Kind::Vm => vm_state::vm_part_ended(txn, key, result),
         Kind::Image => image::image_ended(txn, key, result),
-        Kind::Host
-        | Kind::Vnet
-        | Kind::User
-        | Kind::Template
-        | Kind::Group
-        | Kind::Acl
-        | Kind::Datastore
-        | Kind::Cluster
-        | Kind::Zone
-        | Kind::SecurityGroup => {}
+        // No other kind asks hosts for anything.
+        _ => {}
     }
 }

@@ -1,7 +1,5 @@
 //! Commands on groups.
 
-use std::sync::Arc;
-
 use plerion_model::acl;
 use plerion_model::group::Group;
 use plerion_model::quota::Quotas;
@@ -10,7 +8,6 @@ use plerion_template::PackedTemplate;
 
 use crate::auth::{Caller, Target, require};
 use crate::bootstrap::group_rules_make;
-use crate::change::Object;
 use crate::name::name_check_new;
 use crate::txn::Txn;
 
@@ -30,7 +27,7 @@ pub(crate) fn group_allocate(txn: &mut Txn<'_>, caller: &Caller, name: &str) -> 
         template: PackedTemplate::default(),
         quotas: Quotas::default(),
     };
-    txn.create(Object::Group(Arc::new(group)));
+    txn.create(group);
     group_rules_make(txn, id);
     Ok(id)
 }

@@ -9,7 +9,6 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::Object;
 use crate::cluster::cluster_named;
 use crate::command::{HostReport, HostStatus};
 use crate::index::members;
@@ -79,7 +78,7 @@ pub(crate) fn host_allocate(
         error: String::new(),
         template: PackedTemplate::new(&template),
     };
-    txn.create(Object::Host(Arc::new(host)));
+    txn.create(host);
     Ok(id)
 }
 
@@ -121,7 +120,7 @@ pub(crate) fn host_status(
         HostStatus::Enabled => HostState::Init,
     };
     set_state(txn, Arc::make_mut(&mut host), next);
-    txn.put(Object::Host(host));
+    txn.put(host);
     Ok(id)
 }
 
@@ -182,7 +181,7 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
     }
     let changed = txn.world.hosts.get(id) != Some(&host);
     if changed {
-        txn.put(Object::Host(host));
+        txn.put(host);
     }
     if matches!(report, HostReport::Down(_)) {
         vms_lost(txn, id);

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use plerion_model::datastore::{Datastore, DatastoreType, DiskType};
 use plerion_model::image::{Image, ImageState, ImageType};
-use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation, Owned, Permissions};
+use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::{ImageAsk, Intent, IntentKey, IntentResult, Object, Site, Task};
+use crate::change::{ImageAsk, Intent, IntentKey, IntentResult, Site, Task};
 use crate::command::ImageSpec;
 use crate::index::members;
 use crate::name::name_check_new;
+use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
@@ -97,7 +98,7 @@ pub(crate) fn image_allocate(
         }
         None => image.state = ImageState::Ready,
     }
-    txn.create(Object::Image(Arc::new(image)));
+    txn.create(image);
     Ok(id)
 }
 
@@ -166,12 +167,7 @@ fn image_new(
     Ok(Image {
         id: txn.id_next(Kind::Image),
         name: text("NAME"),
-        owned: Owned {
-            uid: caller.uid,
-            gid: caller.gid,
-            permissions: Permissions::OWNER,
-            lock: None,
-        },
+        owned: owned_new(&txn.world, caller),
         kind,
         disk_type: if kind == ImageType::CdRom {
             DiskType::CdRom
@@ -318,7 +314,7 @@ pub(crate) fn image_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentResu
         image.state.as_str(),
         message,
     );
-    txn.put(Object::Image(image));
+    txn.put(image);
 }
 
 fn changed(
@@ -334,7 +330,7 @@ fn changed(
     )?;
     let mut image = txn.world.image(id)?.clone();
     change(txn, Arc::make_mut(&mut image))?;
-    txn.update(Object::Image(image));
+    txn.update(image);
     Ok(id)
 }
 
@@ -443,12 +439,7 @@ pub(crate) fn image_clone(
     let mut image = (*source).clone();
     image.id = txn.id_next(Kind::Image);
     name.clone_into(&mut image.name);
-    image.owned = Owned {
-        uid: caller.uid,
-        gid: caller.gid,
-        permissions: Permissions::OWNER,
-        lock: None,
-    };
+    image.owned = owned_new(&txn.world, caller);
     image.regtime = txn.context.now;
     image.modtime = txn.context.now;
     image.path = String::new();
@@ -460,7 +451,7 @@ pub(crate) fn image_clone(
     image.step = 0;
     ask_for(txn, &mut image, ImageAsk::Clone);
     let new = image.id;
-    txn.create(Object::Image(Arc::new(image)));
+    txn.create(image);
     Ok(new)
 }
 
@@ -491,6 +482,6 @@ pub(crate) fn image_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
         ImageState::Delete.as_str(),
         "",
     );
-    txn.put(Object::Image(image));
+    txn.put(image);
     Ok(())
 }

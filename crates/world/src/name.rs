@@ -1,18 +1,18 @@
 //! Names: what is allowed, and that they are not taken.
 
-use plerion_model::{ApiError, ErrorCode, Id, Kind};
+use plerion_model::{ApiError, ErrorCode, Id, Kind, NameScope};
 
 use crate::world::World;
 
 /// Longest name, in characters.
 const NAME_CHARACTERS_MAX: usize = 128;
 
-/// Whose names must differ: those of the whole pool, those of one owner, or nobody's.
-fn scope(kind: Kind, owner: Id) -> Option<Id> {
-    match kind {
-        Kind::User | Kind::Group | Kind::Cluster | Kind::Zone | Kind::Host | Kind::Datastore => Some(-1),
-        Kind::Image | Kind::Vnet | Kind::SecurityGroup | Kind::Template => Some(owner),
-        Kind::Vm | Kind::Acl => None,
+/// Whose names must differ: those of the whole pool (-1), those of one owner, or nobody's.
+pub(crate) fn scope(kind: Kind, owner: Id) -> Option<Id> {
+    match kind.facts().names {
+        NameScope::Pool => Some(-1),
+        NameScope::Owner => Some(owner),
+        NameScope::Free => None,
     }
 }
 
@@ -35,13 +35,7 @@ fn fault(kind: Kind, name: &str) -> Option<String> {
         // Host names become arguments of ssh.
         Kind::Host => " <>&'\"`$;|\\/",
         Kind::Group | Kind::Cluster | Kind::Datastore => "&",
-        Kind::Vm
-        | Kind::Vnet
-        | Kind::Image
-        | Kind::Template
-        | Kind::Acl
-        | Kind::Zone
-        | Kind::SecurityGroup => "",
+        _ => "",
     };
     if let Some(bad) = name.chars().find(|character| forbidden.contains(*character)) {
         return Some(format!("Invalid NAME, it holds the character '{bad}'"));
@@ -65,7 +59,7 @@ pub(crate) fn name_check_new(world: &World, kind: Kind, owner: Id, name: &str) -
     match taken(world, kind, owner, name) {
         Some(id) => Err(ApiError::allocate(
             kind,
-            &format!("NAME is already taken by {} {id}.", kind.taken_name()),
+            &format!("NAME is already taken by {} {id}.", kind.acl_name()),
         )),
         None => Ok(()),
     }
@@ -86,7 +80,7 @@ pub(crate) fn name_check_rename(
         Some(other) if other != id => Err(ApiError::action(format!(
             "{} cannot be renamed: NAME is already taken by {} {other}",
             kind.error_name(),
-            kind.taken_name()
+            kind.acl_name()
         ))),
         _ => Ok(()),
     }
@@ -105,7 +99,7 @@ pub(crate) fn name_check_owner(
             ErrorCode::Internal,
             format!(
                 "The new owner has an object of the same NAME already: {} {other}",
-                kind.taken_name()
+                kind.acl_name()
             ),
         )),
         _ => Ok(()),

@@ -19,9 +19,7 @@ pub(crate) fn restricted_check(
         Kind::Vnet => "VNET_RESTRICTED_ATTR",
         Kind::User => "USER_RESTRICTED_ATTR",
         Kind::Group => "GROUP_RESTRICTED_ATTR",
-        Kind::Host | Kind::Acl | Kind::Datastore | Kind::Cluster | Kind::Zone | Kind::SecurityGroup => {
-            return Ok(());
-        }
+        _ => return Ok(()),
     };
     if caller.is_admin() {
         return Ok(());

@@ -1,15 +1,13 @@
 //! Commands on security groups.
 
-use std::sync::Arc;
-
 use plerion_model::secgroup::SecurityGroup;
-use plerion_model::{ApiError, Id, Kind, Operation, Owned, Permissions};
+use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::Object;
 use crate::index::members;
 use crate::name::name_check_new;
+use crate::owner::owned_new;
 use crate::txn::Txn;
 
 const PROTOCOLS: &[&str] = &["ALL", "TCP", "UDP", "ICMP", "ICMPV6", "IPSEC"];
@@ -34,15 +32,10 @@ pub(crate) fn secgroup_allocate(
     let group = SecurityGroup {
         id,
         name,
-        owned: Owned {
-            uid: caller.uid,
-            gid: caller.gid,
-            permissions: Permissions::OWNER,
-            lock: None,
-        },
+        owned: owned_new(&txn.world, caller),
         template: PackedTemplate::new(&template),
     };
-    txn.create(Object::SecurityGroup(Arc::new(group)));
+    txn.create(group);
     Ok(id)
 }
 

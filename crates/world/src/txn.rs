@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use plerion_model::{Id, Kind};
 
-use crate::change::{Change, Intent, IntentKey, LogEntry, Object};
+use crate::change::{Change, Intent, IntentKey, LogEntry};
 use crate::command::Context;
+use crate::object::Object;
 use crate::world::World;
 
 /// A world being changed.
@@ -28,10 +29,7 @@ impl<'a> Txn<'a> {
 
     /// The next id of a kind.
     pub(crate) fn id_next(&mut self, kind: Kind) -> Id {
-        let first = match kind {
-            Kind::Group | Kind::Datastore | Kind::Cluster | Kind::Zone | Kind::SecurityGroup => 100,
-            Kind::Vm | Kind::Host | Kind::Vnet | Kind::Image | Kind::User | Kind::Template | Kind::Acl => 0,
-        };
+        let first = kind.facts().first_id;
         let last = self.world.last_ids.get(&kind).copied().unwrap_or(-1);
         let id = first.max(last.saturating_add(1));
         self.id_used(kind, id);
@@ -59,19 +57,22 @@ impl<'a> Txn<'a> {
     }
 
     /// Puts an object.
-    pub(crate) fn put(&mut self, object: Object) {
+    pub(crate) fn put(&mut self, object: impl Into<Object>) {
+        let object = object.into();
         self.world.put(&object);
         self.change.puts.push(object);
     }
 
     /// Puts a new object and says so in the log.
-    pub(crate) fn create(&mut self, object: Object) {
+    pub(crate) fn create(&mut self, object: impl Into<Object>) {
+        let object = object.into();
         self.log(object.kind(), object.id(), "create", "", "", "");
         self.put(object);
     }
 
     /// Puts a changed object and says so in the log.
-    pub(crate) fn update(&mut self, object: Object) {
+    pub(crate) fn update(&mut self, object: impl Into<Object>) {
+        let object = object.into();
         self.log(object.kind(), object.id(), "update", "", "", "");
         self.put(object);
     }

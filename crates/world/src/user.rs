@@ -8,7 +8,6 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::bootstrap::user_new;
-use crate::change::Object;
 use crate::name::name_check_new;
 use crate::txn::Txn;
 
@@ -44,7 +43,7 @@ pub(crate) fn user_allocate(
     let driver = if driver.is_empty() { "core" } else { driver };
     let id = txn.id_next(Kind::User);
     let user = user_new(txn, id, name, password, driver, groups);
-    txn.create(Object::User(Arc::new(user)));
+    txn.create(user);
     Ok(id)
 }
 
@@ -58,7 +57,7 @@ fn changed(
     require(&txn.world, caller, rights)?;
     let mut user = txn.world.user(id)?.clone();
     change(Arc::make_mut(&mut user))?;
-    txn.update(Object::User(user));
+    txn.update(user);
     Ok(id)
 }
 

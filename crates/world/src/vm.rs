@@ -9,7 +9,6 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::PackedTemplate;
 
 use crate::auth::{Caller, Target, allows_unlocked, require};
-use crate::change::Object;
 use crate::txn::Txn;
 use crate::vm_state::{Cause, vm_event};
 
@@ -111,7 +110,7 @@ pub(crate) fn vm_placement_refused(
         return Ok(());
     }
     own.user_template = template;
-    txn.update(Object::Vm(vm));
+    txn.update(vm);
     Ok(())
 }
 

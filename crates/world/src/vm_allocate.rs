@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use plerion_model::vm::{Demand, Vm, hundredths};
 use plerion_model::vm_state::{Phase, VmState};
-use plerion_model::{ApiError, Id, Kind, Operation, Owned, Permissions};
+use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::Object;
 use crate::name::name_check_new;
+use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_context::{ContextOf, context_complete};
@@ -129,12 +129,7 @@ pub(crate) fn vm_create(
     let vm = Vm {
         id,
         name,
-        owned: Owned {
-            uid: caller.uid,
-            gid: caller.gid,
-            permissions: Permissions::OWNER,
-            lock: None,
-        },
+        owned: owned_new(&txn.world, caller),
         phase,
         prev_phase: phase,
         resched: false,
@@ -151,7 +146,7 @@ pub(crate) fn vm_create(
         user_template: PackedTemplate::new(&user),
     };
     txn.log(Kind::Vm, id, "create", "", phase.as_str(), "");
-    txn.put(Object::Vm(Arc::new(vm)));
+    txn.put(vm);
     Ok(id)
 }
 

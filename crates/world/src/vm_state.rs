@@ -10,7 +10,7 @@ use plerion_model::{Id, Kind, Seconds};
 use plerion_template::PackedTemplate;
 
 use crate::auth::Caller;
-use crate::change::{Intent, IntentKey, IntentResult, Object, Site, Task};
+use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
 use crate::txn::Txn;
 
 /// Who or what moves a VM, and what to note about it.
@@ -61,7 +61,7 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
             Event::Unresched => own.resched = false,
             _ => return,
         }
-        txn.put(Object::Vm(vm));
+        txn.put(vm);
         return;
     }
     if let Some(action) = outcome.action {
@@ -78,7 +78,7 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
     if let Some(ask) = outcome.ask {
         ask_hosts(txn, own, ask, now);
     }
-    txn.put(Object::Vm(vm));
+    txn.put(vm);
 }
 
 fn history_note(vm: &mut Vm, action: HistoryAction, cause: &Cause) {
@@ -296,10 +296,10 @@ pub(crate) fn vm_part_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentRe
             "",
             &message,
         );
-        txn.put(Object::Vm(vm));
+        txn.put(vm);
         return;
     }
-    txn.put(Object::Vm(vm));
+    txn.put(vm);
     if over {
         // Refused only where nothing was asked for, and then there is nothing to do.
         let _ = vm_event(txn, key.id, event, &Cause::system(&message));

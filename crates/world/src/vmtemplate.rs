@@ -1,14 +1,12 @@
 //! Commands on VM templates.
 
-use std::sync::Arc;
-
 use plerion_model::vmtemplate::VmTemplate;
-use plerion_model::{ApiError, Id, Kind, Operation, Owned, Permissions};
+use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::Object;
 use crate::name::name_check_new;
+use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_allocate::{VmOrigin, vm_create};
@@ -37,16 +35,11 @@ fn create(txn: &mut Txn<'_>, caller: &Caller, name: &str, template: &Template) -
     let object = VmTemplate {
         id,
         name: name.to_owned(),
-        owned: Owned {
-            uid: caller.uid,
-            gid: caller.gid,
-            permissions: Permissions::OWNER,
-            lock: None,
-        },
+        owned: owned_new(&txn.world, caller),
         regtime: txn.context.now,
         template: PackedTemplate::new(template),
     };
-    txn.create(Object::Template(Arc::new(object)));
+    txn.create(object);
     Ok(id)
 }
 

@@ -4,13 +4,13 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use plerion_model::vnet::{AddressRange, Mac, RangeType, Vnet, VnetState};
-use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation, Owned, Permissions};
+use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::{Caller, Target, require};
-use crate::change::Object;
 use crate::cluster::cluster_named;
 use crate::name::name_check_new;
+use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
@@ -73,12 +73,7 @@ pub(crate) fn vnet_allocate(
     let mut vnet = Vnet {
         id,
         name,
-        owned: Owned {
-            uid: caller.uid,
-            gid: caller.gid,
-            permissions: Permissions::OWNER,
-            lock: None,
-        },
+        owned: owned_new(&txn.world, caller),
         clusters: vec![cluster],
         state: VnetState::Ready,
         prev_state: VnetState::Ready,
@@ -98,7 +93,7 @@ pub(crate) fn vnet_allocate(
     }
     complete(&vnet, &mut template);
     vnet.template = PackedTemplate::new(&template);
-    txn.create(Object::Vnet(Arc::new(vnet)));
+    txn.create(vnet);
     Ok(id)
 }
 
@@ -268,7 +263,7 @@ fn changed(
     )?;
     let mut vnet = txn.world.vnet(id)?.clone();
     change(txn, Arc::make_mut(&mut vnet))?;
-    txn.update(Object::Vnet(vnet));
+    txn.update(vnet);
     Ok(id)
 }
 

@@ -11,7 +11,7 @@ use plerion_model::{Id, Kind};
 use plerion_template::{Template, Value, Vector};
 use plerion_world::{
     Applied, Caller, Change, Command, Config, Context, HostReport, HostStatus, ImageSpec, Member, Order,
-    Output, Pool, World, apply, bootstrap,
+    Output, World, apply, bootstrap,
 };
 
 /// A directory that goes with the value.
@@ -192,26 +192,10 @@ fn image_new(name: &str) -> Command {
 /// A made-up command: which, and two draws for its arguments.
 pub type Step = (u8, u8, u8);
 
-fn pick<T>(pool: &Pool<T>, draw: u8) -> Id {
-    let index = usize::from(draw).checked_rem(pool.len()).unwrap_or(0);
-    pool.iter().nth(index).map_or(0, |(id, _)| id)
-}
-
 fn pick_of(world: &World, kind: Kind, draw: u8) -> Id {
-    match kind {
-        Kind::Vm => pick(&world.vms, draw),
-        Kind::Host => pick(&world.hosts, draw),
-        Kind::Vnet => pick(&world.vnets, draw),
-        Kind::Image => pick(&world.images, draw),
-        Kind::User => pick(&world.users, draw),
-        Kind::Template => pick(&world.templates, draw),
-        Kind::Group => pick(&world.groups, draw),
-        Kind::Acl => pick(&world.acls, draw),
-        Kind::Datastore => pick(&world.datastores, draw),
-        Kind::Cluster => pick(&world.clusters, draw),
-        Kind::Zone => pick(&world.zones, draw),
-        Kind::SecurityGroup => pick(&world.secgroups, draw),
-    }
+    let ids = world.ids(kind);
+    let index = usize::from(draw).checked_rem(ids.len()).unwrap_or(0);
+    ids.get(index).copied().unwrap_or(0)
 }
 
 fn event(draw: u8) -> (&'static str, Event) {
@@ -259,14 +243,14 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
     Some(match what % COMMANDS {
         0..=2 => Command::VmAllocate {
             template: vm_template(
-                bit.then(|| pick(&world.images, a)),
-                a.is_multiple_of(3).then(|| pick(&world.vnets, b)),
+                bit.then(|| pick_of(world, Kind::Image, a)),
+                a.is_multiple_of(3).then(|| pick_of(world, Kind::Vnet, b)),
             ),
             hold: a.is_multiple_of(7),
         },
         3..=5 => Command::VmDeploy {
-            id: pick(&world.vms, a),
-            host: pick(&world.hosts, b),
+            id: pick_of(world, Kind::Vm, a),
+            host: pick_of(world, Kind::Host, b),
             enforce: true,
             datastore: -1,
         },
@@ -274,13 +258,13 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
         13..=15 => {
             let (name, event) = event(b);
             Command::VmAction {
-                id: pick(&world.vms, a),
+                id: pick_of(world, Kind::Vm, a),
                 name: name.into(),
                 event,
             }
         }
         16 => Command::VmRecover {
-            id: pick(&world.vms, a),
+            id: pick_of(world, Kind::Vm, a),
             recover: Recover::from_number(i32::from(b % 6))?,
         },
         17 => Command::Update {
@@ -301,8 +285,8 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
         20 => Command::Chown {
             kind,
             id: pick_of(world, kind, b),
-            uid: pick(&world.users, a),
-            gid: pick(&world.groups, b),
+            uid: pick_of(world, Kind::User, a),
+            gid: pick_of(world, Kind::Group, b),
         },
         21 => Command::Lock {
             kind,
@@ -314,18 +298,18 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
             name,
             password: "hash".into(),
             driver: "core".into(),
-            groups: vec![pick(&world.groups, a)],
+            groups: vec![pick_of(world, Kind::Group, a)],
         },
         23 => Command::GroupAllocate { name },
         24 => Command::ClusterAllocate { name },
         25 => Command::ClusterMember {
-            id: pick(&world.clusters, a),
-            member: Member::Vnet(pick(&world.vnets, b)),
+            id: pick_of(world, Kind::Cluster, a),
+            member: Member::Vnet(pick_of(world, Kind::Vnet, b)),
             add: bit,
         },
         26 => match a % 4 {
             0 => Command::HostSetStatus {
-                id: pick(&world.hosts, b),
+                id: pick_of(world, Kind::Host, b),
                 status: if bit {
                     HostStatus::Enabled
                 } else {
@@ -333,19 +317,19 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
                 },
             },
             1 => Command::HostReported {
-                id: pick(&world.hosts, b),
+                id: pick_of(world, Kind::Host, b),
                 report: HostReport::Down("made-up".into()),
             },
-            _ => host_up(pick(&world.hosts, b)),
+            _ => host_up(pick_of(world, Kind::Host, b)),
         },
         27 => image_new(&name),
         28 => Command::ImageClone {
-            id: pick(&world.images, a),
+            id: pick_of(world, Kind::Image, a),
             name,
             datastore: -1,
         },
         29 => Command::VnetHold {
-            id: pick(&world.vnets, a),
+            id: pick_of(world, Kind::Vnet, a),
             template: {
                 let ip = format!("10.0.0.{}", 1 + b % 40);
                 let mut all = Template::new();
@@ -355,14 +339,14 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
             hold: bit,
         },
         30 => Command::TemplateInstantiate {
-            id: pick(&world.templates, a),
+            id: pick_of(world, Kind::Template, a),
             name: String::new(),
             hold: false,
             extra: Template::new(),
         },
         _ => Command::DomainSeen {
-            host: pick(&world.hosts, a),
-            vm: pick(&world.vms, b),
+            host: pick_of(world, Kind::Host, a),
+            vm: pick_of(world, Kind::Vm, b),
             running: bit,
         },
     })

@@ -1,0 +1,26 @@
+//! The one list of what a world holds: each kind with its pool and its type.
+//!
+//! A new kind is a row here and in `plerion_model::kind`, a table in the store, a row of the API's families, and its own
+//! files; what all kinds have in common comes of itself.
+
+/// Calls a macro with a row for each kind: kind, pool, type, getter, what the pool holds.
+macro_rules! for_kinds {
+    ($call:ident) => {
+        $call! {
+            Vm vms (plerion_model::vm::Vm) vm "VMs that live.";
+            Host hosts (plerion_model::host::Host) host "Hosts.";
+            Vnet vnets (plerion_model::vnet::Vnet) vnet "Virtual networks.";
+            Image images (plerion_model::image::Image) image "Images.";
+            User users (plerion_model::user::User) user "Users.";
+            Template templates (plerion_model::vmtemplate::VmTemplate) template "VM templates.";
+            Group groups (plerion_model::group::Group) group "Groups.";
+            Acl acls (plerion_model::acl::AclRule) acl "Access control rules.";
+            Datastore datastores (plerion_model::datastore::Datastore) datastore "Datastores.";
+            Cluster clusters (plerion_model::cluster::Cluster) cluster "Clusters.";
+            Document documents (plerion_model::document::Document) document "Documents.";
+            Zone zones (plerion_model::zone::Zone) zone "Zones.";
+            SecurityGroup secgroups (plerion_model::secgroup::SecurityGroup) secgroup "Security groups.";
+        }
+    };
+}
+pub(crate) use for_kinds;

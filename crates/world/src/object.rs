@@ -1,0 +1,84 @@
+//! [`Object`]: an object of any kind.
+
+use std::sync::Arc;
+
+use plerion_model::{Entity, Id, Kind, Owned};
+
+use crate::kinds::for_kinds;
+
+macro_rules! object {
+    ($($kind:ident $pool:ident ($type:ty) $getter:ident $doc:literal;)*) => {
+        /// An object of any kind.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Object {
+            $(
+                #[doc = concat!("One of: ", $doc)]
+                $kind(Arc<$type>),
+            )*
+        }
+
+        impl Object {
+            /// Its kind.
+            #[must_use]
+            pub const fn kind(&self) -> Kind {
+                match self {
+                    $(Self::$kind(_) => Kind::$kind,)*
+                }
+            }
+
+            /// What it has in common with all others.
+            #[must_use]
+            pub fn entity(&self) -> &dyn Entity {
+                match self {
+                    $(Self::$kind(object) => &**object,)*
+                }
+            }
+
+            /// As [`Self::entity`], to change it.
+            pub(crate) fn entity_mut(&mut self) -> &mut dyn Entity {
+                match self {
+                    $(Self::$kind(object) => {
+                        let object: &mut $type = Arc::make_mut(object);
+                        object
+                    })*
+                }
+            }
+        }
+
+        $(
+            impl From<$type> for Object {
+                fn from(object: $type) -> Self {
+                    Self::$kind(Arc::new(object))
+                }
+            }
+
+            impl From<Arc<$type>> for Object {
+                fn from(object: Arc<$type>) -> Self {
+                    Self::$kind(object)
+                }
+            }
+        )*
+    };
+}
+
+for_kinds!(object);
+
+impl Object {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.entity().id()
+    }
+
+    /// Its owner, group, permissions and lock. `None` for kinds that have no owner.
+    #[must_use]
+    pub fn owned(&self) -> Option<&Owned> {
+        self.entity().owned()
+    }
+
+    /// The owner among whose objects its name must differ: -1 where that is the whole pool. `None` where names need
+    /// not differ.
+    pub(crate) fn name_owner(&self) -> Option<Id> {
+        crate::name::scope(self.kind(), self.owned().map_or(-1, |owned| owned.uid))
+    }
+}
