@@ -50,6 +50,8 @@ def first_series_start(stage):
     for name in ("capgroup26603", "capgroup26939"):
         stage.do("group.allocate", name)
     stage.do("group.update", 100, 'NOTE="x"', 0)
+    stage.do("user.quota", 2, 'VM=[VMS="10",CPU="4",MEMORY="8192"]')
+    stage.do("group.quota", 100, 'VM=[VMS="100"]')
     stage.do("datastore.update", 2, 'TM_MAD="local"', 1)
     stage.do("datastore.update", 0, 'TM_MAD="dummy"', 1)
     stage.do("datastore.update", 1, DUMMY, 1)
@@ -167,14 +169,35 @@ def second_series_vms(stage):
         vm = do("vm.allocate", text, True)
         do("vm.deploy", vm, 0, False, 0, "")
         cloud.vm_await(stage.admin, vm, 3, 3)
-    for name in ("v3", "edge-0", "v5", "v6", "v7"):
-        do("vm.allocate", f'NAME="{name}"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]', True)
+    for name, disk in (("v3", ""), ("edge-0", ""), ("v5", ""), ("v6", 'DISK=[IMAGE_ID="0"]')):
+        do("vm.allocate", f'NAME="{name}"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]\n{disk}', True)
 
 
 def second_series_token(stage):
     """A token of user 2; the recorded one is replaced by it."""
     stage.made("token", "2cfc01a13670dc9efbcfd2d2eae37a6d5e1616031f16426099c9ffb6c8490d4f",
                stage.do("user.login", "dora", "", 6000, -1))
+
+
+def dora(stage, method, *params):
+    """What user 2 did between the recorded calls."""
+    return Session(stage.admin.server, "dora:dorapassword").ok(method, *params)
+
+
+def second_series_quota(stage):
+    stage.do("user.addgroup", 2, 1)
+    stage.do("user.quota", 2, 'VM=[VMS="2",CPU="1",MEMORY="512",SYSTEM_DISK_SIZE="2048"]')
+    dora(stage, "vm.allocate", cloud.VM.format("q2"), True)
+
+
+def second_series_image(stage):
+    image = 'NAME="qi"\nTYPE="DATABLOCK"\nSIZE="5"\nFORMAT="raw"'
+    stage.made("image", 3, dora(stage, "image.allocate", image, 100))
+
+
+def second_series_group_quota(stage):
+    stage.do("user.quota", 2, 'VM=[VMS="-1"]\nNETWORK=[ID="4",LEASES="-1"]')
+    stage.do("group.quota", 100, 'VM=[VMS="2"]')
 
 
 SECOND = {
@@ -186,11 +209,12 @@ SECOND = {
     # The group of user 2 may create nothing by itself; group 1 may.
     493: lambda stage: stage.do("user.addgroup", 2, 1),
     499: lambda stage: stage.do("user.delgroup", 2, 1),
-    501: lambda stage: stage.do("user.addgroup", 2, 1),
+    501: second_series_quota,
     502: lambda stage: stage.do("user.delgroup", 2, 1),
     505: lambda stage: stage.do("user.addgroup", 2, 1),
+    510: second_series_image,
+    516: second_series_group_quota,
     517: lambda stage: stage.do("user.delgroup", 2, 1),
-    529: lambda stage: stage.do("vm.chown", 6, 2, -1),
     561: lambda stage: stage.do("user.addgroup", 2, 1),
     565: lambda stage: stage.do("user.delgroup", 2, 1),
 }

@@ -22,14 +22,14 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
         Object::User(user) => {
             user.render(out, view, full);
             if !full {
-                user.render_pool_quotas(out);
+                user.render_pool_quotas(out, view);
             }
         }
         Object::Template(template) => template.render(out, view),
         Object::Group(group) => {
             group.render(out, view, full);
             if !full {
-                group.render_pool_quotas(out);
+                group.render_pool_quotas(out, view);
                 group.render_vlan_rules(out);
             }
         }

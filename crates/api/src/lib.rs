@@ -8,6 +8,7 @@ mod info;
 mod methods;
 mod order;
 mod pool;
+mod quota;
 mod reject;
 mod service;
 mod short_cache;

@@ -7,6 +7,7 @@ use plerion_model::{Kind, Operation};
 
 use crate::decode::{self, Decoded};
 use crate::document;
+use crate::quota;
 use crate::xmlrpc::Params;
 
 /// The right that a method needs.
@@ -53,6 +54,8 @@ pub(crate) enum Handler {
     UserPasswd,
     UserLogin,
     ImageAllocate,
+    QuotaDefaults(Kind),
+    QuotaDefaultsUpdate(Kind),
 }
 
 /// A method of the API.
@@ -117,13 +120,25 @@ fn table() -> Vec<Method> {
     let mut table: Vec<Method> = FAMILIES.iter().flat_map(family).collect();
     table.extend(own_methods());
     table.extend(document::methods());
+    table.extend(quota::methods());
     table
 }
 
-fn method(name: String, parameters: &'static str, right: Right, summary: String, handler: Handler) -> Method {
+pub(crate) fn method(
+    name: String,
+    parameters: &'static str,
+    right: Right,
+    summary: String,
+    handler: Handler,
+) -> Method {
     let reads = matches!(
         handler,
-        Handler::Version | Handler::Config | Handler::Info(_) | Handler::AclInfo | Handler::Pool(..)
+        Handler::Version
+            | Handler::Config
+            | Handler::QuotaDefaults(_)
+            | Handler::Info(_)
+            | Handler::AclInfo
+            | Handler::Pool(..)
     );
     Method {
         name,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use plerion_engine::{Engine, Snapshot};
-use plerion_model::quota::Quotas;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind, Owned};
@@ -12,6 +11,7 @@ use plerion_world::{Caller, Object, Snapshot as View, Target, may_see};
 
 use crate::info::render;
 use crate::methods::PoolForm;
+use crate::quota::render_defaults;
 use crate::reject::Reject;
 use crate::short_cache::ShortCache;
 use crate::xmlrpc::{Params, Payload};
@@ -125,16 +125,11 @@ fn objects(
         .filter(visible)
         .collect();
     let ids = filter.map_or(ids.clone(), |filter| filter.page(ids));
-    stream(
-        snapshot,
-        kind.facts().pool_element,
-        ids.into_iter(),
-        move |out, snapshot, view, id| {
-            if let Ok(object) = snapshot.world.object(kind, id) {
-                render(out, &object, view, false);
-            }
-        },
-    )
+    stream(snapshot, kind, ids.into_iter(), move |out, snapshot, view, id| {
+        if let Ok(object) = snapshot.world.object(kind, id) {
+            render(out, &object, view, false);
+        }
+    })
 }
 
 /// Newest first unless `API_LIST_ORDER=ASC`. `ids` come newest first.
@@ -154,13 +149,14 @@ fn ordered(snapshot: &Snapshot, mut ids: Vec<Id>) -> Vec<Id> {
 /// Renders piece by piece as the reader takes them; the snapshot lives as long as the stream.
 fn stream<I>(
     snapshot: Snapshot,
-    root: &'static str,
+    kind: Kind,
     mut items: I,
     mut each: impl FnMut(&mut EscapedXml, &Snapshot, &View<'_>, I::Item) + Send + 'static,
 ) -> Payload
 where
     I: Iterator + Send + 'static,
 {
+    let root = kind.facts().pool_element;
     let mut begun = false;
     let mut over = false;
     Payload::Stream(Box::new(std::iter::from_fn(move || {
@@ -179,7 +175,8 @@ where
         while out.len() < CHUNK_BYTES {
             let Some(item) = items.next() else {
                 over = true;
-                tail(&mut out, root);
+                // After users and groups their default quotas (recorded).
+                render_defaults(&mut out, kind, &view);
                 out.close(root);
                 break;
             };
@@ -187,18 +184,6 @@ where
         }
         Some(out.into_bytes())
     })))
-}
-
-/// What follows the objects of some pools (recorded).
-fn tail(out: &mut EscapedXml, root: &str) {
-    let name = match root {
-        "USER_POOL" => "DEFAULT_USER_QUOTAS",
-        "GROUP_POOL" => "DEFAULT_GROUP_QUOTAS",
-        _ => return,
-    };
-    out.open(name);
-    Quotas::default().render(out);
-    out.close(name);
 }
 
 fn visible_vm(snapshot: &Snapshot, caller: &Caller, vm: &Vm) -> bool {
@@ -249,7 +234,7 @@ fn vm_stream(cache: &Arc<ShortCache>, snapshot: Snapshot, ids: Vec<Id>, form: Po
     let short = form == PoolForm::VmShort;
     stream(
         snapshot,
-        Kind::Vm.facts().pool_element,
+        Kind::Vm,
         ids.into_iter(),
         move |out, snapshot, view, id| {
             let Some(vm) = snapshot.world.vms.get(id) else {
@@ -304,7 +289,7 @@ fn with_done(
     let short = form == PoolForm::VmShort;
     Ok(stream(
         snapshot,
-        Kind::Vm.facts().pool_element,
+        Kind::Vm,
         ids.into_iter(),
         move |out, snapshot, view, id| {
             let Some(vm) = by_id.get(&id).or_else(|| snapshot.world.vms.get(id)) else {

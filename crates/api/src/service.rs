@@ -15,7 +15,7 @@ use crate::pool::pool;
 use crate::reject::Reject;
 use crate::short_cache::ShortCache;
 use crate::xmlrpc::{Answer, Call, Fault, Params, Payload, Service};
-use crate::{image, system, user};
+use crate::{image, quota, system, user};
 
 /// The cache of short bodies is looked through once in so many pool calls.
 const PRUNE_EVERY: u64 = 256;
@@ -74,6 +74,8 @@ impl ApiService {
             Handler::UserAllocate => user::user_allocate(engine, caller, params).await,
             Handler::UserPasswd => user::user_passwd(engine, caller, params).await,
             Handler::UserLogin => user::user_login(engine, caller, params).await,
+            Handler::QuotaDefaults(kind) => Ok(quota::defaults(engine, kind)),
+            Handler::QuotaDefaultsUpdate(kind) => quota::defaults_update(engine, caller, kind, params).await,
             Handler::ImageAllocate => image::image_allocate(engine, caller, params).await,
         }
     }

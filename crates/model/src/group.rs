@@ -3,7 +3,8 @@
 use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
-use crate::quota::Quotas;
+use crate::quota::{Limit, Quotas};
+use crate::quota_usage::QuotaUsage;
 use crate::user::render_ids;
 use crate::{Id, View};
 
@@ -44,21 +45,31 @@ impl Group {
         render_ids(out, "USERS", &view.group_users(self.id));
         render_ids(out, "ADMINS", &self.admins);
         if full {
-            self.quotas.render(out);
+            self.render_quotas(out, view);
             self.render_vlan_rules(out);
-            out.open("DEFAULT_GROUP_QUOTAS");
-            Quotas::default().render(out);
-            out.close("DEFAULT_GROUP_QUOTAS");
+            render_default_quotas(out, view);
         }
         out.close("GROUP");
     }
 
     /// `<QUOTAS>` as it follows each group of a pool.
-    pub fn render_pool_quotas(&self, out: &mut impl Markup) {
+    pub fn render_pool_quotas(&self, out: &mut impl Markup, view: &impl View) {
         out.open("QUOTAS");
         out.number("ID", i64::from(self.id));
-        self.quotas.render(out);
+        self.render_quotas(out, view);
         out.close("QUOTAS");
+    }
+
+    /// The sections of its quotas; none of group 0, whom nothing limits: the default quotas are kept there.
+    fn render_quotas(&self, out: &mut impl Markup, view: &impl View) {
+        let none = Quotas::default();
+        let quotas = if self.id == ONEADMIN { &none } else { &self.quotas };
+        quotas.render(
+            out,
+            &view.group_usage(self.id),
+            view.quota_metrics(),
+            Limit::DEFAULT,
+        );
     }
 
     /// `<VLAN_RULES>`; in pools it follows the quotas.
@@ -67,4 +78,18 @@ impl Group {
         out.cdata_element("ID", &self.id.to_string());
         out.close("VLAN_RULES");
     }
+}
+
+/// `<DEFAULT_GROUP_QUOTAS>`.
+pub fn render_default_quotas(out: &mut impl Markup, view: &impl View) {
+    let none = Quotas::default();
+    let quotas = view.default_group_quotas().unwrap_or(&none);
+    out.open("DEFAULT_GROUP_QUOTAS");
+    quotas.render(
+        out,
+        &QuotaUsage::default(),
+        view.quota_metrics(),
+        Limit::UNLIMITED,
+    );
+    out.close("DEFAULT_GROUP_QUOTAS");
 }

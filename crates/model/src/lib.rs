@@ -25,6 +25,7 @@ pub mod image;
 pub mod kind;
 pub mod permissions;
 pub mod quota;
+pub mod quota_usage;
 pub mod secgroup;
 pub mod user;
 pub mod view;

@@ -3,8 +3,12 @@
 use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
-use crate::quota::Quotas;
+use crate::quota::{Limit, Quotas};
+use crate::quota_usage::QuotaUsage;
 use crate::{Id, Seconds, View};
+
+/// The administrator.
+pub const ONEADMIN: Id = 0;
 
 /// A login token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,20 +74,30 @@ impl User {
         out.packed(&self.template);
         out.close("TEMPLATE");
         if full {
-            self.quotas.render(out);
-            out.open("DEFAULT_USER_QUOTAS");
-            Quotas::default().render(out);
-            out.close("DEFAULT_USER_QUOTAS");
+            self.render_quotas(out, view);
+            render_default_quotas(out, view);
         }
         out.close("USER");
     }
 
     /// `<QUOTAS>` as it follows each user of a pool.
-    pub fn render_pool_quotas(&self, out: &mut impl Markup) {
+    pub fn render_pool_quotas(&self, out: &mut impl Markup, view: &impl View) {
         out.open("QUOTAS");
         out.number("ID", i64::from(self.id));
-        self.quotas.render(out);
+        self.render_quotas(out, view);
         out.close("QUOTAS");
+    }
+
+    /// The sections of its quotas; none of user 0, whom nothing limits: the default quotas are kept there.
+    fn render_quotas(&self, out: &mut impl Markup, view: &impl View) {
+        let none = Quotas::default();
+        let quotas = if self.id == ONEADMIN { &none } else { &self.quotas };
+        quotas.render(
+            out,
+            &view.user_usage(self.id),
+            view.quota_metrics(),
+            Limit::DEFAULT,
+        );
     }
 }
 
@@ -94,4 +108,18 @@ pub(crate) fn render_ids(out: &mut impl Markup, name: &str, ids: &[Id]) {
         out.number("ID", i64::from(*id));
     }
     out.close(name);
+}
+
+/// `<DEFAULT_USER_QUOTAS>`.
+pub fn render_default_quotas(out: &mut impl Markup, view: &impl View) {
+    let none = Quotas::default();
+    let quotas = view.default_user_quotas().unwrap_or(&none);
+    out.open("DEFAULT_USER_QUOTAS");
+    quotas.render(
+        out,
+        &QuotaUsage::default(),
+        view.quota_metrics(),
+        Limit::UNLIMITED,
+    );
+    out.close("DEFAULT_USER_QUOTAS");
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::quota::Quotas;
+use crate::quota_usage::QuotaUsage;
 use crate::vnet::LeaseUse;
 use crate::{Id, Seconds};
 
@@ -45,6 +47,16 @@ pub trait View {
     fn host_sample(&self, id: Id) -> Option<Arc<HostSampleView>>;
     /// Last measurement of a VM.
     fn vm_sample(&self, id: Id) -> Option<Arc<VmSampleView>>;
+    /// What a user uses of its quotas.
+    fn user_usage(&self, id: Id) -> QuotaUsage;
+    /// What a group uses of its quotas.
+    fn group_usage(&self, id: Id) -> QuotaUsage;
+    /// The quotas of users that have none of their own.
+    fn default_user_quotas(&self) -> Option<&Quotas>;
+    /// The quotas of groups that have none of their own.
+    fn default_group_quotas(&self) -> Option<&Quotas>;
+    /// Metrics of VM quotas that the configuration adds.
+    fn quota_metrics(&self) -> &[String];
 }
 
 /// Capacity of a host: what its VMs hold, and how much may be held.

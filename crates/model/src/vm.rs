@@ -105,6 +105,10 @@ pub struct Demand {
     pub security_groups: Vec<Id>,
     /// Its console port; 0 none.
     pub port: u16,
+    /// PCI devices it asks for that are no NICs.
+    pub pci_devices: i64,
+    /// PCI devices it asks for that are NICs.
+    pub pci_nics: i64,
 }
 
 impl Demand {
@@ -125,6 +129,7 @@ impl Demand {
                         .security_groups
                         .extend(id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()));
                 }
+                ("PCI", plerion_template::PackedValue::Vector(pci)) => demand.pci_add(pci),
                 ("GRAPHICS", plerion_template::PackedValue::Vector(graphics)) => {
                     demand.port = number(graphics, "PORT").unwrap_or(0);
                 }
@@ -134,6 +139,18 @@ impl Demand {
         demand.security_groups.sort_unstable();
         demand.security_groups.dedup();
         demand
+    }
+
+    fn pci_add(&mut self, pci: PackedVector<'_>) {
+        let nic = pci
+            .get("TYPE")
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("NIC"));
+        let count = if nic {
+            &mut self.pci_nics
+        } else {
+            &mut self.pci_devices
+        };
+        *count = count.saturating_add(1);
     }
 
     /// MiB that the disks take in a system datastore: copies and volatile disks.

@@ -96,6 +96,14 @@ impl Holds {
             | LcmState::DiskResizePoweroff
             | LcmState::BackupPoweroff
             | LcmState::Restore => PARKED,
+            // The guest has ended, only files are moved or removed: what ends a VM that is off takes nothing anew.
+            LcmState::Epilog
+            | LcmState::EpilogFailure
+            | LcmState::EpilogStop
+            | LcmState::EpilogStopFailure
+            | LcmState::EpilogUndeploy
+            | LcmState::EpilogUndeployFailure
+            | LcmState::CleanupDelete => PARKED,
             LcmState::HotplugSaveasUndeployed | LcmState::DiskResizeUndeployed => UNDEPLOYED,
             LcmState::HotplugSaveasStopped => STOPPED,
             LcmState::LcmInit
@@ -108,8 +116,6 @@ impl Holds {
             | LcmState::SaveMigrate
             | LcmState::PrologMigrate
             | LcmState::PrologResume
-            | LcmState::EpilogStop
-            | LcmState::Epilog
             | LcmState::Shutdown
             | LcmState::CleanupResubmit
             | LcmState::Unknown
@@ -119,12 +125,10 @@ impl Holds {
             | LcmState::BootPoweroff
             | LcmState::BootSuspended
             | LcmState::BootStopped
-            | LcmState::CleanupDelete
             | LcmState::HotplugSnapshot
             | LcmState::HotplugNic
             | LcmState::HotplugSaveas
             | LcmState::ShutdownUndeploy
-            | LcmState::EpilogUndeploy
             | LcmState::PrologUndeploy
             | LcmState::BootUndeploy
             | LcmState::BootMigrate
@@ -132,9 +136,6 @@ impl Holds {
             | LcmState::BootMigrateFailure
             | LcmState::PrologMigrateFailure
             | LcmState::PrologFailure
-            | LcmState::EpilogFailure
-            | LcmState::EpilogStopFailure
-            | LcmState::EpilogUndeployFailure
             | LcmState::BootUndeployFailure
             | LcmState::BootStoppedFailure
             | LcmState::PrologResumeFailure

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use plerion_model::quota::Quotas;
+use plerion_model::quota_usage::QuotaUsage;
 use plerion_model::view::{HostSampleView, HostUsage, VmSampleView};
 use plerion_model::vnet::LeaseUse;
 use plerion_model::{Id, View};
@@ -58,6 +60,20 @@ impl View for PlanView<'_> {
         secgroup_vms -> Vec<Id>;
         datastore_space -> (u64, u64, u64);
         vm_sample -> Option<Arc<VmSampleView>>;
+        user_usage -> QuotaUsage;
+        group_usage -> QuotaUsage;
+    }
+
+    fn default_user_quotas(&self) -> Option<&Quotas> {
+        self.snapshot.default_user_quotas()
+    }
+
+    fn default_group_quotas(&self) -> Option<&Quotas> {
+        self.snapshot.default_group_quotas()
+    }
+
+    fn quota_metrics(&self) -> &[String] {
+        self.snapshot.quota_metrics()
     }
 
     fn host_vms(&self, id: Id) -> Vec<Id> {

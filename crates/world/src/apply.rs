@@ -5,6 +5,7 @@ use plerion_model::{ApiError, Id};
 use crate::auth::Caller;
 use crate::change::Change;
 use crate::command::{Command, Context, Order, Reply};
+use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{
@@ -33,6 +34,9 @@ pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied,
         Some(id) => Reply::Id(id),
         None => Reply::Nothing,
     };
+    if order.command.is_asked_for() {
+        quota_enforce(world, &txn, &order.caller)?;
+    }
     Ok(Applied {
         world: txn.world,
         change: txn.change,
@@ -105,6 +109,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             datastore::datastore_allocate(txn, caller, template, *cluster)?
         }
         Command::DatastoreEnable { id, enable } => datastore::datastore_enable(txn, caller, *id, *enable)?,
+        Command::Quota(command) => quota_command(txn, caller, command)?,
         Command::Document(command) => document::document_command(txn, caller, command)?,
         Command::ImageAllocate {
             template,

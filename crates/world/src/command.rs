@@ -9,6 +9,7 @@ use plerion_template::Template;
 use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
+use crate::quota::QuotaCommand;
 
 /// What was drawn for a command before it is applied, so that applying it is a function.
 #[derive(Clone, Debug, Default)]
@@ -239,6 +240,8 @@ pub enum Command {
         /// Whether VMs may be placed on it.
         enable: bool,
     },
+    /// On quotas.
+    Quota(QuotaCommand),
     /// On documents.
     Document(DocumentCommand),
     /// `one.image.allocate`.
@@ -399,6 +402,20 @@ pub enum Command {
         /// Whether it runs (or is gone).
         running: bool,
     },
+}
+
+impl Command {
+    /// Whether somebody asks for it, so that it can be refused. The others say what has happened.
+    #[must_use]
+    pub const fn is_asked_for(&self) -> bool {
+        !matches!(
+            self,
+            Self::HostReported { .. }
+                | Self::VmPlacementRefused { .. }
+                | Self::IntentEnded { .. }
+                | Self::DomainSeen { .. }
+        )
+    }
 }
 
 /// What a command answers.

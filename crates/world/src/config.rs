@@ -23,6 +23,8 @@ pub struct Config {
     pub port_start: u16,
     /// Bits that new objects lack.
     pub umask: u16,
+    /// Metrics of VM quotas beyond the built-in ones (`QUOTA_VM_ATTRIBUTE`).
+    pub quota_metrics: Vec<String>,
 }
 
 /// Settings of the built-in transfer drivers: name, and the pairs of TM_MAD_CONF.
@@ -113,6 +115,7 @@ impl Config {
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(5900),
             umask: u16::from_str_radix(&text("DEFAULT_UMASK"), 8).unwrap_or(0o177) & 0o777,
+            quota_metrics: quota_metrics(&attributes),
             attributes,
         }
     }
@@ -132,6 +135,21 @@ impl Config {
             |value| matches!(value, plerion_template::Value::Single(text) if text.eq_ignore_ascii_case(path)),
         )
     }
+}
+
+/// `QUOTA_VM_ATTRIBUTE`, in upper case; those that every installation has are left out.
+fn quota_metrics(attributes: &Template) -> Vec<String> {
+    let built_in = plerion_model::quota::vm_metric_names(&[]);
+    let mut names: Vec<String> = Vec::new();
+    for value in attributes.all("QUOTA_VM_ATTRIBUTE") {
+        if let plerion_template::Value::Single(text) = value {
+            let name = text.trim().to_ascii_uppercase();
+            if !name.is_empty() && !built_in.contains(&name) && !names.contains(&name) {
+                names.push(name);
+            }
+        }
+    }
+    names
 }
 
 fn mac_prefix(text: &str) -> u16 {

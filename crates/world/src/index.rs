@@ -3,10 +3,14 @@
 
 use std::sync::Arc;
 
+use plerion_model::quota::Section;
+use plerion_model::quota_usage::{PlaceUse, VmUse};
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{Phase, VmState};
 use plerion_model::vnet::{LeaseUse, Vnet};
 use plerion_model::{Id, Kind};
+
+use crate::quota::Account;
 
 /// Capacity that VMs hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -108,6 +112,10 @@ pub struct Index {
     pub(crate) pending: Ids,
     /// Number of VMs that hold a console port, by port.
     pub(crate) ports: imbl::OrdMap<u16, u32>,
+    /// What users and groups use by their VMs, by cluster; -1 wherever they are.
+    pub(crate) quota_vms: imbl::OrdMap<(Account, Id), VmUse>,
+    /// What users and groups use of datastores, networks and images.
+    pub(crate) quota_places: imbl::OrdMap<(Account, Section, Id), PlaceUse>,
 }
 
 fn member_add(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plerion_model::quota::Quotas;
 use plerion_model::{Entity, Id, Kind, Owned};
 
 use crate::kinds::for_kinds;
@@ -80,5 +81,14 @@ impl Object {
     /// not differ.
     pub(crate) fn name_owner(&self) -> Option<Id> {
         crate::name::scope(self.kind(), self.owned().map_or(-1, |owned| owned.uid))
+    }
+
+    /// The quotas of a user or a group, to change them.
+    pub(crate) fn quotas_mut(&mut self) -> Option<&mut Quotas> {
+        match self {
+            Self::User(user) => Some(&mut Arc::make_mut(user).quotas),
+            Self::Group(group) => Some(&mut Arc::make_mut(group).quotas),
+            _ => None,
+        }
     }
 }

@@ -5,9 +5,6 @@ use plerion_model::{Owned, Permissions};
 use crate::auth::Caller;
 use crate::world::World;
 
-/// What is taken from new objects where neither user nor configuration say more.
-const UMASK: u16 = 0o177;
-
 /// A new object of a caller: its own, of its primary group, with the permissions that its mask leaves.
 ///
 /// The mask is `UMASK` of the user's template, else `DEFAULT_UMASK`. Its bits are taken from 777 for administrators,
@@ -31,10 +28,7 @@ pub(crate) fn others_allowed(world: &World) -> bool {
 
 fn umask(world: &World, caller: &Caller) -> u16 {
     let octal = |text: &str| u16::from_str_radix(text.trim(), 8).ok();
-    let own = world
-        .users
-        .get(caller.uid)
-        .and_then(|user| user.template.get("UMASK").and_then(octal));
-    let common = || world.config.attributes.get("DEFAULT_UMASK").and_then(octal);
-    own.or_else(common).unwrap_or(UMASK)
+    let own = world.users.get(caller.uid);
+    own.and_then(|user| user.template.get("UMASK").and_then(octal))
+        .unwrap_or(world.config.umask)
 }

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use plerion_model::quota::Quotas;
+use plerion_model::quota_usage::QuotaUsage;
 use plerion_model::view::{HostSampleView, HostUsage, VmSampleView};
 use plerion_model::vnet::LeaseUse;
-use plerion_model::{Id, View};
+use plerion_model::{Id, View, group, user};
 
 use crate::index::members;
+use crate::quota::Account;
 use crate::world::World;
 
 /// Last measurements. They are no part of the world: losing them loses nothing. Cloning is cheap.
@@ -127,5 +130,25 @@ impl View for Snapshot<'_> {
 
     fn vm_sample(&self, id: Id) -> Option<Arc<VmSampleView>> {
         self.measurements.vms.get(&id).cloned()
+    }
+
+    fn user_usage(&self, id: Id) -> QuotaUsage {
+        self.world.quota_usage(Account::User(id))
+    }
+
+    fn group_usage(&self, id: Id) -> QuotaUsage {
+        self.world.quota_usage(Account::Group(id))
+    }
+
+    fn default_user_quotas(&self) -> Option<&Quotas> {
+        self.world.users.get(user::ONEADMIN).map(|user| &user.quotas)
+    }
+
+    fn default_group_quotas(&self) -> Option<&Quotas> {
+        self.world.groups.get(group::ONEADMIN).map(|group| &group.quotas)
+    }
+
+    fn quota_metrics(&self) -> &[String] {
+        &self.world.config.quota_metrics
     }
 }

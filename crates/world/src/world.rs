@@ -189,6 +189,7 @@ impl World {
 
     /// Puts in what is derived from an object.
     fn derived_add(&mut self, object: &Object) {
+        self.index.quota_count(object, &self.config.quota_metrics, 1);
         match object {
             Object::Vm(vm) => {
                 let vnets = self.vnets.clone();
@@ -203,6 +204,7 @@ impl World {
 
     /// Takes out what was derived from an object that changes or goes. The leases of a network stay while it changes.
     fn derived_remove(&mut self, old: &Object) {
+        self.index.quota_count(old, &self.config.quota_metrics, -1);
         match old {
             Object::Vm(vm) => {
                 let vnets = self.vnets.clone();
