@@ -133,6 +133,15 @@ impl Journal {
             .collect()
     }
 
+    /// The keys of all entries with an outcome.
+    pub(crate) fn settled_keys(&self) -> Vec<ActionKey> {
+        self.entries
+            .iter()
+            .filter(|(_, entry)| entry.outcome.is_some())
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
     /// Notes that an action is begun; durable when this returns.
     pub(crate) fn begin(&mut self, key: ActionKey, entry: Entry) -> Act<()> {
         if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&key) {

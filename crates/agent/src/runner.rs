@@ -159,6 +159,11 @@ impl Runner {
         }
     }
 
+    /// The keys whose results are kept for the front-end.
+    pub(crate) fn settled_keys(&self) -> Vec<ActionKey> {
+        self.lock().journal.settled_keys()
+    }
+
     /// Takes no new actions and waits until all have ended, at most `patience`; then stops the copies. Returns whether
     /// all had ended.
     pub(crate) fn drain(&self, patience: Duration) -> bool {

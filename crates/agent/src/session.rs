@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use plerion_protocol::{FrameError, FromNode, ToNode, frame_read, frame_write};
+use plerion_protocol::{FrameError, FromNode, SETTLED_KEYS_MAX, ToNode, frame_read, frame_write};
 
 use crate::agent::{Agent, Closer};
 
@@ -63,7 +63,13 @@ fn session_run(
     // what runs already, which may report in between. So a queue of its own comes in between.
     let (gate, gated) = sync_channel(OUT_QUEUE_MAX);
     match agent.hello(&hello, id, gate, closer) {
-        Ok(answer) => drop(sender.send(FromNode::Hello(Box::new(answer)))),
+        Ok(answer) => {
+            drop(sender.send(FromNode::Hello(Box::new(answer))));
+            // Before the first request is read: what the front-end asks for from now on is not among them.
+            for keys in agent.runner.settled_keys().chunks(SETTLED_KEYS_MAX) {
+                drop(sender.send(FromNode::Settled(keys.to_vec())));
+            }
+        }
         Err(error) => {
             drop(sender.send(FromNode::Refused(error)));
             return Ok(());

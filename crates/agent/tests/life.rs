@@ -123,6 +123,25 @@ fn a_killed_agent_knows_what_it_did() {
 }
 
 #[test]
+fn an_agent_tells_which_results_it_keeps() {
+    let scratch = Scratch::new("kept");
+    let mut agent = Channel::stdio(&scratch);
+    let done = agent.request(make(&scratch, "0/5/disk.0"));
+    agent.ask(done.clone()).expect("made");
+    let forgotten = agent.request(make(&scratch, "0/5/disk.1"));
+    agent.ask(forgotten.clone()).expect("made");
+    agent.say(&ToNode::Forget(vec![forgotten.key]));
+    agent.close();
+    let mut agent = Channel::stdio(&scratch);
+    assert_eq!(agent.next(), Some(FromNode::Settled(vec![done.key])));
+    agent.say(&ToNode::Forget(vec![done.key]));
+    agent.close();
+    let mut agent = Channel::stdio(&scratch);
+    agent.say(&ToNode::Ping(1));
+    assert_eq!(agent.next(), Some(FromNode::Pong(1)), "nothing is kept any more");
+}
+
+#[test]
 fn an_action_cut_off_by_a_kill_is_settled_by_looking() {
     let scratch = Scratch::new("cut");
     if !common::has("ssh", "-V") {
@@ -231,6 +250,7 @@ fn the_daemon_outlives_its_channel_and_obeys_the_newest() {
         stale.hello(1, &scratch).expect_err("refused").kind,
         ErrorKind::Epoch
     );
+    assert!(matches!(third.next(), Some(FromNode::Settled(_))));
     third.say(&ToNode::Ping(3));
     assert_eq!(
         third.next(),

@@ -377,7 +377,8 @@ impl Coordinator {
 
     fn message(&mut self, site: Site, message: FromNode) {
         match message {
-            FromNode::Done(report) => self.report(&report),
+            FromNode::Done(report) => self.report(site, &report),
+            FromNode::Settled(keys) => self.settled(site, keys),
             FromNode::Domain { name, state, .. } => {
                 if let Site::Host(id) = site
                     && let Some(order) = self.intake.domain(id, &name, state)
@@ -403,7 +404,16 @@ impl Coordinator {
         }
     }
 
-    fn report(&mut self, report: &Report) {
+    /// An agent has come (back) with results in its journal.
+    fn settled(&mut self, site: Site, mut keys: Vec<ActionKey>) {
+        // A call is answered when it is reported, which is yet to come.
+        keys.retain(|key| key.kind != ObjectKind::Datastore || !self.calls.contains_key(&key.step));
+        let world = self.parts.published.load_full();
+        let dispatches = self.dispatcher.settled(site, &keys, &world);
+        self.dispatch(dispatches.into_iter().collect());
+    }
+
+    fn report(&mut self, site: Site, report: &Report) {
         if report.key.kind == ObjectKind::Datastore {
             if let Some(answer) = self.calls.remove(&report.key.step) {
                 answer(report.result.clone());
@@ -413,7 +423,8 @@ impl Coordinator {
             return;
         }
         report_log(report);
-        let dispatches = self.dispatcher.reported(report);
+        let world = self.parts.published.load_full();
+        let dispatches = self.dispatcher.reported(site, report, &world);
         self.dispatch(dispatches);
     }
 

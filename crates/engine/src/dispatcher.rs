@@ -75,7 +75,10 @@ impl Dispatcher {
             }
         }
         for intent in world.outbox.values() {
-            if !self.work.contains_key(&intent.key) {
+            if self.work.contains_key(&intent.key) {
+                // Does nothing but for an intent whose end was lost.
+                self.go_on(intent.key, &mut out);
+            } else {
                 self.take_up(world, intent, environment, &mut out);
             }
         }
@@ -181,9 +184,22 @@ impl Dispatcher {
             .collect()
     }
 
-    /// An agent reports. A report for a step that is not the one under way is dropped.
-    pub fn reported(&mut self, report: &Report) -> Vec<Dispatch> {
+    /// An agent tells whose results it keeps: those that nobody waits for are to be forgotten. The word for it may have
+    /// been said before, and lost.
+    pub fn settled(&self, site: Site, keys: &[ActionKey], world: &World) -> Option<Dispatch> {
+        let keys: Vec<ActionKey> = keys
+            .iter()
+            .filter(|key| !is_wanted(key, world))
+            .copied()
+            .collect();
+        (!keys.is_empty()).then(|| Dispatch::Send(site, Box::new(ToNode::Forget(keys))))
+    }
+
+    /// An agent reports. A report for a step that is not the one under way is dropped; one that nobody waits for any
+    /// more is forgotten, since the agent could not do so while it ran.
+    pub fn reported(&mut self, site: Site, report: &Report, world: &World) -> Vec<Dispatch> {
         let mut out = Vec::new();
+        out.extend(self.settled(site, &[report.key], world));
         let Some((key, index)) = intent_key(&report.key) else {
             return out;
         };
@@ -225,7 +241,18 @@ impl Dispatcher {
 
     /// The end of an intent could not be given to the writer: it is given again with the next change.
     pub fn order_lost(&mut self, key: IntentKey) {
-        self.work.remove(&key);
+        let Some(work) = self.work.get_mut(&key) else {
+            return;
+        };
+        if work.plan.steps.is_empty() {
+            // No agent was asked for anything; why it could not be planned is found out again.
+            self.work.remove(&key);
+        } else {
+            // What the agents did stays known, so that it will be forgotten there; a step that failed is asked for
+            // again by its key, and reported again.
+            work.ended = false;
+            work.sent = false;
+        }
     }
 
     /// Number of intents under way.
@@ -239,6 +266,11 @@ impl Dispatcher {
     pub fn is_empty(&self) -> bool {
         self.work.is_empty()
     }
+}
+
+/// Whether the outbox still holds the intent of an action. Actions outside of it are never asked for again.
+fn is_wanted(key: &ActionKey, world: &World) -> bool {
+    intent_key(key).is_some_and(|(key, _)| world.outbox.contains_key(&key))
 }
 
 fn ended(key: IntentKey, result: IntentResult) -> Dispatch {

@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older peer would misread. The agent is pushed by content hash, so both ends agree
 /// unless somebody mixes binaries by hand.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
+
+/// Keys in one [`FromNode::Settled`] at most.
+pub const SETTLED_KEYS_MAX: usize = 4096;
 
 /// The kind of object that an action works for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -112,6 +115,9 @@ pub enum FromNode {
     Hello(Box<NodeHello>),
     /// The hello was refused (epoch too low, protocol version); the agent closes the channel.
     Refused(ActionError),
+    /// After the hello: actions whose results are in the journal, so that the front-end can say which of them to
+    /// forget. It may have said so before, on a channel that broke. At most [`SETTLED_KEYS_MAX`] a message.
+    Settled(Vec<ActionKey>),
     /// An action ended.
     Done(Box<Report>),
     /// A domain changed its state.

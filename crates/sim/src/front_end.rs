@@ -252,7 +252,12 @@ impl Simulation {
         let now = self.clock.now();
         let Some(front_end) = self.alive(id) else { return };
         match message {
-            FromNode::Done(report) => self.reported(id, *report),
+            FromNode::Done(report) => self.reported(id, site, *report),
+            FromNode::Settled(keys) => {
+                let world = front_end.published.clone();
+                let dispatches = front_end.dispatcher.settled(site, &keys, &world);
+                self.dispatch(id, dispatches.into_iter().collect());
+            }
             FromNode::Domain { name, state, .. } => {
                 if let Site::Host(host) = site
                     && let Some(order) = front_end.intake.domain(host, &name, state)
@@ -286,7 +291,7 @@ impl Simulation {
         }
     }
 
-    fn reported(&mut self, id: FrontEndId, mut report: Report) {
+    fn reported(&mut self, id: FrontEndId, site: Site, mut report: Report) {
         let drops = self.plant.has(Bug::ResultDropped) && self.random.chance(20);
         let late_taken = self.plant.has(Bug::LateResultTaken);
         let Some(front_end) = self.alive(id) else { return };
@@ -303,7 +308,8 @@ impl Simulation {
                 report.key.part = now.part.saturating_mul(256);
             }
         }
-        let dispatches = front_end.dispatcher.reported(&report);
+        let world = front_end.published.clone();
+        let dispatches = front_end.dispatcher.reported(site, &report, &world);
         self.dispatch(id, dispatches);
     }
 

@@ -76,6 +76,7 @@ impl Simulation {
         machine.epoch = machine.epoch.max(epoch);
         machine.connection = Some(number);
         let hello = FromNode::Hello(Box::new(machine.hello()));
+        let settled = machine.settled_keys();
         self.connections.push(Connection {
             front_end,
             node,
@@ -87,6 +88,9 @@ impl Simulation {
         });
         self.link_connected(front_end, site, number);
         self.front_end_send(number, hello);
+        if !settled.is_empty() && !self.plant.has(Bug::JournalUntold) {
+            self.front_end_send(number, FromNode::Settled(settled));
+        }
     }
 
     fn connect_fails(&mut self, front_end: FrontEndId, site: Site, link: u64, reason: &str) {

@@ -258,6 +258,15 @@ impl Node {
         }
     }
 
+    /// The keys whose results are kept.
+    pub(crate) fn settled_keys(&self) -> Vec<ActionKey> {
+        self.journal
+            .iter()
+            .filter(|(_, entry)| entry.outcome.is_some())
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
     fn evidence(&self, action: &Action) -> Evidence {
         use plerion_protocol::Location;
         let file = |path: &String| Evidence::File(path.clone(), self.files.identity(path));

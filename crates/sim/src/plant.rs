@@ -43,6 +43,8 @@ pub enum Bug {
     StartTwice,
     /// An agent says that it destroyed a domain before it has.
     DestroyPretended,
+    /// Agents do not say which results they keep when a link is up.
+    JournalUntold,
 }
 
 impl Bug {
@@ -67,6 +69,7 @@ impl Bug {
         Self::CapacityIgnored,
         Self::StartTwice,
         Self::DestroyPretended,
+        Self::JournalUntold,
     ];
 }
 

@@ -117,6 +117,7 @@ fn from_node_text(message: &FromNode) -> String {
             let names: Vec<&str> = vms.iter().map(|vm| vm.name.as_str()).collect();
             format!("sample [{}]", names.join(" "))
         }
+        FromNode::Settled(keys) => format!("settled {}", keys.len()),
         FromNode::Pong(number) => format!("pong {number}"),
     }
 }
