@@ -83,6 +83,7 @@ impl Means {
             Action::DatastoreStat { path } => storage::datastore_stat(&roots, path),
             Action::DomainStart { .. }
             | Action::DomainRestore { .. }
+            | Action::DomainAbsent { .. }
             | Action::DomainShutdown { .. }
             | Action::DomainDestroy { .. }
             | Action::DomainSave { .. }
@@ -144,14 +145,19 @@ impl Means {
                 let checkpoint = roots.target(checkpoint)?;
                 domains.domain_restore(name, uuid, &checkpoint, xml, bridges, limits)
             }
-            Action::DomainShutdown { name } => domains.domain_shutdown(name, limits),
-            Action::DomainDestroy { name } => domains.domain_destroy(name, limits),
-            Action::DomainSave { name, checkpoint } => {
+            Action::DomainAbsent { name, uuid } => domains.domain_absent(name, uuid, limits),
+            Action::DomainShutdown { name, uuid } => domains.domain_shutdown(name, uuid, limits),
+            Action::DomainDestroy { name, uuid } => domains.domain_destroy(name, uuid, limits),
+            Action::DomainSave {
+                name,
+                uuid,
+                checkpoint,
+            } => {
                 let checkpoint = roots.target(checkpoint)?;
-                domains.domain_save(name, &checkpoint, limits)
+                domains.domain_save(name, uuid, &checkpoint, limits)
             }
-            Action::DomainReboot { name } => domains.domain_reboot(name, limits),
-            Action::DomainReset { name } => domains.domain_reset(name, limits),
+            Action::DomainReboot { name, uuid } => domains.domain_reboot(name, uuid, limits),
+            Action::DomainReset { name, uuid } => domains.domain_reset(name, uuid, limits),
             _ => Err(refused("this action is not about a domain")),
         }
     }

@@ -110,11 +110,11 @@ impl Evidence {
                     uuid: uuid.clone(),
                 }
             }
-            Action::DomainShutdown { name } | Action::DomainDestroy { name } => Self::DomainGone {
+            Action::DomainShutdown { name, .. } | Action::DomainDestroy { name, .. } => Self::DomainGone {
                 name: name.clone(),
                 checkpoint: None,
             },
-            Action::DomainSave { name, checkpoint } => Self::DomainGone {
+            Action::DomainSave { name, checkpoint, .. } => Self::DomainGone {
                 name: name.clone(),
                 checkpoint: Some((checkpoint.clone(), FileId::at(Path::new(checkpoint)))),
             },
@@ -124,6 +124,7 @@ impl Evidence {
             }
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
+            | Action::DomainAbsent { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
             | Action::ScriptRun(_) => Self::Nothing,
@@ -235,6 +236,7 @@ pub(crate) mod tests {
         let destroyed = |name: &str| {
             Evidence::of(&Action::DomainDestroy {
                 name: name.to_owned(),
+                uuid: String::new(),
             })
         };
         assert!(destroyed("one-1").examine(&domains).is_none());

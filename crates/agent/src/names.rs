@@ -4,6 +4,8 @@ use crate::fault::{Act, refused};
 
 /// Longest name of a network interface that Linux takes.
 const INTERFACE_BYTES_MAX: usize = 15;
+/// Longest name of a domain of somebody else that is told to the front-end.
+const SHOWN_BYTES_MAX: usize = 128;
 /// Longest file name.
 const FILE_NAME_BYTES_MAX: usize = 255;
 /// Longest cloud id.
@@ -13,6 +15,11 @@ const CLOUD_BYTES_MAX: usize = 64;
 pub(crate) fn domain_is_ours(name: &str) -> bool {
     name.strip_prefix("one-")
         .is_some_and(|id| !id.is_empty() && id.len() <= 10 && digits(id))
+}
+
+/// Whether the name of a domain that belongs to no cloud can be shown to people.
+pub(crate) fn domain_is_shown(name: &str) -> bool {
+    name.len() <= SHOWN_BYTES_MAX && !name.chars().any(char::is_control)
 }
 
 /// Checks the name of a domain.

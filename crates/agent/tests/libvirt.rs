@@ -152,8 +152,8 @@ fn guest_kill() {
     assert!(killed.success());
 }
 
-fn named(make: impl Fn(String) -> Action) -> Action {
-    make(NAME.to_owned())
+fn named(make: impl Fn(String, String) -> Action) -> Action {
+    make(NAME.to_owned(), UUID.to_owned())
 }
 
 #[test]
@@ -202,11 +202,12 @@ fn a_domain_lives_and_dies() {
     bench.started();
     bench
         .agent
-        .act(named(|name| Action::DomainReset { name }))
+        .act(named(|name, uuid| Action::DomainReset { name, uuid }))
         .expect("reset");
     let checkpoint = bench.scratch.ds_text("0/990001/checkpoint");
     let save = Action::DomainSave {
         name: NAME.to_owned(),
+        uuid: UUID.to_owned(),
         checkpoint: checkpoint.clone(),
     };
     bench.agent.act(save.clone()).expect("saved");
@@ -225,21 +226,22 @@ fn a_domain_lives_and_dies() {
     bench.agent.act(restore).expect("restored before");
     bench
         .agent
-        .act(named(|name| Action::DomainDestroy { name }))
+        .act(named(|name, uuid| Action::DomainDestroy { name, uuid }))
         .expect("destroyed");
     bench
         .agent
-        .act(named(|name| Action::DomainDestroy { name }))
+        .act(named(|name, uuid| Action::DomainDestroy { name, uuid }))
         .expect("gone already");
     bench
         .agent
-        .act(named(|name| Action::DomainShutdown { name }))
+        .act(named(|name, uuid| Action::DomainShutdown { name, uuid }))
         .expect("gone already");
     bench
         .agent
-        .act(named(|name| Action::DomainReboot { name }))
+        .act(named(|name, uuid| Action::DomainReboot { name, uuid }))
         .expect_err("there is none to reboot");
 
+    a_stranger_is_not_touched(&mut bench);
     a_shutdown_waits(&mut bench);
     events_survive_a_restart_of_libvirtd(&mut bench);
 }
@@ -262,16 +264,60 @@ fn events_survive_a_restart_of_libvirtd(bench: &mut Bench) {
     bench.state_await(DomainState::Crashed);
 }
 
+/// A domain of the same name and another UUID belongs to somebody else.
+fn a_stranger_is_not_touched(bench: &mut Bench) {
+    bench.started();
+    let other = |make: fn(String, String) -> Action| make(NAME.to_owned(), OTHER_UUID.to_owned());
+    for action in [
+        other(|name, uuid| Action::DomainAbsent { name, uuid }),
+        other(|name, uuid| Action::DomainDestroy { name, uuid }),
+        other(|name, uuid| Action::DomainReset { name, uuid }),
+        Action::DomainSave {
+            name: NAME.to_owned(),
+            uuid: OTHER_UUID.to_owned(),
+            checkpoint: bench.scratch.ds_text("0/990001/other"),
+        },
+    ] {
+        let error = bench
+            .agent
+            .act(action.clone())
+            .expect_err("it is not the one meant");
+        assert!(!error.text.is_empty(), "{action:?}");
+    }
+    bench
+        .agent
+        .act(other(|name, uuid| Action::DomainShutdown { name, uuid }))
+        .expect("the one meant does not run");
+    bench
+        .agent
+        .act(named(|name, uuid| Action::DomainReset { name, uuid }))
+        .expect("it still runs");
+    bench
+        .agent
+        .act(named(|name, uuid| Action::DomainAbsent { name, uuid }))
+        .expect("it is the one meant");
+    bench
+        .agent
+        .act(named(|name, uuid| Action::DomainDestroy { name, uuid }))
+        .expect("destroyed");
+}
+
 /// No guest system runs, so nothing reacts to the power button.
 fn a_shutdown_waits(bench: &mut Bench) {
     bench.started();
-    let mut request = bench.agent.request(named(|name| Action::DomainShutdown { name }));
+    let mut request = bench
+        .agent
+        .request(named(|name, uuid| Action::DomainShutdown { name, uuid }));
     request.deadline_s = 2;
     let error = bench.agent.ask(request).expect_err("too late");
     assert_eq!(error.kind, ErrorKind::Deadline);
     assert!(error.text.contains("ACPI"), "{error}");
-    let waiting = bench.agent.request(named(|name| Action::DomainShutdown { name }));
-    let destroy = bench.agent.request(named(|name| Action::DomainDestroy { name }));
+    let waiting = bench
+        .agent
+        .request(named(|name, uuid| Action::DomainShutdown { name, uuid }));
+    let destroy = bench
+        .agent
+        .request(named(|name, uuid| Action::DomainDestroy { name, uuid }));
     bench.agent.say(&ToNode::Do(Box::new(waiting.clone())));
     bench.agent.say(&ToNode::Do(Box::new(destroy.clone())));
     let began = Instant::now();

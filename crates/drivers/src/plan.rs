@@ -140,6 +140,11 @@ impl<'a> Stay<'a> {
         })
     }
 
+    /// Name and UUID of the domain.
+    pub(crate) fn domain(&self) -> (String, String) {
+        (self.vm.domain_name(), self.vm.uuid().to_owned())
+    }
+
     pub(crate) fn disk_path(&self, disk: &str) -> String {
         format!("{}/disk.{disk}", self.directory)
     }

@@ -26,8 +26,14 @@ pub(crate) fn vm_plan(
     let mut plan = Plan::default();
     let driver = Driver::of(&stay)?;
     match ask {
-        Ask::Prolog => prolog(&mut plan, &stay, intent.key.part, environment)?,
-        Ask::ToHost => files_to_host(&mut plan, &stay, environment)?,
+        Ask::Prolog => {
+            domain_absent(&mut plan, &stay, driver);
+            prolog(&mut plan, &stay, intent.key.part, environment)?;
+        }
+        Ask::ToHost => {
+            domain_absent(&mut plan, &stay, driver);
+            files_to_host(&mut plan, &stay, environment)?;
+        }
         Ask::ToFrontEnd => {
             domain_end(&mut plan, &stay, driver);
             files_to_front_end(&mut plan, &stay, environment)?;
@@ -56,8 +62,25 @@ pub(crate) fn vm_plan(
 /// have worked all the same. Without a domain this does nothing.
 fn domain_end(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
     if driver == Driver::Libvirt && !stay.vm.files_at_front_end {
-        let name = stay.vm.domain_name();
-        plan.host(stay.host.id, Action::DomainDestroy { name }, DOMAIN_DEADLINE_S);
+        let (name, uuid) = stay.domain();
+        plan.host(
+            stay.host.id,
+            Action::DomainDestroy { name, uuid },
+            DOMAIN_DEADLINE_S,
+        );
+    }
+}
+
+/// Makes sure that the directory is not in use by a domain that this cloud does not know of: with a database put back from
+/// a copy, ids are given out again that hosts know already.
+fn domain_absent(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
+    if driver == Driver::Libvirt {
+        let (name, uuid) = stay.domain();
+        plan.host(
+            stay.host.id,
+            Action::DomainAbsent { name, uuid },
+            QUICK_DEADLINE_S,
+        );
     }
 }
 
@@ -123,7 +146,7 @@ fn cleanup_files(plan: &mut Plan, stay: &Stay<'_>) -> Result<(), String> {
 }
 
 fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
-    let name = stay.vm.domain_name();
+    let (name, uuid) = stay.domain();
     let hard = stay.vm.last_history().is_some_and(|record| {
         matches!(
             record.action,
@@ -131,13 +154,18 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         )
     });
     match ask {
-        Ask::Shutdown if hard => (Action::DomainDestroy { name }, DOMAIN_DEADLINE_S),
+        Ask::Shutdown if hard => (Action::DomainDestroy { name, uuid }, DOMAIN_DEADLINE_S),
         Ask::Save => {
             let checkpoint = format!("{}/checkpoint", stay.directory);
-            (Action::DomainSave { name, checkpoint }, DOMAIN_DEADLINE_S)
+            let action = Action::DomainSave {
+                name,
+                uuid,
+                checkpoint,
+            };
+            (action, DOMAIN_DEADLINE_S)
         }
-        Ask::Reboot => (Action::DomainReboot { name }, QUICK_DEADLINE_S),
-        Ask::Reset => (Action::DomainReset { name }, QUICK_DEADLINE_S),
+        Ask::Reboot => (Action::DomainReboot { name, uuid }, QUICK_DEADLINE_S),
+        Ask::Reset => (Action::DomainReset { name, uuid }, QUICK_DEADLINE_S),
         Ask::Shutdown
         | Ask::Prolog
         | Ask::ToHost
@@ -145,7 +173,7 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::Restore
         | Ask::Epilog
         | Ask::ToFrontEnd
-        | Ask::Cleanup => (Action::DomainShutdown { name }, SHUTDOWN_DEADLINE_S),
+        | Ask::Cleanup => (Action::DomainShutdown { name, uuid }, SHUTDOWN_DEADLINE_S),
     }
 }
 

@@ -278,7 +278,9 @@ fn a_foreign_image_on_a_built_in_system_datastore() {
     assert_eq!(
         cloud.lines(vm),
         [
+            "Prolog (Host(1) DomainAbsent)",
             "Prolog tm/x/clone.ssh|tm/x/clone fe:/ds/100/os node-b:/ds/101/0/disk.0 0 100",
+            "Prolog (Host(1) DomainAbsent)",
             "Prolog (Host(1) DiskMake)",
             "Boot (Host(1) ContextMake)",
             "Boot (Host(1) DomainStart)",

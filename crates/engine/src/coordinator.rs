@@ -20,7 +20,7 @@ use plerion_world::{Command, Measurements, Order, Site, World};
 
 use crate::clock::Clock;
 use crate::dispatcher::{Dispatch, Dispatcher};
-use crate::intake::{Intake, dummy_report};
+use crate::intake::{Intake, Sampled, dummy_report};
 use crate::writer::WriterHandle;
 
 /// Measurements are published at most this often.
@@ -379,9 +379,10 @@ impl Coordinator {
         match message {
             FromNode::Done(report) => self.report(site, &report),
             FromNode::Settled(keys) => self.settled(site, keys),
-            FromNode::Domain { name, state, .. } => {
+            FromNode::Domain { name, uuid, state } => {
+                let world = self.parts.published.load_full();
                 if let Site::Host(id) = site
-                    && let Some(order) = self.intake.domain(id, &name, state)
+                    && let Some(order) = self.intake.domain(&world, id, &name, &uuid, state)
                 {
                     self.order(order);
                 }
@@ -389,13 +390,20 @@ impl Coordinator {
             FromNode::Sample {
                 host,
                 vms,
+                wilds,
                 datastores,
             } => match site {
                 Site::FrontEnd => self.intake.datastores(&datastores),
                 Site::Host(id) => {
                     let world = self.parts.published.load_full();
                     let now = self.parts.clock.now();
-                    for order in self.intake.sample(&world, id, now, &host, &vms, &datastores) {
+                    let sampled = Sampled {
+                        host: &host,
+                        vms: &vms,
+                        wilds: &wilds,
+                        datastores: &datastores,
+                    };
+                    for order in self.intake.sample(&world, id, now, &sampled) {
                         self.order(order);
                     }
                 }

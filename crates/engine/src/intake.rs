@@ -7,8 +7,12 @@ use plerion_model::host::{Host, HostState};
 use plerion_model::view::{HostSampleView, VmSampleView};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
-use plerion_protocol::{DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, VmSample};
+use plerion_protocol::{
+    DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, VmSample, WildSample,
+};
 use plerion_world::{Caller, Command, HostReport, Measurements, Order, World};
+
+use crate::stranger::{StrangerWatch, is_domain_of, vm_of};
 
 /// Samples in a row in which a domain must be missing before its VM counts as off: a sample may have been taken before
 /// a domain was started that was reported before the sample came.
@@ -19,6 +23,7 @@ const ABSENCES_MIN: u32 = 2;
 pub struct Intake {
     measurements: Measurements,
     absent: HashMap<Id, u32>,
+    watch: StrangerWatch,
     front_end_places: Vec<String>,
     changed: bool,
 }
@@ -28,6 +33,19 @@ fn order(command: Command) -> Order {
         caller: Caller::system(),
         command,
     }
+}
+
+/// What an agent has measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Sampled<'a> {
+    /// The host.
+    pub host: &'a HostSample,
+    /// Domains with names of a cloud's form.
+    pub vms: &'a [VmSample],
+    /// Other domains.
+    pub wilds: &'a [WildSample],
+    /// Datastores.
+    pub datastores: &'a [DatastoreSample],
 }
 
 impl Intake {
@@ -82,8 +100,18 @@ impl Intake {
 
     /// An agent saw a domain change.
     #[must_use]
-    pub fn domain(&mut self, host: Id, name: &str, state: DomainState) -> Option<Order> {
+    pub fn domain(
+        &mut self,
+        world: &World,
+        host: Id,
+        name: &str,
+        uuid: &str,
+        state: DomainState,
+    ) -> Option<Order> {
         let vm = vm_of(name)?;
+        if !is_domain_of(world, vm, uuid) {
+            return None;
+        }
         self.absent.remove(&vm);
         running(state).map(|running| order(Command::DomainSeen { host, vm, running }))
     }
@@ -99,15 +127,8 @@ impl Intake {
 
     /// A sample of a host. Domains that run although their VM is thought to be off, and the other way round, are put
     /// right.
-    pub fn sample(
-        &mut self,
-        world: &World,
-        host: Id,
-        now: Seconds,
-        sample: &HostSample,
-        vms: &[VmSample],
-        datastores: &[DatastoreSample],
-    ) -> Vec<Order> {
+    pub fn sample(&mut self, world: &World, host: Id, now: Seconds, sampled: &Sampled<'_>) -> Vec<Order> {
+        let (sample, vms, datastores) = (sampled.host, sampled.vms, sampled.datastores);
         let Some(known) = world.hosts.get(host) else {
             return Vec::new();
         };
@@ -118,7 +139,9 @@ impl Intake {
         let mut orders = Vec::new();
         let mut seen = HashSet::new();
         for vm in vms {
-            let Some(id) = vm_of(&vm.name) else { continue };
+            let Some(id) = vm_of(&vm.name).filter(|id| is_domain_of(world, *id, &vm.uuid)) else {
+                continue;
+            };
             seen.insert(id);
             self.absent.remove(&id);
             self.measurements.vms.insert(id, Arc::new(vm_view(now, vm)));
@@ -135,6 +158,13 @@ impl Intake {
             }
         }
         orders.extend(self.absences(world, host, &seen));
+        let strangers = self.watch.sample(world, known, vms, sampled.wilds);
+        orders.extend(strangers.map(|strangers| {
+            order(Command::HostReported {
+                id: host,
+                report: HostReport::Strangers(strangers),
+            })
+        }));
         orders
     }
 
@@ -178,6 +208,7 @@ impl Intake {
         self.changed |= !hosts.is_empty() || !vms.is_empty();
         for id in hosts {
             self.measurements.hosts.remove(&id);
+            self.watch.host_gone(id);
         }
         for id in vms {
             self.measurements.vms.remove(&id);
@@ -231,11 +262,6 @@ fn facts_shown(facts: &HostFacts) -> BTreeMap<String, String> {
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
-}
-
-/// The VM that a domain belongs to: `one-<id>`.
-fn vm_of(name: &str) -> Option<Id> {
-    name.strip_prefix("one-")?.parse().ok().filter(|id| *id >= 0)
 }
 
 /// Whether a state means that the VM runs, or that it is off; nothing for what is neither.

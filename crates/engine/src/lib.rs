@@ -11,6 +11,7 @@ mod dispatcher;
 mod engine;
 mod intake;
 mod session_cache;
+mod stranger;
 mod token;
 mod writer;
 
@@ -19,6 +20,6 @@ pub use clock::{Clock, SystemClock};
 pub use core::{Core, CoreError};
 pub use dispatcher::{Dispatch, Dispatcher};
 pub use engine::{Engine, EngineError, EngineSettings, Snapshot};
-pub use intake::{Intake, dummy_report};
+pub use intake::{Intake, Sampled, dummy_report};
 pub use token::token_hash;
 pub use writer::Answer;

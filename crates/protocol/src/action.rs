@@ -259,20 +259,35 @@ pub enum Action {
         /// Bridges that must exist.
         bridges: Vec<Bridge>,
     },
+    /// Makes sure that no domain of that name but this one is there: files are about to be put where it would have its
+    /// own.
+    DomainAbsent {
+        /// Name.
+        name: String,
+        /// UUID of the one that may be there.
+        uuid: String,
+    },
     /// Asks the guest to shut down (ACPI) and waits until it has; no such domain is a success.
     DomainShutdown {
         /// Name.
         name: String,
+        /// UUID.
+        uuid: String,
     },
-    /// Destroys the domain; no such domain is a success.
+    /// Destroys the domain; no such domain is a success. One of that name and another UUID that runs is a failure: what
+    /// comes after would take its files.
     DomainDestroy {
         /// Name.
         name: String,
+        /// UUID.
+        uuid: String,
     },
     /// Saves the domain's memory to `checkpoint` and ends it.
     DomainSave {
         /// Name.
         name: String,
+        /// UUID.
+        uuid: String,
         /// Checkpoint file.
         checkpoint: String,
     },
@@ -280,11 +295,15 @@ pub enum Action {
     DomainReboot {
         /// Name.
         name: String,
+        /// UUID.
+        uuid: String,
     },
     /// Resets the domain.
     DomainReset {
         /// Name.
         name: String,
+        /// UUID.
+        uuid: String,
     },
     /// Runs a script of a driver that is not built in. Only the front-end's own agent does this; such scripts reach
     /// hosts by themselves. Whether doing it twice has the effect of once is up to the script.

@@ -13,7 +13,7 @@ pub use action::{
     ScriptArgument, ScriptCall, ScriptReply, SshTarget,
 };
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
-pub use monitor::{DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch};
+pub use monitor::{DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample};
 
 use serde::{Deserialize, Serialize};
 
@@ -133,8 +133,11 @@ pub enum FromNode {
     Sample {
         /// The host's.
         host: Box<HostSample>,
-        /// Its domains', all of this cloud.
+        /// Those of its domains whose names are of a cloud's form, `one-ID`.
         vms: Vec<VmSample>,
+        /// Its other domains.
+        #[serde(default)]
+        wilds: Vec<WildSample>,
         /// The watched datastores'.
         datastores: Vec<DatastoreSample>,
     },

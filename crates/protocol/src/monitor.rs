@@ -96,6 +96,19 @@ pub struct VmSample {
     pub disk_write_ops: u64,
 }
 
+/// A domain that no cloud manages.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WildSample {
+    /// Name of the domain.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: String,
+    /// Its CPUs.
+    pub cpus: u32,
+    /// Its memory in KiB.
+    pub memory_kib: u64,
+}
+
 /// Space of a datastore.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatastoreSample {

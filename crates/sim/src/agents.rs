@@ -137,7 +137,7 @@ impl Simulation {
         }
         let time = match class {
             Class::Wait => {
-                let Action::DomainShutdown { name } = &request.action else {
+                let Action::DomainShutdown { name, .. } = &request.action else {
                     return 1;
                 };
                 let runs = self.nodes.iter().any(|node| node.domains.contains_key(name));
@@ -338,7 +338,7 @@ impl Simulation {
         let mut ended = Vec::new();
         for (key, job) in &mut node.jobs {
             let waits =
-                matches!(&job.request.action, Action::DomainShutdown { name: other } if other == name);
+                matches!(&job.request.action, Action::DomainShutdown { name: other, .. } if other == name);
             if waits && job.running {
                 job.verdict = Verdict::Does;
                 ended.push(Event::JobEnd(number, life, *key, job.number));

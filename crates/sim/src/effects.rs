@@ -60,29 +60,56 @@ impl Simulation {
                 checkpoint,
                 ..
             } => self.domain_restore(number, name, uuid, xml, checkpoint),
-            Action::DomainShutdown { name } => {
-                self.domain_gone(number, name, DomainState::Off);
+            Action::DomainAbsent { name, uuid } => {
+                self.stranger_refuse(number, name, uuid)?;
                 Ok(ActionOutput::default())
             }
-            Action::DomainDestroy { name } => {
+            Action::DomainShutdown { name, uuid } => {
+                if self.runs(number, name, uuid) {
+                    self.domain_gone(number, name, DomainState::Off);
+                }
+                Ok(ActionOutput::default())
+            }
+            Action::DomainDestroy { name, uuid } => {
+                self.stranger_refuse(number, name, uuid)?;
                 if !self.plant.has(Bug::DestroyPretended) {
                     self.domain_gone(number, name, DomainState::Off);
                 }
                 Ok(ActionOutput::default())
             }
-            Action::DomainSave { name, checkpoint } => self.domain_save(number, name, checkpoint),
-            Action::DomainReboot { name } | Action::DomainReset { name } => {
-                let runs = self
-                    .nodes
-                    .get(number)
-                    .is_some_and(|node| node.domains.contains_key(name));
-                if runs {
+            Action::DomainSave {
+                name,
+                uuid,
+                checkpoint,
+            } => {
+                self.stranger_refuse(number, name, uuid)?;
+                self.domain_save(number, name, checkpoint)
+            }
+            Action::DomainReboot { name, uuid } | Action::DomainReset { name, uuid } => {
+                if self.runs(number, name, uuid) {
                     Ok(ActionOutput::default())
                 } else {
                     Err(failed("no such domain"))
                 }
             }
         }
+    }
+
+    fn runs(&self, number: NodeId, name: &str, uuid: &str) -> bool {
+        let domain = self.nodes.get(number).and_then(|node| node.domains.get(name));
+        domain.is_some_and(|domain| domain.uuid == uuid)
+    }
+
+    /// A domain of that name and another UUID is not touched.
+    fn stranger_refuse(&self, number: NodeId, name: &str, uuid: &str) -> Result<(), ActionError> {
+        let there = self
+            .nodes
+            .get(number)
+            .is_some_and(|node| node.domains.contains_key(name));
+        if there && !self.runs(number, name, uuid) {
+            return Err(failed("another domain of that name runs"));
+        }
+        Ok(())
     }
 
     fn file_make(&mut self, number: NodeId, path: &str) -> Outcome {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use plerion_drivers::LinkEvent;
-use plerion_engine::{Clock, Core, Dispatch, Dispatcher, Intake};
+use plerion_engine::{Clock, Core, Dispatch, Dispatcher, Intake, Sampled};
 use plerion_protocol::{FromNode, Report, ToNode, Watch};
 use plerion_world::{Config, Measurements, Order, Site, World};
 
@@ -258,9 +258,10 @@ impl Simulation {
                 let dispatches = front_end.dispatcher.settled(site, &keys, &world);
                 self.dispatch(id, dispatches.into_iter().collect());
             }
-            FromNode::Domain { name, state, .. } => {
+            FromNode::Domain { name, uuid, state } => {
+                let world = front_end.published.clone();
                 if let Site::Host(host) = site
-                    && let Some(order) = front_end.intake.domain(host, &name, state)
+                    && let Some(order) = front_end.intake.domain(&world, host, &name, &uuid, state)
                 {
                     self.order(id, order);
                 }
@@ -268,6 +269,7 @@ impl Simulation {
             FromNode::Sample {
                 host: sample,
                 vms,
+                wilds,
                 datastores,
             } => {
                 let mut orders = Vec::new();
@@ -275,9 +277,13 @@ impl Simulation {
                     Site::FrontEnd => front_end.intake.datastores(&datastores),
                     Site::Host(host) => {
                         let world = front_end.published.clone();
-                        orders = front_end
-                            .intake
-                            .sample(&world, host, now, &sample, &vms, &datastores);
+                        let sampled = Sampled {
+                            host: &sample,
+                            vms: &vms,
+                            wilds: &wilds,
+                            datastores: &datastores,
+                        };
+                        orders = front_end.intake.sample(&world, host, now, &sampled);
                     }
                 }
                 if let Some(measurements) = front_end.intake.take_changed() {

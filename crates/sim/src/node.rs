@@ -288,16 +288,17 @@ impl Node {
             Action::DomainStart { name, uuid, .. } | Action::DomainRestore { name, uuid, .. } => {
                 Evidence::Runs(name.clone(), uuid.clone())
             }
-            Action::DomainShutdown { name } | Action::DomainDestroy { name } => {
+            Action::DomainShutdown { name, .. } | Action::DomainDestroy { name, .. } => {
                 Evidence::Off(name.clone(), None)
             }
-            Action::DomainSave { name, checkpoint } => Evidence::Off(
+            Action::DomainSave { name, checkpoint, .. } => Evidence::Off(
                 name.clone(),
                 Some((checkpoint.clone(), self.files.identity(checkpoint))),
             ),
             Action::Transfer { .. }
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
+            | Action::DomainAbsent { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
             | Action::ScriptRun(_) => Evidence::Nothing,
@@ -370,6 +371,7 @@ impl Node {
         FromNode::Sample {
             host: Box::new(HostSample::default()),
             vms: if watch.hypervisor { vms } else { Vec::new() },
+            wilds: Vec::new(),
             datastores: watch.datastores.iter().map(space).collect(),
         }
     }

@@ -13,6 +13,7 @@ use crate::cluster::cluster_named;
 use crate::command::{HostReport, HostStatus};
 use crate::index::members;
 use crate::name::name_check_new;
+use crate::strangers::{WILD, ids_skip, strangers_show};
 use crate::txn::Txn;
 use crate::vm_state::{Cause, vm_event};
 
@@ -30,8 +31,12 @@ const FACTS: &[&str] = &[
     "MODELNAME",
     "TOTALCPU",
     "TOTALMEMORY",
+    "TOTAL_WILDS",
+    "TOTAL_ZOMBIES",
     "VERSION",
     "VM_MAD",
+    "WILDS",
+    "ZOMBIES",
 ];
 
 /// `one.host.allocate`.
@@ -178,6 +183,12 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
                 set_state(txn, own, HostState::Error);
             }
         }
+        HostReport::Strangers(strangers) => {
+            ids_skip(txn, &strangers.zombies);
+            let mut template = own.template.unpack();
+            strangers_show(&mut template, strangers);
+            own.template = PackedTemplate::new(&template);
+        }
     }
     let changed = txn.world.hosts.get(id) != Some(&host);
     if changed {
@@ -214,6 +225,9 @@ pub(crate) fn host_updated(host: &mut Host, old: &Template, mut new: Template) {
         if let Some(value) = old.get(name) {
             new.set_if_missing(name, value);
         }
+    }
+    for wild in old.vectors(WILD) {
+        new.add_vector(WILD, wild.clone());
     }
     for name in ["RESERVED_CPU", "RESERVED_MEM"] {
         new.set_if_missing(name, "");

@@ -38,6 +38,7 @@ mod pool;
 mod quota;
 mod restricted;
 mod secgroup;
+mod strangers;
 mod txn;
 mod user;
 mod view;
@@ -56,7 +57,9 @@ pub use apply::{Applied, apply};
 pub use auth::{Caller, Target, may_see, require_right, require_see};
 pub use bootstrap::bootstrap;
 pub use change::{Change, ImageAsk, Intent, IntentKey, IntentResult, LogEntry, Output, Site, Task};
-pub use command::{Command, Context, HostReport, HostStatus, ImageSpec, Member, Order, Reply};
+pub use command::{
+    Command, Context, HostReport, HostStatus, ImageSpec, Member, Order, Reply, Strangers, Wild,
+};
 pub use config::Config;
 pub use document::DocumentCommand;
 pub use index::Usage;
@@ -64,6 +67,7 @@ pub use object::Object;
 pub use pairs::{PairRefusal, datastores_fit};
 pub use pool::Pool;
 pub use quota::QuotaCommand;
+pub use strangers::strangers_differ;
 pub use view::{Measurements, Snapshot};
 pub use vm_deploy::host_refusal;
 pub use world::World;

@@ -243,8 +243,8 @@ fn ask_hosts(txn: &mut Txn<'_>, vm: &mut Vm, ask: Ask, now: Seconds) {
             .collect(),
         _ => vec![0],
     };
-    // A VM without disks has nothing to prepare but its directory.
-    let parts = if parts.is_empty() { vec![u32::MAX] } else { parts };
+    // A VM without disks has a prolog, too: what is made sure of before files are put there.
+    let parts = if parts.is_empty() { vec![0] } else { parts };
     for part in &parts {
         let key = IntentKey {
             kind: Kind::Vm,

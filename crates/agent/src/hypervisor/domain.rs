@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile};
+use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile, WildSample};
 
-use super::stats::DomainStat;
+use super::stats::{Measured, dominfo_read};
 use super::virsh::{Reply, Virsh};
 use super::watch::{DomainWatch, Emit, Gone};
 use super::xml::{disk_links_resolve, domain_xml_check};
@@ -60,9 +60,17 @@ impl Hypervisor {
         self.watch.announce();
     }
 
-    /// Measures all domains of this cloud.
-    pub(crate) fn measure(&self) -> Act<Vec<(DomainStat, String)>> {
+    /// Measures all domains.
+    pub(crate) fn measure(&self) -> Act<Measured> {
         self.watch.read()
+    }
+
+    /// What a domain is that no cloud manages; `None` when it is gone by now.
+    pub(crate) fn wild(&self, name: &str) -> Act<Option<WildSample>> {
+        match self.virsh.ask(&["dominfo", name], &Limits::new(LOOK_TIME_MAX))? {
+            Reply::Done(text) => Ok(dominfo_read(name, &text)),
+            Reply::NoDomain | Reply::NotRunning => Ok(None),
+        }
     }
 
     /// See [`plerion_protocol::Action::DomainStart`].
@@ -124,18 +132,32 @@ impl Hypervisor {
         Ok(output(Some(uuid), began))
     }
 
-    /// See [`plerion_protocol::Action::DomainShutdown`].
-    pub(crate) fn domain_shutdown(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
+    /// See [`plerion_protocol::Action::DomainAbsent`]. Events tell what is there, so libvirt is asked only as long as its
+    /// domains have not been read.
+    pub(crate) fn domain_absent(&self, name: &str, uuid: &str, limits: &Limits) -> Act<ActionOutput> {
         names::domain_check(name)?;
+        names::uuid_check(uuid)?;
+        let began = Instant::now();
+        let found = match self.watch.uuid_known(name) {
+            Some(found) => found,
+            None => self.running(name, limits)?,
+        };
+        stranger_refuse(name, uuid, found.as_deref()).map(|()| output(None, began))
+    }
+
+    /// See [`plerion_protocol::Action::DomainShutdown`].
+    pub(crate) fn domain_shutdown(&self, name: &str, uuid: &str, limits: &Limits) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        names::uuid_check(uuid)?;
         let began = Instant::now();
         let gone = self.watch.gone_subscribe(name);
         loop {
-            match self.virsh.change(&["shutdown", name], limits) {
+            match self.virsh.change(&["shutdown", uuid], limits) {
                 Ok(Reply::NoDomain | Reply::NotRunning) => return Ok(output(None, began)),
                 Ok(Reply::Done(_)) => {}
                 Err(error) => {
                     return self
-                        .gone_or(name, &gone, error, limits)
+                        .gone_or(name, uuid, &gone, error, limits)
                         .map(|()| output(None, began));
                 }
             }
@@ -148,22 +170,28 @@ impl Hypervisor {
     }
 
     /// See [`plerion_protocol::Action::DomainDestroy`].
-    pub(crate) fn domain_destroy(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
+    pub(crate) fn domain_destroy(&self, name: &str, uuid: &str, limits: &Limits) -> Act<ActionOutput> {
         names::domain_check(name)?;
+        names::uuid_check(uuid)?;
         let began = Instant::now();
         let gone = self.watch.gone_subscribe(name);
-        match self.virsh.change(&["destroy", name], limits) {
-            Ok(_) => Ok(output(None, began)),
+        match self.virsh.change(&["destroy", uuid], limits) {
+            Ok(Reply::Done(_)) => Ok(output(None, began)),
+            Ok(Reply::NoDomain | Reply::NotRunning) => {
+                stranger_refuse(name, uuid, self.running(name, limits)?.as_deref())?;
+                Ok(output(None, began))
+            }
             Err(error) => self
-                .gone_or(name, &gone, error, limits)
+                .gone_or(name, uuid, &gone, error, limits)
                 .map(|()| output(None, began)),
         }
     }
 
     /// A call that fails because the domain ends at that very moment has reached what it was for.
-    fn gone_or(&self, name: &str, gone: &Gone, error: ActionError, limits: &Limits) -> Act<()> {
+    fn gone_or(&self, name: &str, uuid: &str, gone: &Gone, error: ActionError, limits: &Limits) -> Act<()> {
         limits.remaining()?;
-        if gone.is_within(GONE_GRACE) || self.running(name, limits)?.is_none() {
+        let runs = |found: String| found.eq_ignore_ascii_case(uuid);
+        if gone.is_within(GONE_GRACE) || !self.running(name, limits)?.is_some_and(runs) {
             return Ok(());
         }
         Err(error)
@@ -171,8 +199,15 @@ impl Hypervisor {
 
     /// See [`plerion_protocol::Action::DomainSave`]. The checkpoint appears under its name when it is whole; a domain
     /// that is gone with a checkpoint in place has been saved before.
-    pub(crate) fn domain_save(&self, name: &str, checkpoint: &Path, limits: &Limits) -> Act<ActionOutput> {
+    pub(crate) fn domain_save(
+        &self,
+        name: &str,
+        uuid: &str,
+        checkpoint: &Path,
+        limits: &Limits,
+    ) -> Act<ActionOutput> {
         names::domain_check(name)?;
+        names::uuid_check(uuid)?;
         let began = Instant::now();
         if let Some(directory) = checkpoint.parent() {
             directory_make(directory)?;
@@ -183,7 +218,7 @@ impl Hypervisor {
         if !part.exists() {
             file_write(&part, b"", CHECKPOINT_MODE)?;
         }
-        match self.virsh.change(&["save", name, path_text(&part)?], limits)? {
+        match self.virsh.change(&["save", uuid, path_text(&part)?], limits)? {
             Reply::Done(_) => {}
             Reply::NoDomain | Reply::NotRunning if file_holds(&part) && !checkpoint.exists() => {
                 tracing::info!(name, "an earlier save was complete but for its name");
@@ -201,19 +236,20 @@ impl Hypervisor {
     }
 
     /// See [`plerion_protocol::Action::DomainReboot`].
-    pub(crate) fn domain_reboot(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
-        self.domain_tell("reboot", name, limits)
+    pub(crate) fn domain_reboot(&self, name: &str, uuid: &str, limits: &Limits) -> Act<ActionOutput> {
+        self.domain_tell("reboot", name, uuid, limits)
     }
 
     /// See [`plerion_protocol::Action::DomainReset`].
-    pub(crate) fn domain_reset(&self, name: &str, limits: &Limits) -> Act<ActionOutput> {
-        self.domain_tell("reset", name, limits)
+    pub(crate) fn domain_reset(&self, name: &str, uuid: &str, limits: &Limits) -> Act<ActionOutput> {
+        self.domain_tell("reset", name, uuid, limits)
     }
 
-    fn domain_tell(&self, what: &str, name: &str, limits: &Limits) -> Act<ActionOutput> {
+    fn domain_tell(&self, what: &str, name: &str, uuid: &str, limits: &Limits) -> Act<ActionOutput> {
         names::domain_check(name)?;
+        names::uuid_check(uuid)?;
         let began = Instant::now();
-        self.done(&[what, name], limits)?;
+        self.done(&[what, uuid], limits)?;
         Ok(output(None, began))
     }
 
@@ -231,14 +267,8 @@ impl Hypervisor {
     /// Whether a domain of that name and UUID runs. One of the same name and another UUID is somebody else's.
     fn runs_already(&self, name: &str, uuid: &str, limits: &Limits) -> Act<bool> {
         let running = self.running(name, limits)?;
-        match running {
-            Some(found) if found.eq_ignore_ascii_case(uuid) => Ok(true),
-            Some(found) => Err(failed(format!(
-                "a domain {name} with UUID {found}, not {uuid}, runs on this host already: look whose it is, and \
-                 destroy it with `virsh destroy {name}` if it is a leftover"
-            ))),
-            None => Ok(false),
-        }
+        stranger_refuse(name, uuid, running.as_deref())?;
+        Ok(running.is_some())
     }
 
     /// UUID of the running domain of that name.
@@ -257,6 +287,18 @@ impl DomainLook for Hypervisor {
     fn running_uuid(&self, name: &str) -> Result<Option<String>, ActionError> {
         names::domain_check(name)?;
         self.running(name, &Limits::new(LOOK_TIME_MAX))
+    }
+}
+
+/// Refuses to touch what belongs to a running domain of the same name that is not the one meant: one that a database
+/// put back from a copy does not know, or one of another cloud.
+fn stranger_refuse(name: &str, uuid: &str, running: Option<&str>) -> Act<()> {
+    match running {
+        Some(found) if !found.eq_ignore_ascii_case(uuid) => Err(failed(format!(
+            "a domain {name} with UUID {found}, not {uuid}, runs on this host, and neither it nor its files were touched: \
+             look whose it is, and destroy it with `virsh destroy {name}` if it is a leftover"
+        ))),
+        _ => Ok(()),
     }
 }
 

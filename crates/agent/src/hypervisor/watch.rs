@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use plerion_protocol::{DomainState, FromNode};
 
 use super::events::{event_read, is_gone};
-use super::stats::{DomainStat, domstats_read, uuids_read};
+use super::stats::{DomainStat, Measured, domstats_read, uuids_read};
 use super::virsh::{Reply, Virsh};
 use crate::fault::{Act, failed};
 use crate::limits::Limits;
@@ -74,6 +74,8 @@ struct Table {
     expected: HashMap<String, String>,
     waiters: HashMap<String, Vec<(u64, SyncSender<()>)>>,
     next_waiter: u64,
+    /// Whether all domains have been read at least once.
+    read: bool,
 }
 
 struct Known {
@@ -102,6 +104,17 @@ impl DomainWatch {
             let watch = Arc::clone(self);
             std::thread::spawn(move || watch.listen());
         });
+    }
+
+    /// UUID of the running domain of that name, if any; `None` as long as that is not known.
+    pub(crate) fn uuid_known(&self, name: &str) -> Option<Option<String>> {
+        let table = self.lock();
+        match table.domains.get(name) {
+            // An event may have come before its UUID was found out.
+            Some(known) if known.uuid.is_empty() => None,
+            Some(known) => Some(Some(known.uuid.clone())),
+            None => table.read.then_some(None),
+        }
     }
 
     /// Names the UUID of a domain about to be started.
@@ -146,7 +159,10 @@ impl DomainWatch {
         let mut backoff = BACKOFF_MIN;
         loop {
             let began = Instant::now();
-            match self.stream_follow() {
+            let followed = self.stream_follow();
+            // What happens until the next stream has begun is not seen.
+            self.lock().read = false;
+            match followed {
                 Ok(()) => tracing::warn!("libvirt's events have ended; libvirtd was probably restarted"),
                 Err(error) => tracing::warn!(%error, "cannot follow libvirt's events"),
             }
@@ -253,8 +269,8 @@ impl DomainWatch {
         }
     }
 
-    /// Reads all domains of this cloud, repairs what is known of them, and gives what was measured.
-    pub(crate) fn read(&self) -> Act<Vec<(DomainStat, String)>> {
+    /// Reads all domains, repairs what is known of this cloud's, and gives what was measured.
+    pub(crate) fn read(&self) -> Act<Measured> {
         let limits = Limits::new(READ_TIME_MAX);
         let began = Instant::now();
         let arguments = [
@@ -272,7 +288,7 @@ impl DomainWatch {
                 "virsh domstats speaks of a domain that it was not asked for",
             ));
         };
-        let stats = domstats_read(&text);
+        let (stats, wilds) = domstats_read(&text);
         let known = |table: &Table, name: &str| table.domains.get(name).map(|known| known.uuid.clone());
         let missing = {
             let table = self.lock();
@@ -298,7 +314,10 @@ impl DomainWatch {
                 .collect()
         };
         self.reconcile(&with_uuid, began);
-        Ok(with_uuid)
+        Ok(Measured {
+            ours: with_uuid,
+            wilds,
+        })
     }
 
     /// Brings what is known in line with a full read begun at `began`; what changed since then is newer than it.
@@ -330,6 +349,7 @@ impl DomainWatch {
         for (name, uuid, state) in changes {
             self.change(&name, &uuid, state);
         }
+        self.lock().read = true;
     }
 }
 
@@ -344,11 +364,26 @@ fn message(name: &str, uuid: &str, state: DomainState) -> FromNode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_known_is_not_said_to_be_absent() {
+        let watch = DomainWatch::new(Arc::default(), Box::new(drop));
+        assert_eq!(watch.uuid_known("one-1"), None, "nothing was read yet");
+        watch.reconcile(&[stat("one-1", 1)], Instant::now());
+        assert_eq!(watch.uuid_known("one-1"), Some(Some("uuid-of-one-1".to_owned())));
+        assert_eq!(watch.uuid_known("one-2"), Some(None));
+        watch.change("one-2", "", DomainState::Running);
+        assert_eq!(
+            watch.uuid_known("one-2"),
+            None,
+            "it runs, and its UUID is not known"
+        );
+    }
     use std::sync::mpsc::channel;
 
     fn stat(name: &str, state: u32) -> (DomainStat, String) {
         let text = format!("Domain: '{name}'\n  state.state={state}\n");
-        (domstats_read(&text).remove(0), format!("uuid-of-{name}"))
+        (domstats_read(&text).0.remove(0), format!("uuid-of-{name}"))
     }
 
     #[test]

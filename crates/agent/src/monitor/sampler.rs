@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{DatastoreSample, DomainState, FromNode, HostSample, VmSample, Watch};
+use plerion_protocol::{DatastoreSample, DomainState, FromNode, HostSample, VmSample, Watch, WildSample};
 
 use super::host::{CpuTicks, host_sample};
 use crate::hypervisor::{DomainStat, Hypervisor};
@@ -20,6 +20,8 @@ const INTERVAL_S_MAX: u32 = 24 * 3600;
 const SPACE_TIME_MAX: Duration = Duration::from_secs(5);
 /// Datastores that are watched.
 const DATASTORES_MAX: usize = 1000;
+/// Domains of nobody that are told of.
+const WILDS_MAX: usize = 256;
 /// Messages about what to watch that wait.
 const WATCH_QUEUE_MAX: usize = 16;
 
@@ -37,6 +39,8 @@ struct State {
     cpu: CpuTicks,
     /// CPU time of each domain at the sample before, by UUID.
     domains: HashMap<String, (u64, Instant)>,
+    /// What the domains are that no cloud manages, by name.
+    wilds: HashMap<String, WildSample>,
     /// Directories that have not answered yet.
     hanging: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
@@ -50,6 +54,7 @@ impl Sampler {
                 emit,
                 cpu: CpuTicks::default(),
                 domains: HashMap::new(),
+                wilds: HashMap::new(),
                 hanging: Arc::default(),
             };
             // Nothing is measured before the front-end says what.
@@ -80,14 +85,17 @@ impl Sampler {
 
 impl State {
     fn sample(&mut self, watch: &Watch, roots: &Roots, news: bool) {
-        let (mut host, mut vms) = (HostSample::default(), Vec::new());
+        let (mut host, mut vms, mut wilds) = (HostSample::default(), Vec::new(), Vec::new());
         if watch.hypervisor {
             if news {
                 self.hypervisor.follow();
             }
             host = host_sample(&mut self.cpu);
             match self.hypervisor.measure() {
-                Ok(stats) => vms = self.vm_samples(stats),
+                Ok(measured) => {
+                    vms = self.vm_samples(measured.ours);
+                    wilds = self.wild_samples(measured.wilds);
+                }
                 Err(error) => {
                     tracing::warn!(%error, "cannot measure the domains");
                     // Without libvirt nothing is known of the domains: no sample is better than one that says that
@@ -100,8 +108,28 @@ impl State {
         (self.emit)(FromNode::Sample {
             host: Box::new(host),
             vms,
+            wilds,
             datastores,
         });
+    }
+
+    /// What a wild domain is does not change often enough to be asked for each time.
+    fn wild_samples(&mut self, mut names: Vec<String>) -> Vec<WildSample> {
+        names.sort_unstable();
+        names.truncate(WILDS_MAX);
+        self.wilds.retain(|name, _| names.contains(name));
+        for name in &names {
+            if self.wilds.contains_key(name) {
+                continue;
+            }
+            match self.hypervisor.wild(name) {
+                Ok(Some(wild)) => drop(self.wilds.insert(name.clone(), wild)),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(name, %error, "cannot look at a domain that no cloud manages"),
+            }
+        }
+        let known = names.iter().filter_map(|name| self.wilds.get(name));
+        known.cloned().collect()
     }
 
     fn vm_samples(&mut self, stats: Vec<(DomainStat, String)>) -> Vec<VmSample> {

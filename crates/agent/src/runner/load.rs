@@ -37,6 +37,7 @@ impl Class {
             | Action::DatastoreStat { .. }
             | Action::DomainStart { .. }
             | Action::DomainRestore { .. }
+            | Action::DomainAbsent { .. }
             | Action::DomainDestroy { .. }
             | Action::DomainSave { .. }
             | Action::DomainReboot { .. }

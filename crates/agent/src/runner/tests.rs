@@ -26,7 +26,7 @@ fn bench(scratch: &Scratch) -> Bench {
         Mutex::new(begun_sender),
     );
     let doer = move |action: &Action, _: &Limits| {
-        let Action::DomainReboot { name } = action else {
+        let Action::DomainReboot { name, .. } = action else {
             panic!("a fault for the test")
         };
         begun_sender
@@ -66,6 +66,7 @@ fn request(id: i32, step: u64, part: u32, attempt: u32) -> Request {
         deadline_s: 60,
         action: Action::DomainReboot {
             name: format!("one-{id}.{step}.{part}"),
+            uuid: String::new(),
         },
     }
 }

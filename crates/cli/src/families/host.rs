@@ -64,9 +64,7 @@ fn cell(context: &Context, host: Node<'_, '_>, column: &str) -> String {
     match column {
         "ID" | "NAME" | "CLUSTER" => xml::text(host, column),
         "TVM" => share("RUNNING_VMS").to_string(),
-        "ZVM" => xml::child(host, "MONITORING")
-            .map_or(0, |node| xml::children(node, "ZOMBIE").count())
-            .to_string(),
+        "ZVM" => xml::number(host, "TEMPLATE/TOTAL_ZOMBIES").to_string(),
         "TCPU" => share("MAX_CPU").to_string(),
         "FCPU" => (share("MAX_CPU") - measured("USED_CPU")).to_string(),
         "ACPU" => (share("MAX_CPU") - share("CPU_USAGE")).to_string(),
