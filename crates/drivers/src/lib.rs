@@ -8,6 +8,7 @@ mod intent;
 mod link;
 mod plan;
 mod plan_image;
+mod plan_orphan;
 mod plan_script;
 mod plan_script_disk;
 mod plan_script_image;

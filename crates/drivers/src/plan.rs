@@ -3,6 +3,7 @@
 use plerion_model::datastore::Datastore;
 use plerion_model::host::Host;
 use plerion_model::vm::Vm;
+use plerion_model::vm_history::History;
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{Action, ActionOutput, SshTarget};
 use plerion_template::Template;
@@ -35,6 +36,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Result, completed by what the steps give back.
     pub output: Output,
+    /// What an administrator should know about it, for the log.
+    pub notes: Vec<String>,
 }
 
 /// What a plan needs to know beyond the world.
@@ -115,6 +118,17 @@ impl<'a> Stay<'a> {
             .hosts
             .get(record.host)
             .ok_or_else(|| format!("host {} is gone", record.host))?;
+        Self::on(world, vm, record, host)
+    }
+
+    /// A VM on a given host.
+    pub(crate) fn on(
+        world: &'a World,
+        vm: &'a Vm,
+        record: &'a History,
+        host: &'a Host,
+    ) -> Result<Self, String> {
+        let id = vm.id;
         let system = world
             .datastores
             .get(record.datastore)

@@ -177,7 +177,12 @@ pub(crate) fn files_end(
 }
 
 /// Puts a disk that is to be kept back in the place of its image.
-fn disk_bring_home(plan: &mut Plan, stay: &Stay<'_>, disk: &Vector, environment: &Environment<'_>) {
+pub(crate) fn disk_bring_home(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    disk: &Vector,
+    environment: &Environment<'_>,
+) {
     let (Some(source), Some("YES")) = (disk.get("SOURCE"), disk.get("SAVE")) else {
         return;
     };

@@ -8,6 +8,7 @@ use plerion_template::{PackedTemplate, PlainXml};
 use plerion_world::{Intent, Measurements, Snapshot, World};
 
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
+use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, context_script, directory_script_delete, disk_scripts_delete};
 use crate::plan_transfer::{disk_prepare, files_end, files_to_front_end, files_to_host};
 use crate::transfer::Transfer;
@@ -22,6 +23,9 @@ pub(crate) fn vm_plan(
     ask: Ask,
     environment: &Environment<'_>,
 ) -> Result<Plan, String> {
+    if let Some(orphan) = Orphan::of(world, intent.key.id) {
+        return orphan.plan(ask, environment);
+    }
     let stay = Stay::of(world, intent.key.id)?;
     let mut plan = Plan::default();
     let driver = Driver::of(&stay)?;

@@ -94,6 +94,9 @@ impl Dispatcher {
     ) {
         match intent_plan(world, intent, environment) {
             Ok(plan) => {
+                for note in &plan.notes {
+                    tracing::warn!(kind = ?intent.key.kind, id = intent.key.id, "{note}");
+                }
                 self.work.insert(
                     intent.key,
                     Work {
