@@ -56,6 +56,10 @@ pub(super) fn read(text: &str) -> Result<Vec<Attribute>, ParseError> {
     loop {
         let name = match scanner.token()? {
             Token::Name(name) => name,
+            // What holds nothing but characters that no rule takes is a mistake, and no empty template.
+            Token::End if attributes.is_empty() && scanner.dropped.is_some() => {
+                return Err(scanner.unexpected(Token::End, "a name"));
+            }
             Token::End => return Ok(attributes),
             Token::Close => {
                 let expected = "a name (the \"[\" of a vector stands on the line of its \"=\")";
@@ -259,25 +263,31 @@ impl<'a> Scanner<'a> {
 
     /// The value behind `=`, or the bracket that opens a vector.
     fn value(&mut self) -> Result<Start, ParseError> {
+        // Where the line of the value begins, as far as it is behind the `=`.
+        let mut line = self.at;
         while let Some(byte) = self.byte(self.at) {
             let first = self.at;
             match byte {
-                b' ' | b'\t' | b'\n' => self.at = first.saturating_add(1),
+                b'\n' => {
+                    self.at = first.saturating_add(1);
+                    line = self.at;
+                }
+                b' ' | b'\t' => self.at = first.saturating_add(1),
                 b'=' | b'#' | b']' | b',' => self.character_dropped()?,
                 b'\r' if self.line_end_length(first) > 0 => self.at = first.saturating_add(1),
-                _ => return self.value_at(first, byte),
+                _ => return self.value_at(line, first, byte),
             }
         }
         Ok(Start::End)
     }
 
-    fn value_at(&mut self, first: usize, byte: u8) -> Result<Start, ParseError> {
+    fn value_at(&mut self, line: usize, first: usize, byte: u8) -> Result<Start, ParseError> {
         let quoted = if byte == b'"' {
             self.quoted_length(first)
         } else {
             0
         };
-        self.section_end_check(first, quoted)?;
+        self.section_end_check(line, first, quoted)?;
         if byte == b'[' {
             self.at = first.saturating_add(1);
             self.span = Span { first, last: self.at };
@@ -340,8 +350,8 @@ impl<'a> Scanner<'a> {
     }
 
     /// A line that holds `]]>` ends the parse, unless a quoted text that begins on it runs on to a later line.
-    fn section_end_check(&mut self, first: usize, quoted: usize) -> Result<(), ParseError> {
-        let Some(found) = self.section_ends.find(self.text, first) else {
+    fn section_end_check(&mut self, line: usize, first: usize, quoted: usize) -> Result<(), ParseError> {
+        let Some(found) = self.section_ends.find(self.text, line) else {
             return Ok(());
         };
         let quoted_end = first.saturating_add(quoted);

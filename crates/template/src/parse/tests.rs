@@ -130,6 +130,9 @@ fn a_section_end_ends_the_parse() {
     check("A=\"x]]>\"", expect![[r#"Parse error: "]]>" cannot stand on the line of a value: put a line break before it, inside the quotes at line 1, columns 5:8"#]]);
     check("A=1 B=\"]]>\"", expect![[r#"Parse error: "]]>" cannot stand on the line of a value: put a line break before it, inside the quotes at line 1, columns 8:11"#]]);
     check("A=[X=\"]]>\"]", expect![[r#"Parse error: "]]>" cannot stand on the line of a value: put a line break before it, inside the quotes at line 1, columns 7:10"#]]);
+    check("A=]]>", expect![[r#"Parse error: "]]>" cannot stand on the line of a value: put a line break before it, inside the quotes at line 1, columns 3:6"#]]);
+    check("A= ]\n]]> x", expect![[r#"Parse error: "]]>" cannot stand on the line of a value: put a line break before it, inside the quotes at line 2, columns 1:4"#]]);
+    check("A=]\nx", expect![[r#"[["A","x"]]"#]]);
     check("A=\"one]]>\ntwo\"", expect![[r#"[["A","one]]>\ntwo"]]"#]]);
     check("A=\"one\ntwo]]>\"", expect![[r#"[["A","one\ntwo]]>"]]"#]]);
     check("A=1\n]]>", expect![[r#"Parse error: syntax error, unexpected "]", expecting a name (the "[" of a vector stands on the line of its "=") at line 2, columns 1:2"#]]);
@@ -274,6 +277,19 @@ fn an_empty_template_is_for_callers_that_allow_it() {
         assert_eq!(Template::parse_or_empty(text), Ok(Template::new()), "{text:?}");
     }
     assert!(Template::parse_or_empty("A").is_err());
+    for (text, ignored) in [
+        ("[", "'['"),
+        ("-", "'-'"),
+        ("\"", "'\"'"),
+        (" \n -[", "'-'"),
+        ("#", "'#'"),
+    ] {
+        let error = Template::parse_or_empty(text).expect_err(text).to_string();
+        assert!(
+            error.contains(&format!("ignored {ignored} at line")),
+            "{text:?}: {error}"
+        );
+    }
 }
 
 #[test]
