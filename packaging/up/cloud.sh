@@ -4,9 +4,9 @@
 readonly CREATE_SECONDS=60
 readonly MONITOR_SECONDS=90
 readonly IMAGE_SECONDS=120
-readonly RUNNING_SECONDS=120
-readonly PING_SECONDS=120
-readonly SSH_SECONDS=20
+readonly RUNNING_SECONDS=180
+readonly PING_SECONDS=300
+readonly SSH_SECONDS=30
 readonly NAME_IMAGE=plerion-guest NAME_NETWORK=plerion-net NAME_TEMPLATE=plerion-guest NAME_VM=first-vm
 # Of hosts, images and VMs (STATE, LCM_STATE) as the API numbers them.
 readonly HOST_MONITORED=2 HOST_ERROR=3 IMAGE_READY=1 IMAGE_USED=2 IMAGE_ERROR=5
@@ -190,12 +190,8 @@ vm_start() {
     VM_ID=$(one_id onevm VM "$NAME_VM")
     if [ -z "$VM_ID" ]; then
         VM_ID=$(one_create onetemplate instantiate "$NAME_TEMPLATE" --name "$NAME_VM")
-    else
-        case $(vm_state | cut -d ' ' -f 1) in
-            "$VM_SUSPENDED" | "$VM_POWEROFF" | "$VM_UNDEPLOYED") one onevm resume "$VM_ID" >/dev/null ;;
-        esac
     fi
-    wait_until "$RUNNING_SECONDS" vm_running || vm_fail vm_not_running "$VM_ID" "$RUNNING_SECONDS" "$(vm_state)"
+    wait_until "$RUNNING_SECONDS" vm_runs || vm_fail vm_not_running "$VM_ID" "$RUNNING_SECONDS" "$(vm_state)"
     say vm_is "$VM_ID" "$NAME_VM"
 }
 
@@ -206,7 +202,23 @@ vm_state() {
     echo "$(xml_value VM/STATE <<<"$xml") $(xml_value VM/LCM_STATE <<<"$xml")"
 }
 
-vm_running() { [ "$(vm_state)" = "$VM_RUNNING" ]; }
+# vm_runs: a VM that was stopped, or whose host was restarted, is started again.
+vm_runs() {
+    local state
+    state=$(vm_state)
+    case ${state% *} in
+        "$VM_SUSPENDED" | "$VM_POWEROFF" | "$VM_UNDEPLOYED") one onevm resume "$VM_ID" >/dev/null ;;
+    esac
+    [ "$state" = "$VM_RUNNING" ]
+}
+
+# vm_answers: after a restart of the host it takes the front-end a while to see that
+# the VM has ended; so its state is looked at as long as there is no answer.
+vm_answers() {
+    ping -q -c 1 -W 1 "$VM_IP" >/dev/null && return 0
+    vm_runs || true
+    return 1
+}
 
 vm_fail() {
     [ ! -s "$LOG_DIR/$VM_ID.log" ] || tail -n 15 "$LOG_DIR/$VM_ID.log" >&2
@@ -217,7 +229,7 @@ vm_fail() {
 vm_ping() {
     VM_IP=$(one onevm show -x "$VM_ID" | xml_value VM/TEMPLATE/NIC/IP)
     [ -n "$VM_IP" ] || vm_fail vm_no_address "$VM_ID"
-    wait_until "$PING_SECONDS" ping -q -c 1 -W 1 "$VM_IP" >/dev/null || vm_fail vm_no_answer "$VM_ID" "$VM_IP" "$PING_SECONDS"
+    wait_until "$PING_SECONDS" vm_answers || vm_fail vm_no_answer "$VM_ID" "$VM_IP" "$PING_SECONDS"
     say vm_answers "$VM_IP"
     VM_SSH=no
     if wait_until "$SSH_SECONDS" vm_ssh; then
