@@ -67,6 +67,16 @@ pub(crate) fn devices(image: i64, network: i64) -> String {
     format!("DISK=[IMAGE_ID=\"{image}\"]\nNIC=[NETWORK_ID=\"{network}\"]\n")
 }
 
+/// A limit of every kind, none of which is reached.
+pub(crate) fn quotas(store: i64, image: i64, network: i64) -> String {
+    const LARGE: u32 = 1_000_000_000;
+    format!(
+        "VM=[VMS=\"{LARGE}\",CPU=\"{LARGE}\",MEMORY=\"{LARGE}\",RUNNING_VMS=\"{LARGE}\",SYSTEM_DISK_SIZE=\"{LARGE}\"]\n\
+         DATASTORE=[ID=\"{store}\",IMAGES=\"{LARGE}\",SIZE=\"{LARGE}\"]\nNETWORK=[ID=\"{network}\",LEASES=\"{LARGE}\"]\n\
+         IMAGE=[ID=\"{image}\",RVMS=\"{LARGE}\"]"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::{Cost, costed, load};
+use plerion_client::{Client, Param};
+
 use crate::Result;
 use crate::cloud::{FILLERS, number};
 use crate::load::{Load, run};
@@ -11,7 +13,7 @@ use crate::report::{Aim, Report, Row, figure};
 use crate::server::Server;
 use crate::statistics::{Times, median};
 use crate::templates;
-use crate::wire::{Value, request, request_write};
+use crate::wire::{Endpoint, Value, request, request_write};
 use crate::yardstick::Yardstick;
 
 /// How long a turn of the bare commit loop takes, and one of the calls that it is the yardstick of.
@@ -64,7 +66,11 @@ fn template_make(server: &Server, name: &str, devices: &str) -> Result<i64> {
 }
 
 fn instantiate(server: &Server, template: i64, load: Load) -> Result<(Times, Cost)> {
-    let endpoint = server.endpoint();
+    instantiate_as(server, server.endpoint(), template, load)
+}
+
+/// The same by the user of an endpoint.
+fn instantiate_as(server: &Server, endpoint: &Endpoint, template: i64, load: Load) -> Result<(Times, Cost)> {
     let id = i32::try_from(template).map_err(|error| error.to_string())?;
     let values = [
         Value::Int(id),
@@ -150,6 +156,10 @@ pub(crate) fn instantiate_full(options: &Options, report: &mut Report) -> Result
     let count = options.size(FULL_VMS);
     let part = options.size(FULL_PART);
     let plain = template_make(&server, "plain", "")?;
+    let limited = Endpoint {
+        port: server.endpoint().port,
+        session: "limited:secret".into(),
+    };
     let full = full_template(&server, count)?;
     let calls = |calls: usize| Load {
         connections: FILLERS,
@@ -157,11 +167,11 @@ pub(crate) fn instantiate_full(options: &Options, report: &mut Report) -> Result
         time: Duration::MAX,
     };
     let (plain, _) = instantiate(&server, plain, calls(part * 4))?;
-    let (first, _) = instantiate(&server, full, calls(part))?;
-    let (middle, cost) = instantiate(&server, full, calls(count.saturating_sub(part * 2)))?;
-    let (last, last_cost) = instantiate(&server, full, calls(part))?;
+    let (first, _) = instantiate_as(&server, &limited, full, calls(part))?;
+    let (middle, cost) = instantiate_as(&server, &limited, full, calls(count.saturating_sub(part * 2)))?;
+    let (last, last_cost) = instantiate_as(&server, &limited, full, calls(part))?;
     report.add(Row {
-        what: "the same with disk, NIC, security groups (quotas are not served yet)".into(),
+        what: "the same with disk, NIC, security groups and quotas".into(),
         unit: "/s",
         aim: Aim::AtLeast(plain.rate() * FULL_SHARE),
         reference: "",
@@ -208,5 +218,38 @@ fn full_template(server: &Server, vms: usize) -> Result<i64> {
     )?;
     let network = templates::network(vms + FULL_PART, group);
     let network = number(&mut client, "one.vn.allocate", &[network.into(), (-1).into()])?;
-    template_make(server, "full", &templates::devices(image, network))
+    let template = template_make(server, "full", &templates::devices(image, network))?;
+    limited_user(&mut client, [store.into(), image, network, template])?;
+    Ok(template)
+}
+
+/// A user, and a group, with a limit of every kind, who may use the image and owns the template.
+fn limited_user(client: &mut Client, [store, image, network, template]: [i64; 4]) -> Result<()> {
+    let param = |id: i64| {
+        i32::try_from(id)
+            .map(Param::from)
+            .map_err(|error| error.to_string())
+    };
+    let group = number(client, "one.group.allocate", &["limited".into()])?;
+    let groups = Param::List(vec![param(group)?]);
+    let user = ["limited".into(), "secret".into(), "core".into(), groups];
+    let user = number(client, "one.user.allocate", &user)?;
+    let limits = templates::quotas(store, image, network);
+    number(client, "one.user.quota", &[param(user)?, limits.as_str().into()])?;
+    number(
+        client,
+        "one.group.quota",
+        &[param(group)?, limits.as_str().into()],
+    )?;
+    number(
+        client,
+        "one.template.chown",
+        &[param(template)?, param(user)?, param(group)?],
+    )?;
+    number(
+        client,
+        "one.image.chown",
+        &[param(image)?, param(user)?, param(group)?],
+    )?;
+    Ok(())
 }
