@@ -1,38 +1,16 @@
 """One lab for all tests; what it lacks is said loudly."""
 
-import faulthandler
-import signal
-
 import pytest
 
 import lab as cluster
 import machine
 from cloud import Cloud
 
-TEST_WITHIN_S = 180
+pytest_plugins = ["harness.bound"]
 
 
 def pytest_report_header(config):
     return f"plerion binary: {cluster.BINARY}"
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item):
-    """No test runs without an end."""
-    marker = item.get_closest_marker("seconds")
-    seconds = marker.args[0] if marker else TEST_WITHIN_S
-
-    def late(_signal, _frame):
-        faulthandler.dump_traceback()
-        raise TimeoutError(f"{item.nodeid} took longer than {seconds} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        return (yield)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.hookimpl(wrapper=True)
