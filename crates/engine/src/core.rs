@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plerion_model::ApiError;
-use plerion_store::{Epoch, Store, StoreError};
+use plerion_store::{Epoch, LogTrim, Store, StoreError};
 use plerion_world::{Change, Config, Context, Order, Reply, World, apply, bootstrap};
 
 use crate::clock::Clock;
@@ -24,6 +24,13 @@ pub struct Core<S> {
     cloud: String,
     clock: Arc<dyn Clock>,
 }
+
+/// How long entries of the change log are kept, in seconds.
+const LOG_KEPT_S: i64 = 7 * 24 * 3600;
+/// Entries of the change log that are kept at most.
+const LOG_ROWS_MAX: u64 = 1_000_000;
+/// Entries of the change log that are deleted at once.
+const LOG_TRIM_BATCH: u64 = 2_000;
 
 /// What an order came to.
 pub type Outcome = Result<Reply, ApiError>;
@@ -92,6 +99,22 @@ impl<S: Store> Core<S> {
     /// The store, for tests and the simulator.
     pub fn into_store(self) -> S {
         self.store
+    }
+
+    /// Deletes some old entries of the change log. Returns whether there may be more of them.
+    ///
+    /// # Errors
+    /// When the database failed: the caller must stop.
+    pub fn log_trim(&mut self) -> Result<bool, CoreError> {
+        let trim = LogTrim {
+            before: self.clock.now().saturating_sub(LOG_KEPT_S),
+            rows_max: LOG_ROWS_MAX,
+            // Nobody reads on from a number in this process; who does elsewhere sees the gap and loads anew.
+            taken: u64::MAX,
+            batch: LOG_TRIM_BATCH,
+        };
+        let gone = self.store.log_trim(self.epoch, trim)?;
+        Ok(gone >= LOG_TRIM_BATCH)
     }
 
     /// Applies orders one after another and commits what was accepted in one transaction. An order that is refused

@@ -1,7 +1,8 @@
 //! The writer thread: takes all that has queued, lets [`Core`] apply and commit it, publishes, answers.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use plerion_model::{ApiError, ErrorCode};
@@ -14,6 +15,11 @@ use crate::core::{Core, CoreError};
 const QUEUE_MAX: usize = 8192;
 /// Most orders of one transaction.
 const BATCH_MAX: usize = 512;
+
+/// Pause between looks for old entries of the change log.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
+/// Pause after a look that found more than it deleted.
+const TRIM_AGAIN: Duration = Duration::from_millis(500);
 
 /// Takes the outcome of an order.
 pub type Answer = Box<dyn FnOnce(Result<Reply, ApiError>) + Send>;
@@ -72,8 +78,19 @@ fn run<S: Store>(
     published: &ArcSwap<World>,
     committed: &impl Fn(),
 ) -> Result<(), CoreError> {
-    // The duration of the last commit is the window in which the next batch gathers.
-    while let Ok(first) = receiver.recv() {
+    let mut trim_due = Instant::now() + TRIM_EVERY;
+    loop {
+        // Between two batches, when nobody has waited for an answer yet.
+        if trim_due <= Instant::now() {
+            let more = core.log_trim()?;
+            trim_due = Instant::now() + if more { TRIM_AGAIN } else { TRIM_EVERY };
+        }
+        // The duration of the last commit is the window in which the next batch gathers.
+        let first = match receiver.recv_timeout(trim_due.saturating_duration_since(Instant::now())) {
+            Ok(first) => first,
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        };
         let mut orders = vec![first.order];
         let mut answers = vec![first.answer];
         while orders.len() < BATCH_MAX {
@@ -105,5 +122,4 @@ fn run<S: Store>(
             }
         }
     }
-    Ok(())
 }

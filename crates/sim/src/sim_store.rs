@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use plerion_model::{Kind, Seconds};
-use plerion_store::{Epoch, FailPoint, MemoryStore, Store, StoreError};
+use plerion_store::{Epoch, FailPoint, LogTrim, MemoryStore, Store, StoreError};
 use plerion_world::{Change, Config, LogEntry, Object, World};
 
 use crate::plant::{Bug, Plant};
@@ -80,6 +80,10 @@ impl Store for SimStore {
     fn load(&mut self, config: Config) -> Result<Option<World>, StoreError> {
         let world = self.inner.load(config)?;
         Ok(world.map(|world| world_spoiled(self.plant, world)))
+    }
+
+    fn log_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError> {
+        self.inner.log_trim(epoch, trim)
     }
 
     fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError> {

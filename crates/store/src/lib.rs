@@ -55,6 +55,42 @@ pub trait Store: Send {
     /// [`StoreError::Fenced`] when somebody else leads. After any other error nobody knows what was written: the caller
     /// must stop.
     fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError>;
+
+    /// Deletes a batch of old rows of the change log, in a transaction of its own. Returns how many; as many as
+    /// [`LogTrim::batch`] mean that there may be more.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn log_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError>;
+}
+
+/// What of the change log is to go. Its newest row always stays, so that who reads on after a row that is gone sees that
+/// the next one does not follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogTrim {
+    /// Rows of before that time go, in seconds.
+    pub before: Seconds,
+    /// Of more rows than this the oldest go.
+    pub rows_max: u64,
+    /// Rows after that number stay: the last one that all who still read on have taken in.
+    pub taken: u64,
+    /// Rows that go at once, at most.
+    pub batch: u64,
+}
+
+impl LogTrim {
+    /// The first row that stays, when the log begins at `first` and ends at `newest`, and `young` is the first of the
+    /// batch's rows that is not old.
+    pub(crate) fn first_kept(&self, first: u64, newest: u64, young: Option<u64>) -> u64 {
+        let end = first.saturating_add(self.batch);
+        let by_age = young.unwrap_or(end);
+        let by_number = newest.saturating_sub(self.rows_max).saturating_add(1);
+        by_age
+            .max(by_number)
+            .min(end)
+            .min(self.taken.saturating_add(1))
+            .min(newest)
+    }
 }
 
 /// A row of the change log.

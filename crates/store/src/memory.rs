@@ -12,7 +12,7 @@ use crate::batch::Batch;
 use crate::row::{self, Cell, ObjectRow, Op, row_error};
 use crate::schema::{CHANGE_LOG, LOAD_ORDER, OUTBOX, POOL_CONTROL, Table, VM_ATTRIBUTES, VMS, table_of};
 use crate::vm_row::{VmRow, Written, vm_parse};
-use crate::{Epoch, LogRow, Store, StoreError, StoreReader};
+use crate::{Epoch, LogRow, LogTrim, Store, StoreError, StoreReader};
 
 /// Where a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,15 @@ impl MemoryStore {
         match &self.broken {
             Some(reason) => Err(StoreError::Unusable(reason.clone())),
             None => Ok(()),
+        }
+    }
+
+    /// After a write that failed nothing more is written.
+    fn judge<T>(&mut self, result: &Result<T, StoreError>) {
+        match result {
+            Ok(_) => {}
+            Err(StoreError::Fenced { .. }) => self.written.clear(),
+            Err(error) => self.broken = Some(error.to_string()),
         }
     }
 
@@ -138,12 +147,49 @@ impl Store for MemoryStore {
     fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError> {
         self.usable()?;
         let result = self.batch_commit(epoch, &Batch::new(changes), now);
-        match &result {
-            Ok(_) => {}
-            Err(StoreError::Fenced { .. }) => self.written.clear(),
-            Err(error) => self.broken = Some(error.to_string()),
-        }
+        self.judge(&result);
         result
+    }
+
+    fn log_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError> {
+        self.usable()?;
+        let result = self.rows_trim(epoch, trim);
+        self.judge(&result);
+        result
+    }
+}
+
+impl MemoryStore {
+    fn rows_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError> {
+        let mut database = self.database();
+        if database.epoch != epoch.0 {
+            return Err(StoreError::Fenced {
+                found: database.epoch,
+                own: epoch.0,
+            });
+        }
+        let number = |row: &Vec<Cell>| int(&CHANGE_LOG, row, "seq");
+        let mut first = None;
+        let mut young = None;
+        for row in database
+            .rows(&CHANGE_LOG)
+            .take(usize::try_from(trim.batch).unwrap_or(usize::MAX))
+        {
+            let seq = row::counter(&CHANGE_LOG, 0, number(row)?)?;
+            first.get_or_insert(seq);
+            if int(&CHANGE_LOG, row, "time")? >= trim.before {
+                young = Some(seq);
+                break;
+            }
+        }
+        let Some(first) = first else { return Ok(0) };
+        let kept = row::counter_cell(&CHANGE_LOG, 0, trim.first_kept(first, database.seq, young))?;
+        let Some(rows) = database.tables.get_mut(CHANGE_LOG.name) else {
+            return Ok(0);
+        };
+        let before = rows.len();
+        rows.retain(|key, _| key.first() >= Some(&kept));
+        Ok((before - rows.len()) as u64)
     }
 }
 

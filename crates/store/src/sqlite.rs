@@ -16,9 +16,9 @@ use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior, params
 use crate::batch::Batch;
 use crate::dialect::{self, Sqlite};
 use crate::row::{Cell, Op, counter, counter_cell};
-use crate::schema::{LEADER, TABLES, Table};
+use crate::schema::{CHANGE_LOG, LEADER, TABLES, Table};
 use crate::vm_row::Written;
-use crate::{Epoch, SqliteReader, Store, StoreError};
+use crate::{Epoch, LogTrim, SqliteReader, Store, StoreError};
 
 mod load;
 mod open;
@@ -38,6 +38,10 @@ const SEQ: &str = "SELECT seq FROM leader WHERE id = 0";
 const EPOCH: &str = "SELECT epoch FROM leader WHERE id = 0";
 const LEAD: &str =
     "UPDATE leader SET epoch = epoch + 1, commits = commits + 1, holder = ?1, since = ?2 WHERE id = 0";
+const LOG_FIRST: &str = "SELECT min(seq) FROM change_log";
+const LOG_YOUNG: &str = "SELECT seq FROM (SELECT seq, time FROM change_log ORDER BY seq LIMIT ?1) WHERE time >= ?2 \
+                         ORDER BY seq LIMIT 1";
+const LOG_TRIM: &str = "DELETE FROM change_log WHERE seq < ?1";
 const CLOUD: &str = "SELECT value FROM settings WHERE name = 'cloud_id'";
 
 /// The writer of an SQLite database.
@@ -144,6 +148,35 @@ impl SqliteStore {
         Ok(seq)
     }
 
+    fn rows_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError> {
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(sql_error)?;
+        let newest = fence(&transaction, epoch, 0)?;
+        let first: Option<i64> = transaction
+            .query_row(LOG_FIRST, [], |row| row.get(0))
+            .map_err(sql_error)?;
+        let Some(first) = first else { return Ok(0) };
+        let batch = i64::try_from(trim.batch).unwrap_or(i64::MAX);
+        let young: Option<i64> = transaction
+            .query_row(LOG_YOUNG, (batch, trim.before), |row| row.get(0))
+            .optional()
+            .map_err(sql_error)?;
+        let young = young.map(|seq| counter(&CHANGE_LOG, 0, seq)).transpose()?;
+        let kept = trim.first_kept(counter(&CHANGE_LOG, 0, first)?, newest, young);
+        let gone = transaction
+            .execute(LOG_TRIM, [counter_cell(&CHANGE_LOG, 0, kept)?])
+            .map_err(sql_error)?;
+        if gone == 0 {
+            // Nothing was written that would have to be kept.
+            return Ok(0);
+        }
+        transaction.commit().map_err(sql_error)?;
+        self.unchecked.commits += 1;
+        Ok(gone as u64)
+    }
+
     /// Moves what was committed from the log of SQLite to the database file, now and then.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
         if self.unchecked.commits < CHECKPOINT_COMMITS && self.unchecked.bytes < CHECKPOINT_BYTES {
@@ -194,6 +227,14 @@ impl Store for SqliteStore {
             let seq = store.batch_commit(epoch, &Batch::new(changes), now)?;
             store.checkpoint()?;
             Ok(seq)
+        })
+    }
+
+    fn log_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError> {
+        self.guarded(|store| {
+            let gone = store.rows_trim(epoch, trim)?;
+            store.checkpoint()?;
+            Ok(gone)
         })
     }
 }

@@ -37,11 +37,8 @@ pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied,
     if order.command.is_asked_for() {
         quota_enforce(world, &txn, &order.caller)?;
     }
-    Ok(Applied {
-        world: txn.world,
-        change: txn.change,
-        reply,
-    })
+    let (world, change) = txn.finish();
+    Ok(Applied { world, change, reply })
 }
 
 fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<Id>, ApiError> {

@@ -73,7 +73,7 @@ pub fn bootstrap(
     ] {
         txn.id_used(kind, 99);
     }
-    (txn.world, txn.change)
+    txn.finish()
 }
 
 /// Gives a group the rules that let it use the zone.

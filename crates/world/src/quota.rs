@@ -137,8 +137,7 @@ impl World {
 /// Refuses what a transaction did if something that grew by it is beyond a limit of its owner or group.
 pub(crate) fn quota_enforce(before: &World, txn: &Txn<'_>, caller: &Caller) -> Result<(), ApiError> {
     let touched: BTreeSet<Account> = txn
-        .change
-        .puts
+        .puts()
         .iter()
         .filter(|object| matches!(object.kind(), Kind::Vm | Kind::Image | Kind::Vnet))
         .filter_map(Object::owned)

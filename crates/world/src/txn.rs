@@ -1,5 +1,6 @@
 //! [`Txn`]: a world while a command changes it, with a record of the changes.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plerion_model::{Id, Kind};
@@ -12,7 +13,8 @@ use crate::world::World;
 /// A world being changed.
 pub(crate) struct Txn<'a> {
     pub(crate) world: World,
-    pub(crate) change: Change,
+    /// Given out by [`Txn::finish`] only, which sees to it that the log misses nothing.
+    change: Change,
     pub(crate) context: &'a Context,
     drawn: u128,
 }
@@ -25,6 +27,28 @@ impl<'a> Txn<'a> {
             context,
             drawn: 0,
         }
+    }
+
+    /// The world and its change. Whoever follows the change log reads the objects that it names and no others: so every
+    /// object that was put or deleted is named in it, those too about which nothing more was said than that.
+    pub(crate) fn finish(mut self) -> (World, Change) {
+        let said: BTreeSet<(Kind, Id)> = self
+            .change
+            .log
+            .iter()
+            .map(|entry| (entry.kind, entry.id))
+            .collect();
+        let put = self.change.puts.iter().map(|object| (object.kind(), object.id()));
+        let put: BTreeSet<(Kind, Id)> = put.filter(|key| !said.contains(key)).collect();
+        for (kind, id) in put {
+            self.log(kind, id, "update", "", "", "");
+        }
+        (self.world, self.change)
+    }
+
+    /// The objects put so far.
+    pub(crate) fn puts(&self) -> &[Object] {
+        &self.change.puts
     }
 
     /// The next id of a kind.
@@ -56,7 +80,7 @@ impl<'a> Txn<'a> {
         value
     }
 
-    /// Puts an object.
+    /// Puts an object about which the log has something else to say, or no more than that it changed.
     pub(crate) fn put(&mut self, object: impl Into<Object>) {
         let object = object.into();
         self.world.put(&object);

@@ -74,6 +74,21 @@ impl Cloud {
             },
             &context,
         )?;
+        let touched = applied
+            .change
+            .puts
+            .iter()
+            .map(|object| (object.kind(), object.id()));
+        for (kind, id) in touched.chain(applied.change.deletes.iter().copied()) {
+            assert!(
+                applied
+                    .change
+                    .log
+                    .iter()
+                    .any(|entry| (entry.kind, entry.id) == (kind, id)),
+                "{kind:?} {id} is changed, and the change log does not say so: who follows it would miss that"
+            );
+        }
         let mut written = self.world.clone();
         written.commit(&applied.change);
         written.config = applied.world.config.clone();
