@@ -72,6 +72,7 @@ impl Bench {
             interval_s: 3600,
             datastores: Vec::new(),
             hypervisor: true,
+            caches: Vec::new(),
         }));
         let mut bench = Self {
             scratch,
@@ -182,6 +183,7 @@ fn a_domain_lives_and_dies() {
         interval_s: 3600,
         datastores: Vec::new(),
         hypervisor: true,
+        caches: Vec::new(),
     }));
     let sample = bench.until(|message| matches!(message, FromNode::Sample { .. }));
     let FromNode::Sample { vms, .. } = sample else {

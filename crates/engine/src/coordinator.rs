@@ -20,6 +20,7 @@ use plerion_world::{Command, Measurements, Order, Site, World};
 
 use crate::clock::Clock;
 use crate::dispatcher::{Dispatch, Dispatcher};
+use crate::host_watch::watch_of;
 use crate::intake::{Intake, Sampled, dummy_report};
 use crate::writer::WriterHandle;
 
@@ -134,6 +135,7 @@ impl Coordinator {
             interval_s: parts.monitor_interval_s,
             datastores: Vec::new(),
             hypervisor: false,
+            caches: Vec::new(),
         };
         let front_end = open(&parts, &handle, LinkTarget::front_end(), watch.clone());
         let dispatcher = Dispatcher::new(parts.epoch);
@@ -283,6 +285,7 @@ impl Coordinator {
             interval_s: self.parts.monitor_interval_s,
             datastores,
             hypervisor: false,
+            caches: Vec::new(),
         };
         if watch != self.front_end_watch {
             self.front_end.watch(watch.clone());
@@ -494,31 +497,6 @@ fn report_log(report: &Report) {
 /// Whether a host has an agent that is wanted.
 fn is_linked(host: &Host) -> bool {
     host.im_mad != "dummy" && host.state != HostState::Offline
-}
-
-/// What a host's agent watches: the system datastores of its cluster.
-fn watch_of(world: &World, host: &Host, interval_s: u32) -> Watch {
-    let location = host
-        .template
-        .get("DATASTORE_LOCATION")
-        .unwrap_or(&world.config.datastore_location);
-    let datastores = world
-        .datastores
-        .values()
-        .filter(|store| store.kind == DatastoreType::System && store.tm_mad != "dummy")
-        .filter(|store| store.clusters.contains(&host.cluster_id))
-        .map(|store| {
-            (
-                store.id,
-                format!("{}/{}", location.trim_end_matches('/'), store.id),
-            )
-        })
-        .collect();
-    Watch {
-        interval_s,
-        datastores,
-        hypervisor: true,
-    }
 }
 
 fn open(parts: &Parts, handle: &CoordinatorHandle, target: LinkTarget, watch: Watch) -> Arc<dyn HostLink> {

@@ -9,6 +9,7 @@ mod coordinator;
 mod core;
 mod dispatcher;
 mod engine;
+mod host_watch;
 mod intake;
 mod session_cache;
 mod stranger;

@@ -13,7 +13,9 @@ pub use action::{
     ScriptArgument, ScriptCall, ScriptReply, SshTarget,
 };
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
-pub use monitor::{DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample};
+pub use monitor::{
+    CacheWatch, DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -11,6 +11,20 @@ pub struct Watch {
     pub datastores: Vec<(i32, String)>,
     /// Whether to watch domains and the host (false for the front-end's own agent).
     pub hypervisor: bool,
+    /// Caches of images that are to be pruned.
+    #[serde(default)]
+    pub caches: Vec<CacheWatch>,
+}
+
+/// A system datastore whose cache of images is pruned by the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheWatch {
+    /// Directory of the datastore.
+    pub directory: String,
+    /// Seconds after its last use from which an image goes.
+    pub unused_s: u64,
+    /// Percent of the file system that are to be free: with less, images go that have not been used longest.
+    pub free_percent: u8,
 }
 
 /// State of a domain.

@@ -125,5 +125,6 @@ fn watch_of(world: &World, host: &Host) -> Watch {
         interval_s: SAMPLE_EVERY_S,
         datastores,
         hypervisor: true,
+        caches: Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod facts;
 mod host;
+mod pruner;
 mod sampler;
 
 pub(crate) use sampler::Sampler;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use plerion_protocol::{DatastoreSample, DomainState, FromNode, HostSample, VmSample, Watch, WildSample};
 
 use super::host::{CpuTicks, host_sample};
+use super::pruner::Pruner;
 use crate::hypervisor::{DomainStat, Hypervisor};
 use crate::roots::Roots;
 use crate::storage::datastore_space;
@@ -43,6 +44,7 @@ struct State {
     wilds: HashMap<String, WildSample>,
     /// Directories that have not answered yet.
     hanging: Arc<Mutex<BTreeSet<PathBuf>>>,
+    pruner: Pruner,
 }
 
 impl Sampler {
@@ -56,6 +58,7 @@ impl Sampler {
                 domains: HashMap::new(),
                 wilds: HashMap::new(),
                 hanging: Arc::default(),
+                pruner: Pruner::default(),
             };
             // Nothing is measured before the front-end says what.
             let Ok(mut current) = receiver.recv() else { return };
@@ -104,6 +107,7 @@ impl State {
                 }
             }
         }
+        self.pruner.look(&watch.caches, roots);
         let datastores = self.datastore_samples(watch, roots);
         (self.emit)(FromNode::Sample {
             host: Box::new(host),

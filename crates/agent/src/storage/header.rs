@@ -1,6 +1,10 @@
 //! What the first bytes of a file say it is. Nothing but these bytes is trusted before an image has passed here:
 //! a QCOW2 header can name any other file of the host.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use plerion_protocol::DiskFormat;
 
 use crate::fault::{Act, refused};
@@ -99,6 +103,22 @@ pub(crate) fn format_require(found: DiskFormat, wanted: Option<DiskFormat>) -> A
         ))),
         _ => Ok(()),
     }
+}
+
+/// The name of the backing file in a QCOW2 header; `None` for other files, and for QCOW2 without one. Names beyond the
+/// bytes that are looked at are taken as far as they go: they name no file of ours.
+pub(crate) fn backing_file(header: &[u8]) -> Option<&Path> {
+    if !header.starts_with(QCOW_MAGIC) {
+        return None;
+    }
+    let offset = usize::try_from(be64(header, 8)?)
+        .ok()
+        .filter(|offset| *offset > 0)?;
+    let length = usize::try_from(be32(header, 16)?).ok()?;
+    let end = offset.saturating_add(length).min(header.len());
+    let name = header.get(offset..end)?;
+    let name = name.strip_prefix(b"file:").unwrap_or(name);
+    Some(Path::new(OsStr::from_bytes(name)))
 }
 
 /// Reads a QCOW2 header and refuses one that refers to other files.

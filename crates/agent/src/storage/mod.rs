@@ -3,6 +3,7 @@
 //! Everything made here is written under another name beside its place and renamed when it is whole and on disk, so
 //! a file under its own name can be trusted after a crash.
 
+mod cache;
 mod context;
 mod copy;
 mod datastore;
@@ -18,6 +19,7 @@ mod qemu_img;
 mod transfer;
 mod unpack;
 
+pub(crate) use cache::cache_prune;
 pub(crate) use context::context_make;
 pub(crate) use datastore::{datastore_space, datastore_stat};
 pub(crate) use disk::{DiskContent, disk_copy, disk_link, disk_make, disk_overlay};

@@ -8,9 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::wire::FileIdentity;
 use crate::fault::{Act, failed};
 use crate::state::{file_write, sibling};
+use crate::storage::cache::CACHE;
 
-/// Directory of cached images within a system datastore.
-const CACHE: &str = ".images";
 /// Mode of the notes.
 const NOTE_MODE: u32 = 0o600;
 

@@ -22,6 +22,7 @@ use crate::fault::{Act, IoContext, failed, refused};
 use crate::limits::Limits;
 use crate::roots::Roots;
 use crate::state::{directory_sync, lock_take, part_path, sibling};
+use crate::storage::cache::use_note;
 use crate::storage::directory_make;
 use crate::storage::file::entry_delete;
 use crate::storage::part::missing_is_fine;
@@ -259,6 +260,7 @@ impl<R: Read, W: Write> Sink<'_, R, W> {
     /// The file is in the cache: nothing has to come.
     fn cached_take(&mut self, identity: FileIdentity) -> Act<()> {
         self.cached = true;
+        use_note(self.destination)?;
         answer(self.writer, &Answer::Have(identity.size))?;
         match said(self.reader)? {
             Say::End { .. } => Ok(()),

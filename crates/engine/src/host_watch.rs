@@ -1,0 +1,79 @@
+//! What the agent of a host watches.
+
+use plerion_model::datastore::{Datastore, DatastoreType};
+use plerion_model::host::Host;
+use plerion_protocol::{CacheWatch, Watch};
+use plerion_template::PackedTemplate;
+use plerion_world::World;
+
+/// Days after its last use that an image stays in a cache, where IMAGE_CACHE_DAYS of the system datastore is silent.
+const CACHE_DAYS: u64 = 30;
+/// Percent of the file system that are to be free, where IMAGE_CACHE_FREE is silent.
+const CACHE_FREE_PERCENT: u8 = 10;
+/// Seconds of a day.
+const DAY_S: u64 = 24 * 3600;
+
+/// What a host's agent watches: the system datastores of its cluster, and the caches of images in them.
+pub(crate) fn watch_of(world: &World, host: &Host, interval_s: u32) -> Watch {
+    let location = host
+        .template
+        .get("DATASTORE_LOCATION")
+        .unwrap_or(&world.config.datastore_location);
+    let directory = |store: &Datastore| format!("{}/{}", location.trim_end_matches('/'), store.id);
+    let stores = || {
+        world
+            .datastores
+            .values()
+            .filter(|store| store.kind == DatastoreType::System && store.tm_mad != "dummy")
+            .filter(|store| store.clusters.contains(&host.cluster_id))
+    };
+    Watch {
+        interval_s,
+        datastores: stores().map(|store| (store.id, directory(store))).collect(),
+        hypervisor: true,
+        caches: stores()
+            .filter(|store| store.tm_mad == "ssh")
+            .map(|store| cache_of(&store.template, directory(store)))
+            .collect(),
+    }
+}
+
+fn cache_of(template: &PackedTemplate, directory: String) -> CacheWatch {
+    let number = |name: &str| {
+        template
+            .get(name)
+            .and_then(|text| text.trim().parse::<u64>().ok())
+    };
+    let free_percent = number("IMAGE_CACHE_FREE")
+        .and_then(|percent| u8::try_from(percent).ok())
+        .filter(|percent| *percent <= 100);
+    CacheWatch {
+        directory,
+        unused_s: number("IMAGE_CACHE_DAYS")
+            .unwrap_or(CACHE_DAYS)
+            .saturating_mul(DAY_S),
+        free_percent: free_percent.unwrap_or(CACHE_FREE_PERCENT),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use plerion_template::Template;
+
+    fn cache(text: &str) -> (u64, u8) {
+        let template = Template::parse_or_empty(text).expect("a template");
+        let cache = cache_of(&PackedTemplate::new(&template), "/ds/0".into());
+        (cache.unused_s, cache.free_percent)
+    }
+
+    #[test]
+    fn caches_are_pruned_as_the_datastore_says() {
+        assert_eq!(cache(""), (30 * DAY_S, 10));
+        assert_eq!(cache("IMAGE_CACHE_DAYS=2\nIMAGE_CACHE_FREE=25"), (2 * DAY_S, 25));
+        assert_eq!(
+            cache("IMAGE_CACHE_DAYS=soon\nIMAGE_CACHE_FREE=250"),
+            (30 * DAY_S, 10)
+        );
+    }
+}
