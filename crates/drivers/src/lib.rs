@@ -22,7 +22,7 @@ pub use image_source::image_source;
 pub use intent::intent_plan;
 pub use link::{HostLink, LinkDown, LinkEvent, LinkMaker, LinkSink, LinkTarget};
 pub use plan::{Environment, Place, Plan, Step, output_of};
-pub use plan_script_image::{datastore_monitor, image_stat};
+pub use plan_script_image::{datastore_is_scripted, datastore_monitor, image_stat};
 pub use plerion_domain::driver_conf_unknown as hypervisor_conf_unknown;
 pub use push::program_identity;
 pub use ssh::{ProcessLinks, SshSettings};

@@ -73,20 +73,32 @@ pub fn image_stat(world: &World, store: &Datastore, path: &str) -> Option<Action
     }
 }
 
+/// Whether the space of a datastore is measured by its driver's script: [`datastore_monitor`] has an action for it.
+#[must_use]
+pub fn datastore_is_scripted(store: &Datastore) -> bool {
+    if store.kind == DatastoreType::System {
+        !TRANSFER_BUILT_IN.contains(&store.tm_mad.as_str())
+    } else {
+        !DATASTORE_BUILT_IN.contains(&store.ds_mad.as_str())
+    }
+}
+
 /// The action that measures the space of a datastore by its driver's script; `None` for datastores that agents measure
 /// by themselves.
 #[must_use]
 pub fn datastore_monitor(world: &World, store: &Datastore) -> Option<Action> {
+    if !datastore_is_scripted(store) {
+        return None;
+    }
     let script = if store.kind == DatastoreType::System {
-        let driver = store.tm_mad.as_str();
-        (!TRANSFER_BUILT_IN.contains(&driver)).then_some(Script {
+        Script {
             family: Family::Transfer,
-            driver,
+            driver: &store.tm_mad,
             name: "monitor",
             suffix: None,
-        })?
+        }
     } else {
-        (!DATASTORE_BUILT_IN.contains(&store.ds_mad.as_str())).then(|| script(store, "monitor"))?
+        script(store, "monitor")
     };
     let data = action_data(world, store, |_, _| {});
     Some(script.action(world, vec![text(store.id)], data, ScriptReply::Space))

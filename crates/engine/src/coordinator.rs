@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use plerion_drivers::{Environment, HostLink, LinkEvent, LinkMaker, LinkSink, LinkTarget};
+use plerion_drivers::{
+    Environment, HostLink, LinkEvent, LinkMaker, LinkSink, LinkTarget, datastore_is_scripted,
+};
 use plerion_model::Id;
 use plerion_model::datastore::DatastoreType;
 use plerion_model::host::{Host, HostState};
@@ -22,8 +24,11 @@ use crate::clock::Clock;
 use crate::dispatcher::{Dispatch, Dispatcher};
 use crate::host_watch::watch_of;
 use crate::intake::{Intake, Sampled, dummy_report};
+use crate::space::SpaceWatch;
 use crate::writer::WriterHandle;
 
+/// Seconds that the script of a datastore has to measure it.
+const SPACE_DEADLINE_S: u32 = 300;
 /// Measurements are published at most this often.
 const PUBLISH_EVERY: Duration = Duration::from_millis(200);
 
@@ -40,6 +45,8 @@ pub(crate) enum Notice {
     Call(Box<Action>, u32, ActionAnswer),
     /// The end of an intent could not be written.
     Lost(plerion_world::IntentKey),
+    /// The script of a datastore has measured it, or could not.
+    Space(Id, Result<ActionOutput, ActionError>),
     /// Stop.
     Stop,
 }
@@ -76,6 +83,7 @@ pub(crate) struct Parts {
     pub(crate) epoch: u64,
     pub(crate) hypervisor_conf: Template,
     pub(crate) monitor_interval_s: u32,
+    pub(crate) datastore_interval_s: u32,
 }
 
 struct HostEntry {
@@ -96,6 +104,9 @@ struct Coordinator {
     calls_made: u64,
     /// Dummy hosts that were reported and whose report has not been written yet.
     reported: HashMap<Id, Arc<Host>>,
+    /// Whether the front-end's agent listens.
+    front_end_up: bool,
+    space: SpaceWatch,
     /// The end of an intent was lost to a full queue; it is given again at the next beat.
     lost: bool,
     /// What the hosts that are up said of themselves.
@@ -139,6 +150,7 @@ impl Coordinator {
         };
         let front_end = open(&parts, &handle, LinkTarget::front_end(), watch.clone());
         let dispatcher = Dispatcher::new(parts.epoch);
+        let space = SpaceWatch::new(Duration::from_secs(u64::from(parts.datastore_interval_s)));
         Self {
             parts,
             handle,
@@ -150,6 +162,8 @@ impl Coordinator {
             calls: HashMap::new(),
             calls_made: 0,
             reported: HashMap::new(),
+            front_end_up: false,
+            space,
             lost: false,
             hellos: BTreeMap::new(),
             fitted: None,
@@ -171,6 +185,7 @@ impl Coordinator {
                     self.world_changed();
                 }
                 self.intake.world_changed(&self.parts.published.load());
+                self.space_ask();
                 if let Some(measurements) = self.intake.take_changed() {
                     self.parts.measurements.store(Arc::new(measurements));
                 }
@@ -187,7 +202,24 @@ impl Coordinator {
                 self.dispatcher.order_lost(key);
                 self.lost = true;
             }
+            Notice::Space(id, answer) => {
+                let sample = self.space.answered(id, answer);
+                self.intake.datastores(sample.as_slice());
+            }
             Notice::Stop => {}
+        }
+    }
+
+    /// Has the scripts of datastores measure them, where that is due.
+    fn space_ask(&mut self) {
+        if !self.front_end_up {
+            return;
+        }
+        let world = self.parts.published.load_full();
+        for (id, action) in self.space.due(&world, Instant::now()) {
+            let handle = self.handle.clone();
+            let answer = Box::new(move |answer| handle.notice(Notice::Space(id, answer)));
+            self.call(action, SPACE_DEADLINE_S, answer);
         }
     }
 
@@ -277,7 +309,9 @@ impl Coordinator {
             .datastores
             .values()
             .filter(|store| {
-                store.tm_mad != "dummy" && (store.kind != DatastoreType::System || store.is_shared())
+                store.tm_mad != "dummy"
+                    && !datastore_is_scripted(store)
+                    && (store.kind != DatastoreType::System || store.is_shared())
             })
             .map(|store| (store.id, store.base_path.clone()))
             .collect();
@@ -342,6 +376,7 @@ impl Coordinator {
         match event {
             LinkEvent::Up(hello) => {
                 tracing::info!(?site, host = %hello.facts.hostname, "link up");
+                self.front_end_up |= site == Site::FrontEnd;
                 self.greeted(site, hello);
                 let dispatches = self.dispatcher.link_up(site);
                 self.dispatch(dispatches);
@@ -354,7 +389,10 @@ impl Coordinator {
                         self.hellos.remove(&id);
                         self.order(self.intake.host_down(id, &reason));
                     }
-                    Site::FrontEnd => self.calls_fail(&reason),
+                    Site::FrontEnd => {
+                        self.front_end_up = false;
+                        self.calls_fail(&reason);
+                    }
                 }
             }
             LinkEvent::Message(message) => self.message(site, message),

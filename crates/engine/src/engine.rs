@@ -53,6 +53,8 @@ pub struct EngineSettings<S> {
     pub first: Box<dyn FnOnce() -> [(String, String); 2]>,
     /// Seconds between samples of hosts.
     pub monitor_interval_s: u32,
+    /// Seconds between the measurements of a datastore by its driver's script.
+    pub datastore_interval_s: u32,
     /// Called once when the database failed: the process must end.
     pub failed: Box<dyn FnOnce(CoreError) + Send>,
 }
@@ -154,6 +156,7 @@ impl Engine {
             epoch,
             hypervisor_conf: settings.hypervisor_conf,
             monitor_interval_s: settings.monitor_interval_s,
+            datastore_interval_s: settings.datastore_interval_s,
         };
         let coordinator_thread = coordinator_start(parts, coordinator.clone(), queue)?;
         let engine = Arc::new(Self {

@@ -12,6 +12,7 @@ mod engine;
 mod host_watch;
 mod intake;
 mod session_cache;
+mod space;
 mod stranger;
 mod token;
 mod writer;

@@ -20,6 +20,8 @@ use crate::auth_file;
 use crate::configuration;
 use crate::places::Places;
 
+/// Seconds between measurements of datastores by scripts, unless oned.conf says `MONITORING_INTERVAL_DATASTORE`.
+const DATASTORE_INTERVAL_S: u32 = 300;
 /// Seconds between samples of hosts, unless oned.conf says `MONITORING_INTERVAL_HOST`.
 const MONITOR_INTERVAL_S: u32 = 30;
 
@@ -115,10 +117,9 @@ fn engine_start(
         SqliteStore::open(&database).map_err(|error| format!("{}: {error}", database.display()))?;
     let (program, identity) =
         program_identity().map_err(|error| format!("cannot read this program: {error}"))?;
-    let interval = config
-        .attributes
-        .get("MONITORING_INTERVAL_HOST")
-        .and_then(|text| text.parse().ok());
+    let interval = |name: &str| config.attributes.get(name).and_then(|text| text.parse().ok());
+    let host_interval_s = interval("MONITORING_INTERVAL_HOST").unwrap_or(MONITOR_INTERVAL_S);
+    let datastore_interval_s = interval("MONITORING_INTERVAL_DATASTORE").unwrap_or(DATASTORE_INTERVAL_S);
     let ssh_options = config.attributes.get("SSH_OPTIONS").unwrap_or_default();
     let links = ProcessLinks::new(SshSettings {
         options: ssh_options.split_whitespace().map(str::to_owned).collect(),
@@ -144,7 +145,8 @@ fn engine_start(
                 ("serveradmin".into(), server_password),
             ]
         }),
-        monitor_interval_s: interval.unwrap_or(MONITOR_INTERVAL_S),
+        monitor_interval_s: host_interval_s,
+        datastore_interval_s: datastore_interval_s.max(1),
         failed: Box::new(move |error| {
             // When nobody waits any more, the front-end is stopping already.
             let _ = failed.send(error.to_string());
