@@ -6,16 +6,20 @@ TEST_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon
 	libvirt-clients genisoimage openssh-server sudo iproute2 nftables iptables ipset iputils-ping \
 	busybox-static syslinux syslinux-common mtools dosfstools fdisk cpio kmod zstd xz-utils shellcheck \
 	libxml2-utils python3-venv lld
-SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/guest/*.sh)
+SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/up/test/*.sh packaging/guest/*.sh)
 GUEST_SCRIPTS := packaging/guest/rootfs/init $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
 GUEST_OUT ?= target/guest
 FUZZ_SECONDS ?= 60
+# Of make up-test: debian-12 debian-13 ubuntu-24.04; container plain vm.
+SYSTEM ?= debian-12
+MACHINE ?= container
 
-.PHONY: help up down build test test-packages lint guest guest-test bench lab fuzz conformance
+.PHONY: help up down up-test build test test-packages lint guest guest-test bench lab fuzz conformance
 
 help:
 	@echo 'sudo make up      set this machine up as a cloud of one host, with a VM that answers'
 	@echo 'sudo make down    take all of that away again'
+	@echo 'make up-test      both, twice, on a fresh system of its own (as root; SYSTEM, MACHINE: see the script)'
 	@echo 'make build        the release binary'
 	@echo 'make test         format, lints, all tests, the lab too (as root: installs the packages they need)'
 	@echo 'make lint         format and lints only'
@@ -28,6 +32,10 @@ up:
 
 down:
 	@packaging/up/down.sh
+
+# A machine that lacks what it needs is a skip (77) in the script, which says so loudly.
+up-test:
+	@packaging/up/test/run.sh $(SYSTEM) $(MACHINE) || { status=$$?; [ $$status -eq 77 ] || exit $$status; }
 
 build:
 	$(CARGO) build --release --locked

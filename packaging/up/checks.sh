@@ -184,6 +184,8 @@ build_run() {
     )
 }
 
+# rust_check: what rustup lacks it fetches when the build starts, so only a cargo
+# without rustup can be too old.
 rust_check() {
     local cargo wanted found
     [ -z "${PLERION_BINARY-}" ] || { [ -x "$PLERION_BINARY" ] || refuse refuse_binary "$PLERION_BINARY"; return 0; }
@@ -192,7 +194,12 @@ rust_check() {
         refuse refuse_no_cargo "$wanted"
         return 0
     fi
-    found=$(build_run "$cargo" --version 2>/dev/null | awk '{ print $2 }')
+    [ ! -x "$(dirname "$cargo")/rustup" ] || return 0
+    if ! found=$(build_run "$cargo" --version 2>&1); then
+        refuse refuse_cargo_fails "$cargo" "$found"
+        return 0
+    fi
+    found=$(awk '$1 == "cargo" { print $2; exit }' <<<"$found")
     if [ "$(printf '%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
         refuse refuse_old_cargo "$cargo" "${found:-?}" "$wanted"
     fi
