@@ -62,6 +62,9 @@ class Stage:
             "group": lambda: self.group,
             "image": lambda: ok("image.allocate", cloud.IMAGE.format(name), self.made.image_ds),
             "system_ds": lambda: ok("datastore.allocate", cloud.SYSTEM_DS.format(name), -1),
+            "rule": lambda: ok("acl.addrule", f"0x10{self.number:07x}", "0x1400000000", "0x1", ""),
+            "member_group": lambda: self.group_with_owner(name),
+            "admin_group": lambda: self.group_with_admin(name),
             "empty_group": lambda: ok("group.allocate", name),
             "empty_user": lambda: ok("user.allocate", name, "secret", "", []),
         }.get(kind)
@@ -70,6 +73,17 @@ class Stage:
         if ready is not None:
             cloud.state_await(self.admin, f"{kind}.info", ident, ready)
         return ident
+
+    def group_with_owner(self, name):
+        group = self.admin.ok("group.allocate", name)
+        self.admin.ok("user.addgroup", self.users["owner"], group)
+        return group
+
+    def group_with_admin(self, name):
+        """A group that `owner` administers."""
+        group = self.group_with_owner(name)
+        self.admin.ok("group.addadmin", group, self.users["owner"])
+        return group
 
     def params(self, text, ident):
         """The parameters of a row for an object."""

@@ -205,6 +205,7 @@ SECOND = {
     324: second_series_vms,
     399: second_series_token,
     405: lambda stage: Session(stage.admin.server, "dora:dorapassword").ok("user.login", "dora", "", 3600, 100),
+    411: lambda stage: stage.do("group.deladmin", 100, 2),
     415: lambda stage: stage.do("cluster.addvnet", 100, 4),
     # The group of user 2 may create nothing by itself; group 1 may.
     493: lambda stage: stage.do("user.addgroup", 2, 1),

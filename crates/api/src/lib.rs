@@ -1,6 +1,7 @@
 //! The API of the front-end. The table in `methods` is the one source of what can be called: dispatch, rights,
 //! documentation. [`xmlrpc`] carries calls over HTTP; another transport would use the same table.
 
+mod acl;
 mod decode;
 mod document;
 mod image;

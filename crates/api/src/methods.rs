@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use plerion_model::{Kind, Operation};
 
+use crate::acl;
 use crate::decode::{self, Decoded};
 use crate::document;
 use crate::quota;
@@ -119,6 +120,7 @@ const FAMILIES: &[Family] = &[
 fn table() -> Vec<Method> {
     let mut table: Vec<Method> = FAMILIES.iter().flat_map(family).collect();
     table.extend(own_methods());
+    table.extend(acl::methods());
     table.extend(document::methods());
     table.extend(quota::methods());
     table

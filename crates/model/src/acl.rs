@@ -96,6 +96,56 @@ pub struct AclQuestion<'a> {
 }
 
 impl AclRule {
+    /// Reads a rule as `one.acl.addrule` gets it: hexadecimal numbers, `0x` before them or not. Its id is -1.
+    ///
+    /// # Errors
+    /// Says which part is wrong, and what it has to be.
+    pub fn parse(user: &str, resource: &str, rights: &str, zone: &str) -> Result<Self, String> {
+        let whom = INDIVIDUAL | GROUP | ALL;
+        let user = number(user, "user")?;
+        id_check(user, whom, "user")?;
+        let zone = if zone.trim().is_empty() {
+            INDIVIDUAL | id_bits(crate::zone::LOCAL)
+        } else {
+            number(zone, "zone")?
+        };
+        id_check(zone, INDIVIDUAL | ALL, "zone")?;
+        let resource = number(resource, "resource")?;
+        let kinds = RESOURCE_NAMES.iter().fold(0, |bits, (bit, _)| bits | bit);
+        if resource & kinds == 0 {
+            return Err("Wrong resource: it names no kind of object".into());
+        }
+        id_check(resource & !kinds, whom | CLUSTER, "resource")?;
+        let rights = number(rights, "rights")?;
+        if rights == 0 || rights > 0xf {
+            return Err(
+                "Wrong rights: they are a sum of 1 (USE), 2 (MANAGE), 4 (ADMIN) and 8 (CREATE)".into(),
+            );
+        }
+        Ok(Self {
+            id: -1,
+            user,
+            resource,
+            rights,
+            zone,
+        })
+    }
+
+    /// Whether both grant the same to the same.
+    #[must_use]
+    pub const fn says_the_same(&self, other: &Self) -> bool {
+        self.user == other.user
+            && self.resource == other.resource
+            && self.rights == other.rights
+            && self.zone == other.zone
+    }
+
+    /// Whether it is about one object and no other.
+    #[must_use]
+    pub fn is_for_one(&self, kind: Kind, id: Id) -> bool {
+        self.resource == kind.acl_bit() | INDIVIDUAL | id_bits(id)
+    }
+
     /// Whether the rule grants what is asked, in the zone `zone`.
     #[must_use]
     pub fn grants(&self, question: &AclQuestion<'_>, zone: Id) -> bool {
@@ -164,6 +214,60 @@ impl AclRule {
         out.element("STRING", &self.text());
         out.close("ACL");
     }
+}
+
+fn number(text: &str, what: &str) -> Result<u64, String> {
+    let digits = text.trim();
+    let digits = digits
+        .strip_prefix("0x")
+        .or_else(|| digits.strip_prefix("0X"))
+        .unwrap_or(digits);
+    // from_str_radix takes a sign, which no rule has.
+    if digits.starts_with('+') {
+        return Err(format!("Wrong {what} \"{text}\": it is a hexadecimal number"));
+    }
+    u64::from_str_radix(digits, 16)
+        .map_err(|_| format!("Wrong {what} \"{text}\": it is a hexadecimal number"))
+}
+
+/// That exactly one of the bits says what the id means, nothing else is set, and "all" has no id.
+fn id_check(number: u64, bits: u64, what: &str) -> Result<(), String> {
+    let id = number & 0xffff_ffff;
+    let chosen = number & !0xffff_ffff;
+    if chosen.count_ones() != 1 || chosen & bits == 0 {
+        return Err(format!(
+            "Wrong {what}: it needs exactly one of # (one), @ (group), * (all), % (cluster) that fits it"
+        ));
+    }
+    if (chosen == ALL && id != 0) || Id::try_from(id).is_err() {
+        return Err(format!(
+            "Wrong {what}: its id is too large, or there is one beside *"
+        ));
+    }
+    Ok(())
+}
+
+/// The rules of an administrator of a group (recorded): all about its users, use and manage its objects, make virtual
+/// routers, manage the group.
+#[must_use]
+pub fn group_admin_rules(group: Id, user: Id) -> [AclRule; 4] {
+    let rule = |resource: u64, rights| AclRule {
+        id: -1,
+        user: INDIVIDUAL | id_bits(user),
+        resource,
+        rights,
+        zone: ALL,
+    };
+    let of_group = GROUP | id_bits(group);
+    // VM, NET, IMAGE, TEMPLATE, DOCUMENT, SECGROUP, VROUTER, VMGROUP, BACKUPJOB.
+    const OBJECTS: u64 = 0x125_42d0_0000_0000;
+    const VROUTER: u64 = 0x4_0000_0000_0000;
+    [
+        rule(Kind::User.acl_bit() | of_group, 0xf),
+        rule(OBJECTS | of_group, 3),
+        rule(VROUTER | ALL, 8),
+        rule(Kind::Group.acl_bit() | INDIVIDUAL | id_bits(group), 2),
+    ]
 }
 
 /// An id as the low bits of a rule's number.
@@ -249,6 +353,53 @@ mod tests {
                 "* MARKETPLACE+MARKETPLACEAPP/* USE *",
             ]
         );
+    }
+
+    #[test]
+    fn the_rules_of_group_administrators_read_as_recorded() {
+        let texts: Vec<String> = group_admin_rules(100, 2).iter().map(AclRule::text).collect();
+        assert_eq!(
+            texts,
+            [
+                "#2 USER/@100 USE+MANAGE+ADMIN+CREATE *",
+                "#2 VM+NET+IMAGE+TEMPLATE+DOCUMENT+SECGROUP+VROUTER+VMGROUP+BACKUPJOB/@100 USE+MANAGE *",
+                "#2 VROUTER/* CREATE *",
+                "#2 GROUP/#100 MANAGE *",
+            ]
+        );
+    }
+
+    #[test]
+    fn rules_are_read_or_refused() {
+        let rule = AclRule::parse("0x100000003", "0x1400000000", "0x3", "").expect("good");
+        assert_eq!(rule.text(), "#3 VM/* USE+MANAGE #0");
+        assert_eq!(
+            AclRule::parse("200000001", "10200000064", "F", "400000000")
+                .expect("good")
+                .rights,
+            15
+        );
+        for (user, resource, rights, zone) in [
+            ("x", "1400000000", "1", ""),
+            ("+100000003", "1400000000", "1", ""),
+            ("3", "1400000000", "1", ""),
+            ("300000003", "1400000000", "1", ""),
+            ("800000003", "1400000000", "1", ""),
+            ("400000001", "1400000000", "1", ""),
+            ("180000000", "1400000000", "1", ""),
+            ("100000003", "400000000", "1", ""),
+            ("100000003", "1600000000", "1", ""),
+            ("100000003", "8000001400000000", "1", ""),
+            ("100000003", "1400000000", "0", ""),
+            ("100000003", "1400000000", "10", ""),
+            ("100000003", "1400000000", "1", "200000000"),
+            ("100000003", "11400000000000000000", "1", ""),
+        ] {
+            assert!(
+                AclRule::parse(user, resource, rights, zone).is_err(),
+                "{user} {resource} {rights} {zone}"
+            );
+        }
     }
 
     #[test]

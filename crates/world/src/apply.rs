@@ -9,8 +9,8 @@ use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{
-    cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate, vm_deploy,
-    vmtemplate, vnet,
+    acl, cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate,
+    vm_deploy, vmtemplate, vnet,
 };
 
 /// A command that was accepted.
@@ -106,6 +106,8 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             datastore::datastore_allocate(txn, caller, template, *cluster)?
         }
         Command::DatastoreEnable { id, enable } => datastore::datastore_enable(txn, caller, *id, *enable)?,
+        Command::Acl(command) => acl::acl_command(txn, caller, command)?,
+        Command::GroupAdmin { id, uid, add } => acl::group_admin(txn, caller, *id, *uid, *add)?,
         Command::Quota(command) => quota_command(txn, caller, command)?,
         Command::Document(command) => document::document_command(txn, caller, command)?,
         Command::ImageAllocate {

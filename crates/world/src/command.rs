@@ -6,6 +6,7 @@ use plerion_lifecycle::{Event, Recover};
 use plerion_model::{Id, Kind, Seconds};
 use plerion_template::Template;
 
+use crate::acl::AclCommand;
 use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
@@ -263,6 +264,17 @@ pub enum Command {
         id: Id,
         /// Whether VMs may be placed on it.
         enable: bool,
+    },
+    /// On access control rules.
+    Acl(AclCommand),
+    /// `one.group.addadmin` and `one.group.deladmin`.
+    GroupAdmin {
+        /// Group.
+        id: Id,
+        /// User.
+        uid: Id,
+        /// Add or remove.
+        add: bool,
     },
     /// On quotas.
     Quota(QuotaCommand),

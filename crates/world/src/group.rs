@@ -1,11 +1,11 @@
 //! Commands on groups.
 
-use plerion_model::acl;
 use plerion_model::group::Group;
 use plerion_model::quota::Quotas;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::PackedTemplate;
 
+use crate::acl::rules_forget;
 use crate::auth::{Caller, Target, require};
 use crate::bootstrap::group_rules_make;
 use crate::name::name_check_new;
@@ -51,16 +51,6 @@ pub(crate) fn group_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
         )));
     }
     txn.delete(Kind::Group, id);
-    let user = acl::GROUP | acl::id_bits(id);
-    let rules: Vec<Id> = txn
-        .world
-        .acls
-        .values()
-        .filter(|rule| rule.user == user)
-        .map(|rule| rule.id)
-        .collect();
-    for rule in rules {
-        txn.delete(Kind::Acl, rule);
-    }
+    rules_forget(txn, Kind::Group, id);
     Ok(())
 }

@@ -15,6 +15,7 @@
     )
 )]
 
+mod acl;
 mod apply;
 mod auth;
 mod bootstrap;
@@ -53,6 +54,7 @@ mod vmtemplate;
 mod vnet;
 mod world;
 
+pub use acl::AclCommand;
 pub use apply::{Applied, apply};
 pub use auth::{Caller, Target, may_see, require_right, require_see};
 pub use bootstrap::bootstrap;

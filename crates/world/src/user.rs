@@ -6,6 +6,7 @@ use plerion_model::user::{LoginToken, User};
 use plerion_model::{ApiError, Id, Kind, Operation, group};
 use plerion_template::{PackedTemplate, Template};
 
+use crate::acl::{group_admin_set, rules_forget};
 use crate::auth::{Caller, Target, require};
 use crate::bootstrap::user_new;
 use crate::name::name_check_new;
@@ -111,7 +112,7 @@ pub(crate) fn user_group(
         (Operation::Manage, Target::of(&txn.world, Kind::User, id)?),
         (Operation::Manage, Target::of(&txn.world, Kind::Group, gid)?),
     ];
-    changed(txn, caller, &rights, id, |user| {
+    let id = changed(txn, caller, &rights, id, |user| {
         match (user.groups.binary_search(&gid), add) {
             (Ok(_), true) => Err(ApiError::action(format!("User is already in group {gid}"))),
             (Err(at), true) => {
@@ -127,7 +128,12 @@ pub(crate) fn user_group(
             }
             (Err(_), false) => Err(ApiError::action(format!("User is not in group {gid}"))),
         }
-    })
+    })?;
+    // Who is no member administers nothing.
+    if !add {
+        group_admin_set(txn, gid, id, false)?;
+    }
+    Ok(id)
 }
 
 /// `one.user.enable`.
@@ -209,16 +215,11 @@ pub(crate) fn user_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
     if id < 2 {
         return Err(ApiError::action("oneadmin and serveradmin cannot be deleted"));
     }
-    txn.delete(Kind::User, id);
-    let own: Vec<Id> = txn
-        .world
-        .acls
-        .values()
-        .filter(|rule| rule.user == plerion_model::acl::INDIVIDUAL | plerion_model::acl::id_bits(id))
-        .map(|rule| rule.id)
-        .collect();
-    for rule in own {
-        txn.delete(Kind::Acl, rule);
+    let groups = txn.world.user(id)?.groups.clone();
+    for gid in groups {
+        group_admin_set(txn, gid, id, false)?;
     }
+    txn.delete(Kind::User, id);
+    rules_forget(txn, Kind::User, id);
     Ok(())
 }
