@@ -5,7 +5,7 @@ use plerion_model::host::Host;
 use plerion_model::vm::Vm;
 use plerion_model::vm_history::History;
 use plerion_model::{Id, Seconds};
-use plerion_protocol::{Action, ActionOutput, SshTarget};
+use plerion_protocol::{Action, ActionOutput, ContextFile, SshTarget};
 use plerion_template::Template;
 use plerion_world::{Output, World};
 
@@ -38,6 +38,8 @@ pub struct Plan {
     pub output: Output,
     /// What an administrator should know about it, for the log.
     pub notes: Vec<String>,
+    /// Files of a VM that the front-end keeps for people.
+    pub records: Vec<ContextFile>,
 }
 
 /// What a plan needs to know beyond the world.

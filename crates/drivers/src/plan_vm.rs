@@ -203,12 +203,18 @@ fn boot(
     }
     context(plan, stay)?;
     let seq = stay.vm.last_history().map_or(0, |record| record.seq);
+    let deployment_file = format!("deployment.{seq}");
+    let xml = xml_of(world, stay, environment)?;
+    plan.records.push(ContextFile {
+        name: deployment_file.clone(),
+        text: xml.clone(),
+    });
     let action = Action::DomainStart {
         name: stay.vm.domain_name(),
         uuid: stay.vm.uuid().to_owned(),
         directory: stay.directory.clone(),
-        xml: xml_of(world, stay, environment)?,
-        deployment_file: format!("deployment.{seq}"),
+        xml,
+        deployment_file,
         files: records(world, stay),
         bridges: bridges(&stay.vm.template)?,
     };
@@ -331,6 +337,7 @@ fn context(plan: &mut Plan, stay: &Stay<'_>) -> Result<(), String> {
         name: "context.sh".into(),
         text,
     }];
+    plan.records.extend(files.iter().cloned());
     if let Transfer::Script(driver) = Transfer::of(stay) {
         context_script(plan, stay, driver, disk, files);
         return Ok(());

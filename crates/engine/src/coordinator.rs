@@ -25,6 +25,7 @@ use crate::dispatcher::{Dispatch, Dispatcher};
 use crate::host_watch::watch_of;
 use crate::intake::{Intake, Sampled, dummy_report};
 use crate::space::SpaceWatch;
+use crate::vm_files::VmFiles;
 use crate::writer::WriterHandle;
 
 /// Seconds that the script of a datastore has to measure it.
@@ -84,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) hypervisor_conf: Template,
     pub(crate) monitor_interval_s: u32,
     pub(crate) datastore_interval_s: u32,
+    pub(crate) vm_files: Option<VmFiles>,
 }
 
 struct HostEntry {
@@ -337,6 +339,11 @@ impl Coordinator {
                     }
                 }
                 Dispatch::Order(order) => self.order(*order),
+                Dispatch::Keep { vm, notes, files } => {
+                    if let Some(kept) = &self.parts.vm_files {
+                        kept.planned(self.parts.clock.now(), vm, notes, files);
+                    }
+                }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_model::ApiError;
+use plerion_model::{ApiError, Seconds};
 use plerion_store::{Epoch, LogTrim, Store, StoreError};
 use plerion_world::{Change, Config, Context, Order, Reply, World, apply, bootstrap};
 
@@ -23,7 +23,11 @@ pub struct Core<S> {
     epoch: Epoch,
     cloud: String,
     clock: Arc<dyn Clock>,
+    observer: Option<Observer>,
 }
+
+/// Is shown what was committed, and when.
+pub(crate) type Observer = Box<dyn FnMut(Seconds, &[&Change]) + Send>;
 
 /// How long entries of the change log are kept, in seconds.
 const LOG_KEPT_S: i64 = 7 * 24 * 3600;
@@ -75,7 +79,13 @@ impl<S: Store> Core<S> {
             epoch,
             cloud,
             clock,
+            observer: None,
         })
+    }
+
+    /// Shows every commit from now on to somebody, who must not take long.
+    pub(crate) fn observe(&mut self, observer: Observer) {
+        self.observer = Some(observer);
     }
 
     /// The last committed state.
@@ -148,6 +158,9 @@ impl<S: Store> Core<S> {
             let changes: Vec<&Change> = changes.iter().collect();
             self.store.commit(self.epoch, &changes, now)?;
             self.world = Arc::new(world);
+            if let Some(observer) = &mut self.observer {
+                observer(now, &changes);
+            }
         }
         Ok(outcomes)
     }

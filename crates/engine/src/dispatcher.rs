@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, HashSet};
 
 use plerion_drivers::{Environment, Place, Plan, intent_plan, output_of};
-use plerion_model::Kind;
-use plerion_protocol::{ActionKey, ErrorKind, ObjectKind, Report, Request, ToNode};
+use plerion_model::{Id, Kind};
+use plerion_protocol::{ActionKey, ContextFile, ErrorKind, ObjectKind, Report, Request, ToNode};
 use plerion_world::{Caller, Command, Intent, IntentKey, IntentResult, Order, Site, World};
 
 /// Actions of one intent at most; the number is part of the key that agents see.
@@ -20,6 +20,15 @@ pub enum Dispatch {
     Send(Site, Box<ToNode>),
     /// Give an order to the writer.
     Order(Box<Order>),
+    /// Keep for people what the plan for a VM says and brings.
+    Keep {
+        /// VM.
+        vm: Id,
+        /// Lines for its log.
+        notes: Vec<String>,
+        /// Files for its directory.
+        files: Vec<ContextFile>,
+    },
 }
 
 /// An intent under way.
@@ -93,9 +102,15 @@ impl Dispatcher {
         out: &mut Vec<Dispatch>,
     ) {
         match intent_plan(world, intent, environment) {
-            Ok(plan) => {
+            Ok(mut plan) => {
                 for note in &plan.notes {
                     tracing::warn!(kind = ?intent.key.kind, id = intent.key.id, "{note}");
+                }
+                let notes = std::mem::take(&mut plan.notes);
+                let files = std::mem::take(&mut plan.records);
+                if intent.key.kind == Kind::Vm && !(notes.is_empty() && files.is_empty()) {
+                    let vm = intent.key.id;
+                    out.push(Dispatch::Keep { vm, notes, files });
                 }
                 self.work.insert(
                     intent.key,

@@ -17,6 +17,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
 use crate::core::{Core, CoreError};
+use crate::vm_files::{VmFilesSettings, vm_files_start};
 use crate::writer::{Answer, WriterHandle, writer_start};
 
 /// Why the front-end cannot start.
@@ -55,6 +56,8 @@ pub struct EngineSettings<S> {
     pub monitor_interval_s: u32,
     /// Seconds between the measurements of a datastore by its driver's script.
     pub datastore_interval_s: u32,
+    /// Where files of VMs are kept for people; none are without.
+    pub vm_files: Option<VmFilesSettings>,
     /// Called once when the database failed: the process must end.
     pub failed: Box<dyn FnOnce(CoreError) + Send>,
 }
@@ -119,7 +122,7 @@ impl Engine {
     /// When the database fails or a thread cannot be started.
     pub fn start<S: Store + 'static>(settings: EngineSettings<S>) -> Result<Arc<Self>, EngineError> {
         let authenticator = Authenticator::new(settings.clock.clone()).map_err(EngineError::Auth)?;
-        let core = Core::start(
+        let mut core = Core::start(
             settings.store,
             settings.config,
             settings.clock.clone(),
@@ -134,6 +137,10 @@ impl Engine {
             hosts = core.world().hosts.len(),
             "state loaded"
         );
+        let (vm_files, vm_files_thread) = settings.vm_files.map(vm_files_start).transpose()?.unzip();
+        if let Some(files) = vm_files.clone() {
+            core.observe(Box::new(move |now, changes| files.committed(now, changes)));
+        }
         let published = Arc::new(ArcSwap::from(core.world().clone()));
         let measurements: Arc<ArcSwap<Measurements>> = Arc::default();
         let (coordinator, queue) = coordinator_queue();
@@ -157,6 +164,7 @@ impl Engine {
             hypervisor_conf: settings.hypervisor_conf,
             monitor_interval_s: settings.monitor_interval_s,
             datastore_interval_s: settings.datastore_interval_s,
+            vm_files,
         };
         let coordinator_thread = coordinator_start(parts, coordinator.clone(), queue)?;
         let engine = Arc::new(Self {
@@ -169,7 +177,13 @@ impl Engine {
             authenticator,
             reader: settings.reader,
             clock: settings.clock.clone(),
-            threads: Mutex::new(vec![coordinator_thread, writer_thread]),
+            // In the order in which they end: each when those before it let go.
+            threads: Mutex::new(
+                [coordinator_thread, writer_thread]
+                    .into_iter()
+                    .chain(vm_files_thread)
+                    .collect(),
+            ),
         });
         let scheduler_thread = scheduler_start(scheduler, published, measurements, writer, settings.clock)?;
         engine

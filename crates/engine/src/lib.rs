@@ -15,6 +15,7 @@ mod session_cache;
 mod space;
 mod stranger;
 mod token;
+mod vm_files;
 mod writer;
 
 pub use auth::{Authenticator, password_hash};
@@ -24,4 +25,5 @@ pub use dispatcher::{Dispatch, Dispatcher};
 pub use engine::{Engine, EngineError, EngineSettings, Snapshot};
 pub use intake::{Intake, Sampled, dummy_report};
 pub use token::token_hash;
+pub use vm_files::VmFilesSettings;
 pub use writer::Answer;

@@ -34,6 +34,11 @@ impl Places {
         }
     }
 
+    /// Whether all is in one directory.
+    pub(crate) fn is_self_contained(&self) -> bool {
+        self.log == self.var
+    }
+
     /// The database. Its name differs from the reference's, whose schema is another one.
     pub(crate) fn database(&self) -> PathBuf {
         self.var.join("plerion.db")

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use plerion_api::ApiService;
 use plerion_api::xmlrpc::{Limits, serve};
 use plerion_drivers::{ProcessLinks, SshSettings, program_identity};
-use plerion_engine::{Engine, EngineSettings, SystemClock, password_hash};
+use plerion_engine::{Engine, EngineSettings, SystemClock, VmFilesSettings, password_hash};
 use plerion_store::SqliteStore;
 use plerion_world::Config;
 use tokio::net::TcpListener;
@@ -127,6 +127,13 @@ fn engine_start(
         identity,
         state_dir: places.var.join("node"),
     });
+    let log_with_vm = config.attributes.pair("LOG", "USE_VMS_LOCATION");
+    let vm_files = VmFilesSettings {
+        vms: places.var.join("vms"),
+        logs: (!places.is_self_contained()
+            && !log_with_vm.is_some_and(|text| text.eq_ignore_ascii_case("yes")))
+        .then(|| places.log.clone()),
+    };
     // Read before the state is loaded, so that a first start with a wrong file changes nothing.
     let credentials = auth_file::read_or_make()?;
     let password = password_hash(&credentials.password)?;
@@ -147,6 +154,7 @@ fn engine_start(
         }),
         monitor_interval_s: host_interval_s,
         datastore_interval_s: datastore_interval_s.max(1),
+        vm_files: Some(vm_files),
         failed: Box::new(move |error| {
             // When nobody waits any more, the front-end is stopping already.
             let _ = failed.send(error.to_string());

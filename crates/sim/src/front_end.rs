@@ -355,6 +355,7 @@ impl Simulation {
                     }
                 }
                 Dispatch::Order(order) => self.order(id, *order),
+                Dispatch::Keep { .. } => {}
             }
         }
     }
