@@ -79,8 +79,18 @@ make_up() {
 }
 
 make_down() {
-    root_typed make down || fail "make down ended with $?"
+    root_typed "$@" make down || fail "make down ended with $?"
     ok "make down"
+}
+
+packages_installed() { dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' | grep '^ii' | sort; }
+
+# Where the packages are to go as well, that is all there is to see.
+purge_test() {
+    make_down PURGE_PACKAGES=1
+    must "no user oneadmin" bash -c '! getent passwd oneadmin && ! getent group oneadmin'
+    packages_installed >"$PLACE/packages.purged"
+    compare "$PLACE/packages.fresh" "$PLACE/packages.purged" "PURGE_PACKAGES=1 make down removes all packages that make up installed"
 }
 
 cloud() { runuser -u oneadmin -- env HOME="$STATE_DIR" "$@"; }
@@ -176,16 +186,22 @@ prepare() {
     apt-get -q update >/dev/null
     [ "$owner" = root ] || packages+=(sudo)
     apt-get -q -y install --no-install-recommends "${packages[@]}" >"$PLACE/apt.log" 2>&1 || fail "apt-get install ${packages[*]}"
-    if [ "$owner" != root ]; then
+    # Without a password for root, Debian's sudo refuses to be removed.
+    if [ "$owner" = root ]; then
+        echo root:up-test | chpasswd
+    else
         useradd --create-home --shell /bin/bash "$owner"
         echo "$owner ALL=(ALL) NOPASSWD: ALL" >"/etc/sudoers.d/$owner"
         chmod 0440 "/etc/sudoers.d/$owner"
     fi
-    if [ -d "$PLACE/rustup" ]; then
-        # As rustup's installer leaves it.
-        install -d -o "$owner" -g "$owner" "$home/.cargo"
-        ln -s "$PLACE/cargo/bin" "$home/.cargo/bin"
-        ln -s "$PLACE/rustup" "$home/.rustup"
+    if [ -d "$PLACE/toolchain" ]; then
+        # As rustup leaves it, once it has fetched what rust-toolchain.toml names.
+        mkdir -p "$home/.cargo/bin" "$home/.rustup/toolchains"
+        cp "$PLACE/rustup" "$home/.cargo/bin/rustup"
+        ln -s rustup "$home/.cargo/bin/cargo"
+        ln -s rustup "$home/.cargo/bin/rustc"
+        ln -s "$PLACE/toolchain" "$home/.rustup/toolchains/$UP_TEST_TOOLCHAIN-x86_64-unknown-linux-gnu"
+        chown -hR "$owner:$owner" "$home/.cargo" "$home/.rustup"
     fi
     git config --system safe.directory '*'
     typed "git clone -q $PLACE/plerion.git" || fail "git clone"
@@ -196,7 +212,7 @@ prepare() {
 stage_first() {
     [ "$UP_TEST_MACHINE" = plain ] || wait_for 60 "there is a network" apt-get -q update
     prepare
-    cp /etc/passwd "$PLACE/passwd"
+    packages_installed >"$PLACE/packages.fresh"
     dpkg --verify >"$PLACE/verify.fresh" || true
     if [ "$UP_TEST_MACHINE" = vm ]; then
         # With the packages alone, what make down leaves can be compared to the letter.
@@ -221,7 +237,11 @@ stage_first() {
 }
 
 stage_restarted() {
-    if systemd_runs; then
+    if ! systemd_runs; then
+        purge_test
+        make_up
+        check_up
+    else
         wait_for "$START_SECONDS" "after the restart the front-end answers" cloud onehost list
         wait_for "$START_SECONDS" "after the restart the host is monitored" \
             bash -c 'runuser -u oneadmin -- env HOME=/var/lib/one onehost show 0 | grep -E "^STATE +: MONITORED"'

@@ -2,7 +2,7 @@
 # machine.sh BASE WORK TOOLCHAIN COMMAND...
 # Becomes process 1 of a machine: root is the directory BASE under the layer
 # WORK/upper. To be run as root in new namespaces of all kinds but user.
-# TOOLCHAIN, if any, is a home directory whose rustup the machine gets to see.
+# TOOLCHAIN, if any, is a directory with a Rust toolchain that the machine gets to see.
 set -euo pipefail
 
 base=$1 work=$2 toolchain=$3
@@ -46,9 +46,8 @@ for number in 0 1 2; do ln -s "/proc/self/fd/$number" "$root/dev/$(sed -n "$((nu
 mkdir -p "$work/../cache/archives-${work##*/}" "$root/var/cache/apt/archives"
 mount --bind "$work/../cache/archives-${work##*/}" "$root/var/cache/apt/archives"
 if [ -n "$toolchain" ]; then
-    mkdir -p "$root/up-test/rustup" "$root/up-test/cargo"
-    mount --bind -o ro "${RUSTUP_HOME:-$toolchain/.rustup}" "$root/up-test/rustup"
-    mount --bind -o ro "${CARGO_HOME:-$toolchain/.cargo}" "$root/up-test/cargo"
+    mkdir -p "$root/up-test/toolchain"
+    mount --bind -o ro "$toolchain" "$root/up-test/toolchain"
 fi
 
 cd "$root"

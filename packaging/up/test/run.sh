@@ -8,7 +8,7 @@
 #   SYSTEM    debian-12 (default), debian-13 or ubuntu-24.04
 #   MACHINE   container  systemd as process 1, the kernel of this machine (default)
 #             plain      the same, without systemd
-#             vm         QEMU with the system's own kernel, as root alone, without sudo
+#             vm         QEMU with the system's own kernel, as root alone, packages there already
 #
 # Environment:
 #   UP_TEST_DIR       where root file systems, downloads and logs go (default target/up-test)
@@ -125,10 +125,12 @@ payload_make() {
     mkdir -p "$1"
     git -c safe.directory='*' clone -q --bare "$CHECKOUT" "$1/plerion.git"
     [ -z "$binary" ] || install -m 0755 "$binary" "$1/plerion"
+    [ "${UP_TEST_BUILD-}" != 1 ] || install -m 0755 "$(command -v rustup)" "$1/rustup"
     install -m 0755 "$TEST_SOURCE/inside.sh" "$1/inside.sh"
     {
         printf 'UP_TEST_MACHINE=%s\n' "$machine"
         printf 'UP_TEST_LANG=%s\n' "${UP_TEST_LANG:-C.UTF-8}"
+        printf 'UP_TEST_TOOLCHAIN=%s\n' "$(sed -n 's/^channel *= *"\(.*\)"/\1/p' "$CHECKOUT/rust-toolchain.toml")"
         printf 'UP_TEST_BINARY=%s\n' "${binary:+/up-test/plerion}"
     } >"$1/settings"
 }
@@ -170,7 +172,7 @@ overlay_make() {
 # layer; sets container_status to how it ended.
 container_run() {
     local ready=$work/ready network_ready=$work/network_ready toolchain=
-    [ "${UP_TEST_BUILD-}" != 1 ] || toolchain=$HOME
+    [ "${UP_TEST_BUILD-}" != 1 ] || toolchain=$(cd "$CHECKOUT" && realpath "$(rustc --print sysroot)")
     cgroup=$(mktemp -d "$cgroup_parent/plerion-up-test.XXXXXX")
     rm -f "$ready" "$network_ready"
     mkfifo "$ready" "$network_ready"
@@ -233,11 +235,14 @@ container_test() {
 # vm_image_make: a disk with the base, its kernel and the payload; and its kernel beside it.
 vm_image_make() {
     overlay_make
+    # The packages of make up, too: under emulation their installation takes the longest
+    # by far, and the containers show it.
     cat >"$work/upper/up-test/vm_prepare.sh" <<PREPARE
 set -e
 export DEBIAN_FRONTEND=noninteractive
 apt-get -q update
-apt-get -q -y install --no-install-recommends $kernel initramfs-tools systemd-sysv udev dbus apparmor
+apt-get -q -y install --no-install-recommends $kernel initramfs-tools systemd-sysv udev dbus apparmor \
+    $(. "$CHECKOUT/packaging/up/system.sh" && echo "${PACKAGES[*]}")
 PREPARE
     echo "up-test: kernel for the vm (log: $work/console)"
     container_run /bin/bash /up-test/vm_prepare.sh
