@@ -36,6 +36,7 @@ pub(crate) fn serve_main() -> ExitCode {
         eprintln!("plerion serve: {error}");
         return ExitCode::FAILURE;
     }
+    pages_small();
     match run(&places) {
         Ok(()) => {
             tracing::info!("stopped");
@@ -45,6 +46,14 @@ pub(crate) fn serve_main() -> ExitCode {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Asks the kernel for small pages. The allocator spreads objects by size and asks for huge pages beneath each kind; ten
+/// thousand VMs then take a third more memory, and no call becomes faster by it. Children inherit this.
+fn pages_small() {
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {
+        tracing::debug!(%error, "huge pages cannot be switched off: the process takes more memory");
     }
 }
 
