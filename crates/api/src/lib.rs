@@ -2,8 +2,10 @@
 //! documentation. [`xmlrpc`] carries calls over HTTP; another transport would use the same table.
 
 mod acl;
+mod caches;
 mod decode;
 mod document;
+mod host_cache;
 mod image;
 mod info;
 mod methods;

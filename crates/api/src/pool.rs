@@ -9,11 +9,11 @@ use plerion_model::{ApiError, Id, Kind, Owned};
 use plerion_template::{EscapedXml, Markup};
 use plerion_world::{Caller, Object, Snapshot as View, Target, may_see};
 
+use crate::caches::Caches;
 use crate::info::render;
 use crate::methods::PoolForm;
 use crate::quota::render_defaults;
 use crate::reject::Reject;
-use crate::short_cache::ShortCache;
 use crate::xmlrpc::{Params, Payload};
 
 /// A piece of a stream is handed on when it has this size, in bytes.
@@ -69,25 +69,32 @@ impl Filter {
 /// Answers a pool call.
 pub(crate) fn pool(
     engine: &Arc<Engine>,
-    cache: &Arc<ShortCache>,
+    caches: &Arc<Caches>,
     caller: &Caller,
     kind: Kind,
     form: PoolForm,
     params: &mut Params,
 ) -> Result<Payload, Reject> {
     match form {
-        PoolForm::Whole => Ok(objects(engine, caller, kind, None, None)),
+        PoolForm::Whole => Ok(objects(engine, caches, caller, kind, None, None)),
         PoolForm::Paged => {
             let filter = Filter::read(params)?;
-            Ok(objects(engine, caller, kind, Some(filter), None))
+            Ok(objects(engine, caches, caller, kind, Some(filter), None))
         }
         PoolForm::Typed => {
             let filter = Filter::read(params)?;
             let document_type = params.int()?;
-            Ok(objects(engine, caller, kind, Some(filter), Some(document_type)))
+            Ok(objects(
+                engine,
+                caches,
+                caller,
+                kind,
+                Some(filter),
+                Some(document_type),
+            ))
         }
-        PoolForm::VmShort | PoolForm::VmExtended => vms(engine, cache, caller, form, params),
-        PoolForm::VmSet => vm_set(engine, cache, caller, params),
+        PoolForm::VmShort | PoolForm::VmExtended => vms(engine, caches, caller, form, params),
+        PoolForm::VmSet => vm_set(engine, caches, caller, params),
     }
 }
 
@@ -101,6 +108,7 @@ fn ids_of(snapshot: &Snapshot, kind: Kind) -> Vec<Id> {
 /// The objects of a kind that the caller may see. `document_type` keeps documents of a type.
 fn objects(
     engine: &Engine,
+    caches: &Arc<Caches>,
     caller: &Caller,
     kind: Kind,
     filter: Option<Filter>,
@@ -125,11 +133,17 @@ fn objects(
         .filter(visible)
         .collect();
     let ids = filter.map_or(ids.clone(), |filter| filter.page(ids));
-    stream(snapshot, kind, ids.into_iter(), move |out, snapshot, view, id| {
-        if let Ok(object) = snapshot.world.object(kind, id) {
-            render(out, &object, view, false);
-        }
-    })
+    let caches = caches.clone();
+    stream(
+        snapshot,
+        kind,
+        ids.into_iter(),
+        move |out, snapshot, view, id| match snapshot.world.object(kind, id) {
+            Ok(Object::Host(host)) => caches.hosts.render(out, &host, view),
+            Ok(object) => render(out, &object, view, false),
+            Err(_) => {}
+        },
+    )
 }
 
 /// Newest first unless `API_LIST_ORDER=ASC`. `ids` come newest first.
@@ -194,7 +208,7 @@ fn visible_vm(snapshot: &Snapshot, caller: &Caller, vm: &Vm) -> bool {
 
 fn vms(
     engine: &Arc<Engine>,
-    cache: &Arc<ShortCache>,
+    caches: &Arc<Caches>,
     caller: &Caller,
     form: PoolForm,
     params: &mut Params,
@@ -226,11 +240,11 @@ fn vms(
         return with_done(engine, caller, snapshot, living, filter, form);
     }
     let ids = filter.page(ordered(&snapshot, living));
-    Ok(vm_stream(cache, snapshot, ids, form))
+    Ok(vm_stream(caches, snapshot, ids, form))
 }
 
-fn vm_stream(cache: &Arc<ShortCache>, snapshot: Snapshot, ids: Vec<Id>, form: PoolForm) -> Payload {
-    let cache = cache.clone();
+fn vm_stream(caches: &Arc<Caches>, snapshot: Snapshot, ids: Vec<Id>, form: PoolForm) -> Payload {
+    let caches = caches.clone();
     let short = form == PoolForm::VmShort;
     stream(
         snapshot,
@@ -241,7 +255,7 @@ fn vm_stream(cache: &Arc<ShortCache>, snapshot: Snapshot, ids: Vec<Id>, form: Po
                 return;
             };
             if short {
-                cache.render(out, vm, &snapshot.world, view);
+                caches.vms.render(out, vm, &snapshot.world, view);
             } else {
                 vm.render(out, view);
             }
@@ -306,7 +320,7 @@ fn with_done(
 
 fn vm_set(
     engine: &Arc<Engine>,
-    cache: &Arc<ShortCache>,
+    caches: &Arc<Caches>,
     caller: &Caller,
     params: &mut Params,
 ) -> Result<Payload, Reject> {
@@ -328,5 +342,5 @@ fn vm_set(
     } else {
         PoolForm::VmShort
     };
-    Ok(vm_stream(cache, snapshot, ids, form))
+    Ok(vm_stream(caches, snapshot, ids, form))
 }

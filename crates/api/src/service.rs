@@ -8,22 +8,22 @@ use plerion_engine::Engine;
 use plerion_model::ApiError;
 use plerion_world::Caller;
 
+use crate::caches::Caches;
 use crate::info::{acl_info, info};
 use crate::methods::{Handler, Method, methods};
 use crate::order::order;
 use crate::pool::pool;
 use crate::reject::Reject;
-use crate::short_cache::ShortCache;
 use crate::xmlrpc::{Answer, Call, Fault, Params, Payload, Service};
 use crate::{image, quota, system, user};
 
-/// The cache of short bodies is looked through once in so many pool calls.
+/// The caches of bodies are looked through once in so many pool calls.
 const PRUNE_EVERY: u64 = 256;
 
 /// Answers calls.
 pub struct ApiService {
     engine: Arc<Engine>,
-    cache: Arc<ShortCache>,
+    caches: Arc<Caches>,
     pools: AtomicU64,
 }
 
@@ -33,7 +33,7 @@ impl ApiService {
     pub fn new(engine: Arc<Engine>) -> Self {
         Self {
             engine,
-            cache: Arc::default(),
+            caches: Arc::default(),
             pools: AtomicU64::new(0),
         }
     }
@@ -65,9 +65,9 @@ impl ApiService {
                     .fetch_add(1, Ordering::Relaxed)
                     .is_multiple_of(PRUNE_EVERY)
                 {
-                    self.cache.prune(&engine.snapshot().world);
+                    self.caches.prune(&engine.snapshot().world);
                 }
-                pool(engine, &self.cache, &caller, kind, form, params)
+                pool(engine, &self.caches, &caller, kind, form, params)
             }
             Handler::Generic(kind, decode) => order(engine, caller, decode(kind, params)?).await,
             Handler::Command(decode) => order(engine, caller, decode(params)?).await,

@@ -21,7 +21,8 @@ struct Entry {
     body: Box<[u8]>,
 }
 
-fn same<T>(kept: Option<&Arc<T>>, now: Option<&Arc<T>>) -> bool {
+/// Whether what was kept is what is there now: the same object, or none both times.
+pub(crate) fn same<T>(kept: Option<&Arc<T>>, now: Option<&Arc<T>>) -> bool {
     match (kept, now) {
         (Some(kept), Some(now)) => Arc::ptr_eq(kept, now),
         (None, None) => true,

@@ -89,6 +89,21 @@ impl RangeLeases {
 /// A set of ids.
 pub(crate) type Ids = imbl::OrdSet<Id>;
 
+/// What VMs hold of a host, and which. Cloning is cheap.
+#[derive(Clone, Debug, Default)]
+pub struct HostLoad {
+    usage: Usage,
+    vms: Ids,
+}
+
+impl HostLoad {
+    /// Whether both say the same for sure. It may say no for equal ones, never yes for others.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        self.usage == other.usage && self.vms.ptr_eq(&other.vms)
+    }
+}
+
 /// Everything derived.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Index {
@@ -250,6 +265,14 @@ impl Index {
             {
                 leases.give(offset);
             }
+        }
+    }
+
+    /// What VMs hold of a host.
+    pub(crate) fn host_load(&self, host: Id) -> HostLoad {
+        HostLoad {
+            usage: self.host_usage.get(&host).copied().unwrap_or_default(),
+            vms: self.host_vms.get(&host).cloned().unwrap_or_default(),
         }
     }
 

@@ -64,7 +64,7 @@ pub use command::{
 };
 pub use config::Config;
 pub use document::DocumentCommand;
-pub use index::Usage;
+pub use index::{HostLoad, Usage};
 pub use object::Object;
 pub use pairs::{PairRefusal, datastores_fit};
 pub use pool::Pool;

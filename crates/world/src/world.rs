@@ -10,7 +10,7 @@ use plerion_model::{ApiError, Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey};
 use crate::config::Config;
-use crate::index::Index;
+use crate::index::{HostLoad, Index};
 use crate::kinds::for_kinds;
 use crate::object::Object;
 use crate::pool::Pool;
@@ -103,6 +103,12 @@ impl World {
             && self.datastores.same(&other.datastores)
     }
 
+    /// Whether the outbox is the very one of another world. It may say no for equal ones.
+    #[must_use]
+    pub fn same_outbox(&self, other: &Self) -> bool {
+        self.outbox.ptr_eq(&other.outbox)
+    }
+
     /// VMs that wait for a host, by ascending id.
     pub fn pending_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
         self.index.pending.iter().filter_map(|id| self.vms.get(*id))
@@ -149,6 +155,12 @@ impl World {
             max_cpu,
             max_memory_kib,
         }
+    }
+
+    /// What VMs hold of a host, to tell whether it has changed.
+    #[must_use]
+    pub fn host_load(&self, id: Id) -> HostLoad {
+        self.index.host_load(id)
     }
 
     /// Puts a change in: the one way in which a world is made from another.
