@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
 use crate::core::{Core, CoreError};
 use crate::vm_files::{VmFilesSettings, vm_files_start};
+use crate::woken::woken;
 use crate::writer::{Answer, WriterHandle, writer_start};
 
 /// Why the front-end cannot start.
@@ -147,9 +148,14 @@ impl Engine {
         let scheduler = Arc::new(Wake::default());
         let committed = {
             let (coordinator, scheduler) = (coordinator.clone(), scheduler.clone());
-            move || {
-                coordinator.world_changed();
-                scheduler.wake();
+            move |before: &World, after: &World| {
+                let woken = woken(before, after);
+                if woken.coordinator {
+                    coordinator.world_changed();
+                }
+                if woken.scheduler {
+                    scheduler.wake();
+                }
             }
         };
         let (writer, writer_thread) = writer_start(core, published.clone(), committed, settings.failed)?;

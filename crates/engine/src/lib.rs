@@ -16,6 +16,7 @@ mod space;
 mod stranger;
 mod token;
 mod vm_files;
+mod woken;
 mod writer;
 
 pub use auth::{Authenticator, password_hash};

@@ -56,11 +56,12 @@ fn stopped() -> ApiError {
     )
 }
 
-/// Runs the writer until all handles are gone or the database fails.
+/// Runs the writer until all handles are gone or the database fails. `committed` is told of each change: the world before
+/// it and after it.
 pub(crate) fn writer_start<S: Store + 'static>(
     mut core: Core<S>,
     published: Arc<ArcSwap<World>>,
-    committed: impl Fn() + Send + 'static,
+    committed: impl Fn(&World, &World) + Send + 'static,
     failed: impl FnOnce(CoreError) + Send + 'static,
 ) -> std::io::Result<(WriterHandle, std::thread::JoinHandle<()>)> {
     let (sender, receiver) = sync_channel(QUEUE_MAX);
@@ -76,7 +77,7 @@ fn run<S: Store>(
     core: &mut Core<S>,
     receiver: &Receiver<Entry>,
     published: &ArcSwap<World>,
-    committed: &impl Fn(),
+    committed: &impl Fn(&World, &World),
 ) -> Result<(), CoreError> {
     let mut trim_due = Instant::now() + TRIM_EVERY;
     loop {
@@ -102,12 +103,20 @@ fn run<S: Store>(
                 Err(_) => break,
             }
         }
+        let before = core.world().clone();
         match core.process(&orders) {
             Ok(outcomes) => {
-                published.store(core.world().clone());
-                committed();
+                let world = core.world();
+                let changed = !Arc::ptr_eq(&before, world);
+                if changed {
+                    published.store(world.clone());
+                }
+                // Callers first: those who go on from here are threads of our own.
                 for (answer, outcome) in answers.into_iter().zip(outcomes) {
                     answer(outcome);
+                }
+                if changed {
+                    committed(&before, world);
                 }
             }
             Err(error) => {
@@ -121,5 +130,70 @@ fn run<S: Store>(
                 return Err(error);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use plerion_store::MemoryStore;
+    use plerion_world::{Caller, Command, Config};
+
+    use super::*;
+    use crate::clock::SystemClock;
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Seen {
+        /// An order was answered; groups that were published then, if it was accepted.
+        Answered(Option<usize>),
+        /// A change was told of: groups before and after it.
+        Committed(usize, usize),
+    }
+
+    fn submit(writer: &WriterHandle, name: &str, published: &Arc<ArcSwap<World>>, seen: &Sender<Seen>) {
+        let (published, seen) = (published.clone(), seen.clone());
+        let order = Order {
+            caller: Caller::system(),
+            command: Command::GroupAllocate { name: name.into() },
+        };
+        writer.submit(
+            order,
+            Box::new(move |outcome| {
+                let groups = outcome.ok().map(|_| published.load().groups.len());
+                seen.send(Seen::Answered(groups)).expect("somebody looks");
+            }),
+        );
+    }
+
+    #[test]
+    fn callers_come_first_and_see_their_change_published_and_a_refusal_is_no_change() {
+        let first = || [("a", "x"), ("b", "y")].map(|(name, word)| (name.to_owned(), word.to_owned()));
+        let store = MemoryStore::new("cloud");
+        let core =
+            Core::start(store, Config::default(), Arc::new(SystemClock), "here", first).expect("starts");
+        let groups = core.world().groups.len();
+        let published = Arc::new(ArcSwap::from(core.world().clone()));
+        let (sender, seen) = channel();
+        let committed = {
+            let sender = sender.clone();
+            move |before: &World, after: &World| {
+                let told = Seen::Committed(before.groups.len(), after.groups.len());
+                sender.send(told).expect("somebody looks");
+            }
+        };
+        let failed = |error| panic!("{error}");
+        let (writer, thread) = writer_start(core, published.clone(), committed, failed).expect("starts");
+        let next = || seen.recv().expect("something");
+        submit(&writer, "one", &published, &sender);
+        assert_eq!(next(), Seen::Answered(Some(groups + 1)));
+        assert_eq!(next(), Seen::Committed(groups, groups + 1));
+        submit(&writer, "one", &published, &sender);
+        assert_eq!(next(), Seen::Answered(None), "the name is taken");
+        submit(&writer, "two", &published, &sender);
+        assert_eq!(next(), Seen::Answered(Some(groups + 2)));
+        assert_eq!(next(), Seen::Committed(groups + 1, groups + 2));
+        drop(writer);
+        thread.join().expect("ends");
     }
 }
