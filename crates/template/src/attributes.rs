@@ -264,6 +264,13 @@ impl Template {
         self.attributes.retain(keep);
     }
 
+    /// The attributes for which `first` says so, and the others.
+    #[must_use]
+    pub fn partition(self, first: impl FnMut(&Attribute) -> bool) -> (Self, Self) {
+        let (first, second) = self.attributes.into_iter().partition(first);
+        (Self { attributes: first }, Self { attributes: second })
+    }
+
     /// Appends another template as the `append` mode of an update does: each name that `other` holds replaces
     /// all attributes of that name here.
     pub fn merge(&mut self, other: &Template) {

@@ -39,7 +39,10 @@ impl PackedTemplate {
     /// Packs a template.
     #[must_use]
     pub fn new(template: &Template) -> Self {
-        let mut packer = Packer::default();
+        let mut packer = Packer {
+            out: Vec::with_capacity(template.iter().map(packed_bytes).sum()),
+            ..Packer::default()
+        };
         for attribute in template.iter() {
             packer.name(&attribute.name);
             match &attribute.value {
@@ -206,6 +209,18 @@ impl Packer {
             packed
         }
     }
+}
+
+/// Room for a packed attribute, in bytes: somewhat more than most need.
+fn packed_bytes(attribute: &Attribute) -> usize {
+    /// Code, length or mark of a text.
+    const HEAD_BYTES: usize = 6;
+    let text = |text: &str| text.len().saturating_add(HEAD_BYTES);
+    let value = match &attribute.value {
+        Value::Single(single) => text(single),
+        Value::Vector(vector) => vector.iter().map(|(_, value)| text(value)).sum(),
+    };
+    text(&attribute.name).saturating_add(value)
 }
 
 fn has_lowercase(name: &str) -> bool {

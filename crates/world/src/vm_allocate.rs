@@ -16,7 +16,7 @@ use crate::vm_context::{ContextOf, context_complete};
 use crate::vm_disk::{disks_complete, targets_assign};
 use crate::vm_nic::{nics_complete, rules_add};
 
-/// Attributes that the system uses; all others are the user's (USER_TEMPLATE).
+/// Attributes that the system uses, sorted; all others are the user's (USER_TEMPLATE).
 const SYSTEM_ATTRIBUTES: &[&str] = &[
     "BACKUP_CONFIG",
     "CONTEXT",
@@ -151,11 +151,7 @@ pub(crate) fn vm_create(
 }
 
 fn split(template: Template) -> (Template, Template) {
-    let mut system = template.clone();
-    system.retain(|attribute| SYSTEM_ATTRIBUTES.contains(&attribute.name.as_str()));
-    let mut user = template;
-    user.retain(|attribute| !SYSTEM_ATTRIBUTES.contains(&attribute.name.as_str()));
-    (system, user)
+    template.partition(|attribute| SYSTEM_ATTRIBUTES.binary_search(&attribute.name.as_str()).is_ok())
 }
 
 fn capacity_check(system: &mut Template) -> Result<(), ApiError> {
@@ -267,6 +263,19 @@ fn requirements_set(system: &mut Template, disks: &[Vec<Id>], nics: &[Vec<Id>]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attributes_of_the_system_are_sorted_and_split_off() {
+        assert!(SYSTEM_ATTRIBUTES.is_sorted());
+        let template =
+            Template::parse("VMGROUP=[ROLE=\"a\"]\nVMGROUPS=\"b\"\nCPU=\"1\"\nBACKUP=\"c\"\n").expect("good");
+        let (system, user) = split(template);
+        let names = |template: &Template| -> Vec<String> {
+            template.iter().map(|attribute| attribute.name.clone()).collect()
+        };
+        assert_eq!(names(&system), ["CPU", "VMGROUP"]);
+        assert_eq!(names(&user), ["BACKUP", "VMGROUPS"]);
+    }
 
     #[test]
     fn uuids_are_of_version_four() {
