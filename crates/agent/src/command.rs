@@ -21,6 +21,9 @@ pub fn node_main(args: &[String]) -> ExitCode {
     let subscriber = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
+        // The front-end's agent outlives the front-end and with it the reader of its words. A word that cannot be
+        // written is lost; saying so would go the same way, and end the thread that tries.
+        .log_internal_errors(false)
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_env("PLERION_LOG")
                 .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info")),

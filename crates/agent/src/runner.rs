@@ -134,7 +134,7 @@ impl Runner {
             return (self.sink)(Report { key, attempt, result });
         }
         let mut inner = self.lock();
-        match inner.take(request, &self.boot_id) {
+        match inner.take(request) {
             Ok(None) => {}
             Ok(Some(result)) => {
                 drop(inner);
@@ -200,6 +200,10 @@ impl Runner {
     fn dispatch(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner>) {
         let mut lost = Vec::new();
         while let Some((key, request, limits)) = inner.next() {
+            if let Err(error) = inner.begin(&request, &self.boot_id) {
+                lost.push((key, error));
+                continue;
+            }
             let runner = Arc::clone(self);
             let spawned = std::thread::Builder::new().name(key.to_string()).spawn(move || {
                 let outcome = runner.run(&request, &limits);
@@ -266,7 +270,7 @@ impl Job {
 
 impl Inner {
     /// `None`: it is queued or joined; `Some`: this is known of it already.
-    fn take(&mut self, request: Request, boot_id: &str) -> Act<Option<Outcome>> {
+    fn take(&mut self, request: Request) -> Act<Option<Outcome>> {
         let key = request.key;
         if let Some(job) = self.jobs.get_mut(&key) {
             job.attempt = job.attempt.max(request.attempt);
@@ -275,6 +279,9 @@ impl Inner {
         if let Some(entry) = self.journal.get(&key) {
             match &entry.outcome {
                 Some(Ok(output)) => return Ok(Some(Ok(output.clone()))),
+                // Attempts are counted by each front-end for itself: what its forerunners' ends have cut off is no
+                // result that it has to hear of.
+                Some(Err(error)) if error.kind == ErrorKind::Interrupted && request.epoch > entry.epoch => {}
                 Some(Err(error)) if request.attempt <= entry.attempt => return Ok(Some(Err(error.clone()))),
                 _ => {}
             }
@@ -289,14 +296,6 @@ impl Inner {
             )));
         }
         self.supersede(&key);
-        let entry = Entry {
-            attempt: request.attempt,
-            epoch: request.epoch,
-            boot_id: boot_id.to_owned(),
-            evidence: Evidence::of(&request.action),
-            outcome: None,
-        };
-        self.journal.begin(key, entry)?;
         let seconds = request.deadline_s.clamp(1, DEADLINE_S_MAX);
         let limits = Limits::new(Duration::from_secs(u64::from(seconds)));
         let job = Job {
@@ -312,6 +311,19 @@ impl Inner {
         Ok(None)
     }
 
+    /// Notes that an action begins. What waits in the queue is not noted: after a kill it is asked for again as if for
+    /// the first time.
+    fn begin(&mut self, request: &Request, boot_id: &str) -> Act<()> {
+        let entry = Entry {
+            attempt: request.attempt,
+            epoch: request.epoch,
+            boot_id: boot_id.to_owned(),
+            evidence: Evidence::of(&request.action),
+            outcome: None,
+        };
+        self.journal.begin(request.key, entry)
+    }
+
     /// A newer step of an object makes the copies and scripts of its older steps pointless.
     fn supersede(&self, key: &ActionKey) {
         for (other, job) in &self.jobs {
@@ -322,8 +334,11 @@ impl Inner {
         }
     }
 
-    /// The next action in the queue that may run.
+    /// The next action in the queue that may run; none when the agent is about to end, as the next agent is asked again.
     fn next(&mut self) -> Option<(ActionKey, Arc<Request>, Limits)> {
+        if self.draining {
+            return None;
+        }
         let running = self.jobs.iter().filter(|(_, job)| job.running);
         let load = Load::of(running.map(|(key, job)| (key, job.class)));
         let position = self.queue.iter().position(|key| {

@@ -371,3 +371,15 @@ fn the_root_helper_judges_requests() {
         "{answer}"
     );
 }
+
+/// A front-end that is killed takes the other end of standard error with it.
+#[test]
+fn an_agent_whose_words_nobody_reads_ends_what_it_has_begun() {
+    let scratch = Scratch::new("unheard");
+    let mut agent = Channel::unheard(&scratch);
+    let asked = agent.request(make(&scratch, "0/5/disk.0"));
+    agent.say(&ToNode::Do(Box::new(asked)));
+    let status = agent.finish();
+    assert!(status.success(), "{status}");
+    assert!(scratch.ds("0/5/disk.0").exists());
+}

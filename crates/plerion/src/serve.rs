@@ -74,6 +74,8 @@ fn log_start(places: &Places) -> Result<(), String> {
         .with_env_filter(filter)
         .with_ansi(false)
         .with_writer(writer)
+        // A line that cannot be written (no reader, no space) is lost; to say so on standard error would end the thread.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }

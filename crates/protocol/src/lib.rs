@@ -73,8 +73,8 @@ pub struct Request {
     pub key: ActionKey,
     /// Epoch of the front-end that asks; the agent refuses one lower than the highest it has seen.
     pub epoch: u64,
-    /// How often this action has been asked for, from 1. A higher attempt of a failed action does it again; the same
-    /// attempt only reports.
+    /// How often this front-end has asked for this action, from 1. A higher attempt of a failed action does it again; the
+    /// same attempt only reports, unless it was interrupted under an earlier front-end.
     pub attempt: u32,
     /// Seconds after which the agent gives up and reports [`ErrorKind::Deadline`].
     pub deadline_s: u32,

@@ -37,6 +37,7 @@ pub(crate) struct Domain {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) attempt: u32,
+    pub(crate) epoch: u64,
     pub(crate) evidence: Evidence,
     pub(crate) outcome: Option<Outcome>,
 }
@@ -195,17 +196,22 @@ impl Node {
         match self
             .journal
             .get(&request.key)
-            .map(|entry| (entry.attempt, &entry.outcome))
+            .map(|entry| (entry, &entry.outcome))
         {
             Some((_, Some(Ok(output)))) => Taken::Answer(Ok(output.clone())),
-            Some((attempt, Some(Err(error)))) if request.attempt <= attempt => {
+            Some((entry, Some(Err(error))))
+                if error.kind == ErrorKind::Interrupted && request.epoch > entry.epoch =>
+            {
+                Taken::New
+            }
+            Some((entry, Some(Err(error)))) if request.attempt <= entry.attempt => {
                 Taken::Answer(Err(error.clone()))
             }
             _ => Taken::New,
         }
     }
 
-    /// Notes a request in the journal and queues it.
+    /// Queues a request.
     pub(crate) fn begin(&mut self, request: Request, number: u64, verdict: Verdict) {
         let key = request.key;
         for (other, job) in &mut self.jobs {
@@ -214,12 +220,6 @@ impl Node {
                 job.verdict = Verdict::Stopped;
             }
         }
-        let entry = Entry {
-            attempt: request.attempt,
-            evidence: self.evidence(&request.action),
-            outcome: None,
-        };
-        self.journal.insert(key, entry);
         let job = Job {
             class: Class::of(&request.action),
             request,
@@ -231,7 +231,7 @@ impl Node {
         self.waiting.push(key);
     }
 
-    /// The next job that may run: never two steps of one object at once.
+    /// The next job that may run, noted in the journal: never two steps of one object at once.
     pub(crate) fn next_job(&mut self) -> Option<ActionKey> {
         let jobs = &self.jobs;
         let free = |key: &ActionKey| {
@@ -245,7 +245,16 @@ impl Node {
         };
         let position = self.waiting.iter().position(free)?;
         let key = self.waiting.remove(position);
-        self.jobs.get_mut(&key)?.running = true;
+        let job = self.jobs.get_mut(&key)?;
+        job.running = true;
+        let request = job.request.clone();
+        let entry = Entry {
+            attempt: request.attempt,
+            epoch: request.epoch,
+            evidence: self.evidence(&request.action),
+            outcome: None,
+        };
+        self.journal.insert(key, entry);
         Some(key)
     }
 

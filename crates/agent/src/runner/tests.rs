@@ -245,3 +245,61 @@ fn a_fault_in_an_action_is_a_failure_of_that_action() {
             .is_err()
     );
 }
+
+#[test]
+fn what_waits_is_left_to_the_next_agent() {
+    let scratch = Scratch::new("waits");
+    let bench = bench(&scratch);
+    bench.runner.submit(request(1, 1, 0, 1), 5);
+    bench.runner.submit(request(1, 2, 0, 1), 5);
+    bench.begun.recv_timeout(PATIENCE).expect("begun");
+    assert_eq!(
+        bench.runner.lock().journal.open_keys(),
+        [request(1, 1, 0, 1).key],
+        "only what has begun is settled after a kill"
+    );
+    let runner = Arc::clone(&bench.runner);
+    let drain = std::thread::spawn(move || runner.drain(PATIENCE));
+    while !bench.runner.lock().draining {
+        std::thread::yield_now();
+    }
+    bench.release.send(Ok(ActionOutput::default())).expect("released");
+    assert!(drain.join().expect("drained"), "what ran has ended");
+    assert!(
+        bench.begun.try_recv().is_err(),
+        "nothing begins in an agent that ends"
+    );
+}
+
+#[test]
+fn an_interruption_under_an_earlier_front_end_does_not_count() {
+    let scratch = Scratch::new("earlier");
+    let mut journal = Journal::open(scratch.path()).expect("journal");
+    let key = request(1, 1, 0, 1).key;
+    let entry = Entry {
+        attempt: 7,
+        epoch: 4,
+        boot_id: "boot".to_owned(),
+        evidence: Evidence::Nothing,
+        outcome: None,
+    };
+    journal.begin(key, entry).expect("begun");
+    let interrupted = ActionError::new(ErrorKind::Interrupted, "the agent was killed");
+    journal.end(key, 7, Err(interrupted)).expect("ended");
+    drop(journal);
+    let bench = bench(&scratch);
+    bench.runner.submit(request(1, 1, 0, 1), 5);
+    bench
+        .begun
+        .recv_timeout(PATIENCE)
+        .expect("done again at the first attempt");
+    bench.release.send(Ok(ActionOutput::default())).expect("released");
+    assert!(
+        bench
+            .reports
+            .recv_timeout(PATIENCE)
+            .expect("reported")
+            .result
+            .is_ok()
+    );
+}

@@ -108,10 +108,16 @@ pub struct Channel {
 impl Channel {
     /// Starts `node <subcommand> --cloud test --state-dir STATE` without a hello.
     pub fn start(program: &Path, subcommand: &str, state: &Path) -> Self {
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(["node", subcommand, "--cloud", "test", "--state-dir"])
             .arg(state)
-            .env("PLERION_LOG", "warn")
+            .env("PLERION_LOG", "warn");
+        Self::over(command)
+    }
+
+    fn over(mut command: Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -140,6 +146,27 @@ impl Channel {
         let mut channel = Self::start(&node_program(), "stdio", &scratch.path().join("state"));
         channel.hello(1, scratch).expect("welcome");
         channel
+    }
+
+    /// The same, with a standard error that has no reader and much to take.
+    pub fn unheard(scratch: &Scratch) -> Self {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(node_program());
+        command
+            .args(["node", "stdio", "--cloud", "test", "--state-dir"])
+            .arg(scratch.path().join("state"))
+            .env("PLERION_LOG", "trace")
+            .stderr(writer);
+        let mut channel = Self::over(command);
+        channel.hello(1, scratch).expect("welcome");
+        channel
+    }
+
+    /// Ends the channel and waits for the agent to end.
+    pub fn finish(mut self) -> std::process::ExitStatus {
+        drop(self.input.take());
+        self.child.wait().expect("reaped")
     }
 
     pub fn say(&mut self, message: &ToNode) {
