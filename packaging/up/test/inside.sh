@@ -13,6 +13,8 @@ readonly NOT_COMPARED='^/(var/lib/(apt|dpkg|systemd|dbus|ucf|logrotate|private|p
 # shellcheck source=/dev/null
 . "$PLACE/settings"
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root DEBIAN_FRONTEND=noninteractive
+# An emulated machine on a busy one takes its time.
+export SYSTEMD_BUS_TIMEOUT=300
 [ "$UP_TEST_MACHINE" = container ] && owner=tester home=/home/tester || owner=root home=/root
 readonly owner home
 

@@ -18,6 +18,7 @@
 #   UP_TEST_LANG      LANG in there (default C.UTF-8; zh_CN.UTF-8 for the Chinese messages)
 #   UP_TEST_MIRROR    the mirror for debootstrap, if not its own default
 #   UP_TEST_KEYRING   the keyring for debootstrap, if not its own default
+#   SSL_CERT_FILE     certificates that the machine is to trust as well
 #   UP_TEST_ACCEL     accelerator of a vm (default: kvm if it runs a guest, else tcg)
 #
 # Ends with 0 if all held, 1 if something did not, 77 (and a loud line) if this
@@ -164,6 +165,10 @@ overlay_make() {
     echo 'nameserver 10.0.2.3' >"$work/upper/etc/resolv.conf"
     echo up-test >"$work/upper/etc/hostname"
     printf '127.0.0.1 localhost\n127.0.1.1 up-test\n' >"$work/upper/etc/hosts"
+    # Where downloads go through a proxy with a certificate of its own.
+    if [ -f "${SSL_CERT_FILE-}" ]; then
+        install -D -m 0644 "$SSL_CERT_FILE" "$work/upper/usr/local/share/ca-certificates/up-test.crt"
+    fi
     : >"$work/upper/up-test/log"
     if [ "$machine" = container ]; then unit_write "$work/upper" append:/up-test/log; fi
 }
