@@ -108,6 +108,11 @@ AR = [ TYPE = IP4, IP = {GUEST_NETWORK}.100, SIZE = 100 ]
         """Makes an image; waits until it is ready; gives its id."""
         line = ["oneimage", "create", "--name", name, "--prefix", "vd", "--format", storage.format, *options]
         identifier = self.identifier([*line, "-d", str(storage.image_store), *(["--persistent"] if persistent else [])])
+        self.image_wait(identifier, name)
+        return identifier
+
+    def image_wait(self, identifier, name):
+        """Waits until an image is ready."""
 
         def look():
             image = self.lab.show("image", identifier)
@@ -116,7 +121,6 @@ AR = [ TYPE = IP4, IP = {GUEST_NETWORK}.100, SIZE = 100 ]
             return int(image.findtext("STATE")) == IMAGE_READY
 
         wait_until(IMAGE_SECONDS, look, f"image {name} is not ready")
-        return identifier
 
     def os_image(self, storage, name=None, persistent=False):
         """An image that boots. Without a name: one that all tests of the storage use."""
@@ -150,8 +154,8 @@ AR = [ TYPE = IP4, IP = {GUEST_NETWORK}.100, SIZE = 100 ]
 
     # VMs.
 
-    def vm_make(self, storage=STORAGES["ssh"], disks=(), host=None, extra=""):
-        """Makes a VM with the usual boot disk, or `disks` (DISK vectors); gives it."""
+    def vm_template(self, storage=STORAGES["ssh"], disks=(), host=None, extra=""):
+        """The template of a VM with the usual boot disk, or `disks` (DISK vectors)."""
         disks = disks or [f"IMAGE_ID = {self.os_image(storage)}"]
         requirements = f'"{storage_requirement(storage)}"'
         template = f"""CPU = 0.1
@@ -164,7 +168,14 @@ GRAPHICS = [ TYPE = VNC, LISTEN = 127.0.0.1 ]
 """
         if host is not None:
             template += f'SCHED_REQUIREMENTS = "NAME = {self.lab.node(host).name}"\n'
-        template += "".join(f"DISK = [ {disk} ]\n" for disk in disks)
+        return template + "".join(f"DISK = [ {disk} ]\n" for disk in disks)
+
+    def vm_make(self, storage=STORAGES["ssh"], disks=(), host=None, extra=""):
+        """Makes a VM of that template; gives it."""
+        return self.vm_of(self.vm_template(storage, disks, host, extra), storage)
+
+    def vm_of(self, template, storage=STORAGES["ssh"]):
+        """Makes a VM of a template's text; gives it."""
         return Vm(self, self.lab.create("vm", template), storage)
 
 

@@ -52,6 +52,7 @@ class Lab:
         self.state = None
         self.switch_process = None
         self.serve_log = None
+        self.serve_process = None
 
     def __enter__(self):
         machine.stale_remove(lambda text: print(f"lab: {text}", file=sys.stderr))
@@ -178,14 +179,14 @@ class Lab:
         if self.serve_log is None:
             self.serve_log = (self.directory / "serve.log").open("ab")
         script = "echo $$ >/var/lib/one/serve.pid && exec plerion serve"
-        process = subprocess.Popen(
+        self.serve_process = subprocess.Popen(
             self.front_end.command(["setsid", "bash", "-c", script], user=USER),
             stdin=subprocess.DEVNULL,
             stdout=self.serve_log,
             stderr=self.serve_log,
         )
         # Collected as soon as it ends, whoever ends it.
-        threading.Thread(target=process.wait, daemon=True).start()
+        threading.Thread(target=self.serve_process.wait, daemon=True).start()
         wait_until(FRONT_END_SECONDS, self._serve_answers, self._serve_words)
 
     def _serve_answers(self):
@@ -203,8 +204,9 @@ class Lab:
         return int((self.front_end.home / "serve.pid").read_text())
 
     def serve_kill(self):
-        """kill -9."""
+        """kill -9, and its end: until then it holds its port."""
         self.front_end.run(["kill", "-9", self.serve_pid()])
+        self.serve_process.wait(machine.STOP_SECONDS)
 
     def fe(self, line, input=None, check=True):
         """Runs a command line such as `onevm list` on the front-end as oneadmin; gives what it prints."""

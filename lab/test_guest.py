@@ -6,7 +6,7 @@ import time
 import pytest
 from lab import wait_until
 
-KILLS = int(os.environ.get("LAB_KILLS", "10"))
+KILLS = int(os.environ.get("LAB_KILLS", "50"))
 # How soon the end of a guest must be seen, in seconds.
 SEEN_SECONDS = 2.0
 REBOOT_SECONDS = 60

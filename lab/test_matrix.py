@@ -1,9 +1,10 @@
 """Every storage with images that are kept and that are not: one VM through all its actions, files looked at after each."""
 
+import contextlib
 import secrets
 
 import pytest
-from cloud import STORAGES
+from cloud import HOST_MONITORED, STORAGES
 from layout import MARKER_OFFSET, checksum, context_check, directory_check, marker_in, names, nothing_check
 
 BLOCK = 512
@@ -54,7 +55,7 @@ class Elsewhere:
 
     def __exit__(self, *_):
         self.cloud.fe(f"onehost enable node{self.number}")
-        self.cloud.hosts_wait()
+        self.cloud.host_wait(int(self.number), HOST_MONITORED)
 
 
 @pytest.mark.seconds(300)
@@ -87,6 +88,20 @@ def test_storage(cloud, name, persistent):
         assert after == before, "an image that is not persistent was written to"
     for image in images if persistent else [data]:
         cloud.fe(["oneimage", "delete", str(image)])
+
+
+def test_what_was_stopped_and_waits_for_a_host_leaves_nothing(cloud):
+    """Its files are on the front-end, where no host's action would find them."""
+    for action in ("terminate --hard", "recover --delete"):
+        vm = cloud.vm_make().running()
+        vm.act("stop", "STOPPED")
+        with contextlib.ExitStack() as stack:
+            for node in cloud.lab.hosts:
+                stack.enter_context(Elsewhere(cloud, node))
+            vm.act("resume", "PENDING")
+            assert "disk.0" in names(vm.directory(cloud.lab.front_end))
+            vm.act(action, "DONE")
+        nothing_check(vm)
 
 
 def saved_and_moved(cloud, vm, images, persistent, boot_id):

@@ -64,7 +64,11 @@ impl Means {
                 storage::file_replace(&roots, source, destination, limits)
             }
             Action::Transfer { source, destination } => self.transfer(&roots, source, destination, limits),
-            Action::ContextMake { destination, files } => storage::context_make(&roots, destination, files),
+            Action::ContextMake {
+                destination,
+                files,
+                copies,
+            } => storage::context_make(&roots, destination, files, copies),
             Action::ImageRegister {
                 source,
                 destination,

@@ -208,6 +208,7 @@ pub(crate) mod tests {
         let action = Action::ContextMake {
             destination: path.to_string_lossy().into_owned(),
             files: Vec::new(),
+            copies: Vec::new(),
         };
         let before = Evidence::of(&action);
         assert!(before.examine(&none).is_none(), "nothing there");

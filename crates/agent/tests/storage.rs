@@ -8,7 +8,10 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Channel, Scratch, has, text};
-use plerion_protocol::{Action, ContextFile, DiskFormat, ErrorKind, ImageSource};
+use plerion_protocol::{Action, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource};
+
+/// A file that is copied to a CONTEXT disk.
+const COPIED: &str = "a file image\n";
 
 fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().expect("started");
@@ -270,6 +273,15 @@ fn paths_do_not_escape() {
         Action::ContextMake {
             destination: outside.clone(),
             files: Vec::new(),
+            copies: Vec::new(),
+        },
+        Action::ContextMake {
+            destination: scratch.ds_text("0/5/disk.9"),
+            files: Vec::new(),
+            copies: vec![ContextCopy {
+                name: "secret".into(),
+                path: outside.clone(),
+            }],
         },
         Action::DatastoreStat {
             path: "/etc".to_owned(),
@@ -481,10 +493,17 @@ fn context(scratch: &Scratch, agent: &mut Channel) -> std::path::PathBuf {
         },
     ];
     let destination = scratch.ds_text("0/5/disk.1");
+    let copied = scratch.ds_text("0/5/context.files/0");
+    std::fs::create_dir_all(Path::new(&copied).parent().expect("has one")).expect("made");
+    std::fs::write(&copied, COPIED).expect("written");
     agent
         .act(Action::ContextMake {
             destination: destination.clone(),
             files,
+            copies: vec![ContextCopy {
+                name: "copied.bin".into(),
+                path: copied,
+            }],
         })
         .expect("made");
     destination.into()
@@ -512,6 +531,8 @@ fn the_context_disk_is_read_by_others() {
             );
             let content = run("isoinfo", &[tree, "-x", "/context.sh", "-i", &image]);
             assert_eq!(content, "# Context variables\nA='1'\n", "{tree}");
+            let copied = run("isoinfo", &[tree, "-x", "/copied.bin", "-i", &image]);
+            assert_eq!(copied, COPIED, "{tree}");
         }
     }
     let bad = |name: &str| Action::ContextMake {
@@ -520,6 +541,7 @@ fn the_context_disk_is_read_by_others() {
             name: name.to_owned(),
             text: String::new(),
         }],
+        copies: Vec::new(),
     };
     for name in ["", "../x", "a/b", ".hidden"] {
         agent.act(bad(name)).expect_err("not a plain name");

@@ -7,6 +7,7 @@ mod image_source;
 mod intent;
 mod link;
 mod plan;
+mod plan_context;
 mod plan_image;
 mod plan_orphan;
 mod plan_script;

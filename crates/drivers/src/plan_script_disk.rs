@@ -216,8 +216,14 @@ pub(crate) fn context_script(
     driver: &str,
     disk: &str,
     files: Vec<ContextFile>,
+    sources: &[(&str, &str)],
 ) {
     let mut arguments: Vec<ScriptArgument> = files.into_iter().map(ScriptArgument::File).collect();
+    arguments.extend(
+        sources
+            .iter()
+            .map(|(source, name)| ScriptArgument::Text(format!("{source}:'{name}'"))),
+    );
     arguments.push(Side::Host.path(stay, &format!("/disk.{disk}")));
     system_line(plan, stay, driver, "context", arguments);
 }

@@ -185,7 +185,7 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::Deploy => deploy(phase, last),
         Event::Hold => only(phase, VmState::Pending, VmState::Hold),
         Event::Release => only(phase, VmState::Hold, VmState::Pending),
-        Event::Terminate { hard } => terminate(phase, hard),
+        Event::Terminate { hard } => terminate(phase, last, hard),
         Event::Undeploy { hard } => undeploy(phase, hard),
         Event::Poweroff { hard } => poweroff(phase, hard),
         Event::Stop => stop(phase),
@@ -198,7 +198,7 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::SeenRunning => seen_running(phase),
         Event::SeenOff => seen_off(phase),
         Event::HostLost => host_lost(phase),
-        Event::Recover(recover) => settle(phase, recover),
+        Event::Recover(recover) => settle(phase, last, recover),
     }
 }
 
@@ -244,7 +244,16 @@ fn is_up(lcm: LcmState) -> bool {
     matches!(lcm, LcmState::Running | LcmState::Unknown)
 }
 
-fn terminate(phase: Phase, hard: bool) -> Result<Outcome, Refusal> {
+/// Whether a VM that waits for a host has files on the front-end: it was stopped or undeployed, and resumed since.
+/// (The reference ends such a VM at once and leaves its files.)
+fn left_files(last: HistoryAction) -> bool {
+    matches!(
+        last,
+        HistoryAction::Stop | HistoryAction::Undeploy | HistoryAction::UndeployHard
+    )
+}
+
+fn terminate(phase: Phase, last: HistoryAction, hard: bool) -> Result<Outcome, Refusal> {
     let action = if hard {
         HistoryAction::TerminateHard
     } else {
@@ -262,6 +271,9 @@ fn terminate(phase: Phase, hard: bool) -> Result<Outcome, Refusal> {
         VmState::Active => Err(Refusal::State(phase)),
         // Recorded: terminate-hard from POWEROFF is noted as TERMINATE.
         VmState::Suspended | VmState::Poweroff | VmState::Stopped | VmState::Undeployed => {
+            Ok(Outcome::to(active(LcmState::Epilog)).because(HistoryAction::Terminate))
+        }
+        VmState::Pending | VmState::Hold if left_files(last) => {
             Ok(Outcome::to(active(LcmState::Epilog)).because(HistoryAction::Terminate))
         }
         VmState::Init | VmState::Pending | VmState::Hold | VmState::Cloning | VmState::CloningFailure => {
@@ -394,11 +406,11 @@ fn host_lost(phase: Phase) -> Result<Outcome, Refusal> {
     }
 }
 
-fn settle(phase: Phase, recover: Recover) -> Result<Outcome, Refusal> {
+fn settle(phase: Phase, last: HistoryAction, recover: Recover) -> Result<Outcome, Refusal> {
     match recover {
         Recover::Success | Recover::Failure => settle_result(phase, recover == Recover::Success),
         Recover::Retry => settle_retry(phase),
-        Recover::Delete => settle_delete(phase),
+        Recover::Delete => settle_delete(phase, last),
         Recover::DeleteRecreate => settle_recreate(phase),
         Recover::DeleteDb => match phase.state {
             VmState::Done => Err(Refusal::State(phase)),
@@ -434,9 +446,12 @@ fn settle_retry(phase: Phase) -> Result<Outcome, Refusal> {
     Ok(again.map_or_else(Outcome::stay, |lcm| Outcome::to(active(lcm))))
 }
 
-fn settle_delete(phase: Phase) -> Result<Outcome, Refusal> {
+fn settle_delete(phase: Phase, last: HistoryAction) -> Result<Outcome, Refusal> {
     match phase.state {
         VmState::Done => Ok(Outcome::stay()),
+        VmState::Pending | VmState::Hold if left_files(last) => {
+            Ok(Outcome::to(active(LcmState::CleanupDelete)).because(HistoryAction::Delete))
+        }
         VmState::Init | VmState::Pending | VmState::Hold | VmState::Cloning | VmState::CloningFailure => {
             Ok(Outcome::to(rest(VmState::Done)))
         }
@@ -523,7 +538,7 @@ mod tests {
 
     #[test]
     fn actions_pass_the_recorded_phases() {
-        use Event::{Deploy, Poweroff, Resume, Stop, Suspend, Terminate, Undeploy};
+        use Event::{Deploy, Poweroff, Recover, Resume, Stop, Suspend, Terminate, Undeploy};
         let up = active(LcmState::Running);
         let none = HistoryAction::None;
         let table: &[(Phase, HistoryAction, Event, &str)] = &[
@@ -569,6 +584,18 @@ mod tests {
                 "EPILOG > DONE",
             ),
             (rest(VmState::Hold), none, Terminate { hard: false }, "DONE"),
+            (
+                rest(VmState::Pending),
+                HistoryAction::Stop,
+                Terminate { hard: true },
+                "EPILOG > DONE",
+            ),
+            (
+                rest(VmState::Hold),
+                HistoryAction::Undeploy,
+                Recover(super::Recover::Delete),
+                "CLEANUP_DELETE > DONE",
+            ),
             (up, none, Resume, "refused"),
         ];
         for (from, last, event, expect) in table {

@@ -74,6 +74,15 @@ pub struct ContextFile {
     pub text: String,
 }
 
+/// A file on the host that becomes a file in the root of the CONTEXT disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContextCopy {
+    /// Plain file name on the disk.
+    pub name: String,
+    /// Where it is, beneath the roots.
+    pub path: String,
+}
+
 /// A Linux bridge that must exist before a domain starts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bridge {
@@ -203,6 +212,9 @@ pub enum Action {
         destination: String,
         /// Its files.
         files: Vec<ContextFile>,
+        /// Files on this host that become files of the disk, too.
+        #[serde(default)]
+        copies: Vec<ContextCopy>,
     },
     /// Takes an image into a datastore: copies or downloads, decompresses (gz, xz, zst, bz2), checks, and refuses a
     /// QCOW2 with a backing or data file.

@@ -9,8 +9,8 @@ mod frame;
 mod monitor;
 
 pub use action::{
-    Action, ActionError, ActionOutput, Bridge, ContextFile, DiskFormat, ErrorKind, ImageSource, Location,
-    ScriptArgument, ScriptCall, ScriptReply, SshTarget,
+    Action, ActionError, ActionOutput, Bridge, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
+    Location, ScriptArgument, ScriptCall, ScriptReply, SshTarget,
 };
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
 pub use monitor::{

@@ -48,6 +48,7 @@ mod vm_allocate;
 mod vm_context;
 mod vm_deploy;
 mod vm_disk;
+mod vm_files;
 mod vm_nic;
 mod vm_state;
 mod vmtemplate;

@@ -14,6 +14,7 @@ use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_context::{ContextOf, context_complete};
 use crate::vm_disk::{disks_complete, targets_assign};
+use crate::vm_files::files_complete;
 use crate::vm_nic::{nics_complete, rules_add};
 
 /// Attributes that the system uses, sorted; all others are the user's (USER_TEMPLATE).
@@ -113,7 +114,8 @@ pub(crate) fn vm_create(
     system_defaults(txn, &mut system);
     let disks = disks_complete(&txn.world, caller, &mut system)?;
     let nics = nics_complete(&txn.world, caller, id, &mut system)?;
-    let rights: Vec<_> = disks.rights.into_iter().chain(nics.rights).collect();
+    let files = files_complete(&txn.world, caller, &mut system)?;
+    let rights: Vec<_> = disks.rights.into_iter().chain(nics.rights).chain(files).collect();
     require(&txn.world, caller, &rights)?;
     targets_and_context(txn, caller, &name, &mut system, &user)?;
     rules_add(&txn.world, &nics.groups, &mut system);

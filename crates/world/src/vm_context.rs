@@ -54,6 +54,11 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
     };
     let mut context = Vector::new();
     for (name, value) in given.iter() {
+        // Its references stand for sources already.
+        if name == "FILES_DS" {
+            context.set(name, value);
+            continue;
+        }
         let text =
             substitute(value, of).map_err(|error| format!("Wrong variable in CONTEXT/{name}: {error}."))?;
         context.set(name, text);

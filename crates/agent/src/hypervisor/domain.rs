@@ -98,6 +98,7 @@ impl Hypervisor {
         network::bridges_make(bridges, limits)?;
         self.watch.expect(start.name, start.uuid);
         let began = Instant::now();
+        tracing::info!(name = start.name, uuid = start.uuid, "a domain is started");
         self.done(&["create", path_text(&deployment)?], limits)?;
         Ok(output(Some(start.uuid), began))
     }
