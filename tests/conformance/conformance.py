@@ -21,6 +21,7 @@ VM_FIRST = {0: "vm"}
 MAPPED = {
     "one.vm.action": {1: "vm"},
     "one.vm.deploy": {0: "vm", 1: "host"},
+    "one.vm.migrate": {0: "vm", 1: "host"},
     "one.vmpool.infoextended": {1: "vm", 2: "vm"},
     "one.host.info": {0: "host"},
     "one.host.update": {0: "host"},

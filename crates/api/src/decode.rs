@@ -1,9 +1,9 @@
 //! From parameters to commands.
 
-use plerion_lifecycle::{Event, Recover};
+use plerion_lifecycle::{Event, Recover, Relocation};
 use plerion_model::{ApiError, Kind};
 use plerion_template::Template;
-use plerion_world::{Command, HostStatus, Member};
+use plerion_world::{Command, HostStatus, Member, Migration};
 
 use crate::reject::Reject;
 use crate::xmlrpc::Params;
@@ -354,6 +354,28 @@ pub(crate) fn vm_deploy(params: &mut Params) -> Decoded {
         host,
         enforce,
         datastore,
+    })
+}
+
+pub(crate) fn vm_migrate(params: &mut Params) -> Decoded {
+    let (id, host) = (params.int()?, params.int()?);
+    let live = params.bool()?;
+    let enforce = params.bool_or(false)?;
+    let (datastore, kind) = (params.int_or(-1)?, params.int_or(0)?);
+    let Some(relocation) = Relocation::of_call(live, kind) else {
+        return Err(ApiError::action(format!(
+            "Wrong migration type {kind}: it is 0 (save), 1 (poweroff) or 2 (poweroff-hard)"
+        ))
+        .into());
+    };
+    Ok(Command::VmMigrate {
+        id,
+        migration: Migration {
+            host,
+            relocation,
+            enforce,
+            datastore,
+        },
     })
 }
 

@@ -9,6 +9,7 @@ mod link;
 mod plan;
 mod plan_context;
 mod plan_image;
+mod plan_migrate;
 mod plan_orphan;
 mod plan_script;
 mod plan_script_disk;

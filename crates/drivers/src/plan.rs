@@ -2,7 +2,7 @@
 
 use plerion_model::datastore::Datastore;
 use plerion_model::host::Host;
-use plerion_model::vm::Vm;
+use plerion_model::vm::{Place as VmPlace, Vm};
 use plerion_model::vm_history::History;
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{Action, ActionOutput, ContextFile, SshTarget};
@@ -121,6 +121,37 @@ impl<'a> Stay<'a> {
             .get(record.host)
             .ok_or_else(|| format!("host {} is gone", record.host))?;
         Self::on(world, vm, record, host)
+    }
+
+    /// The VM in the stay before.
+    pub(crate) fn before(&self) -> Result<Self, String> {
+        let record = self
+            .vm
+            .history
+            .iter()
+            .nth_back(1)
+            .ok_or_else(|| format!("VM {} has been on one host only", self.vm.id))?;
+        self.at(VmPlace {
+            host: record.host,
+            datastore: record.datastore,
+        })
+    }
+
+    /// The VM on another host or system datastore that its history knows.
+    pub(crate) fn at(&self, place: VmPlace) -> Result<Self, String> {
+        let host = self
+            .world
+            .hosts
+            .get(place.host)
+            .ok_or_else(|| format!("host {} is gone", place.host))?;
+        let record = self
+            .vm
+            .history
+            .iter()
+            .rev()
+            .find(|record| record.host == place.host && record.datastore == place.datastore)
+            .ok_or_else(|| format!("VM {} was never on host {}", self.vm.id, place.host))?;
+        Self::on(self.world, self.vm, record, host)
     }
 
     /// A VM on a given host.

@@ -75,6 +75,9 @@ impl<'a> Orphan<'a> {
             | Ask::Shutdown
             | Ask::Save
             | Ask::ToFrontEnd
+            | Ask::Migrate
+            | Ask::Leave
+            | Ask::Move
             | Ask::Reboot
             | Ask::Reset => {
                 return Err(format!(

@@ -198,6 +198,24 @@ pub(crate) fn disk_scripts_move(
     Ok(())
 }
 
+/// Moves all disks that scripts handle, and the directory, from one host or system datastore to another.
+pub(crate) fn files_scripts_relocate(plan: &mut Plan, from: &Stay<'_>, to: &Stay<'_>) -> Result<(), String> {
+    for disk in &disks_of(to) {
+        if let Some(scripts) = DiskScripts::of(to, disk)? {
+            let ends = vec![
+                Side::Host.path(from, &scripts.rest),
+                Side::Host.path(to, &scripts.rest),
+            ];
+            scripts.line(plan, to, "mv", ends);
+        }
+    }
+    if let Transfer::Script(driver) = Transfer::of(to) {
+        let ends = vec![Side::Host.path(from, ""), Side::Host.path(to, "")];
+        system_line(plan, to, driver, "mv", ends);
+    }
+    Ok(())
+}
+
 /// Deletes the VM's directory.
 pub(crate) fn directory_script_delete(plan: &mut Plan, stay: &Stay<'_>, driver: &str, side: Side) {
     system_line(plan, stay, driver, "delete", vec![side.path(stay, "")]);

@@ -9,6 +9,7 @@ use plerion_world::{Intent, Measurements, Snapshot, World};
 
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
 use crate::plan_context::{boot_files_plan, context_plan};
+use crate::plan_migrate;
 use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete};
 use crate::plan_transfer::{disk_prepare, files_end, files_to_front_end, files_to_host};
@@ -49,7 +50,16 @@ pub(crate) fn vm_plan(
         Ask::Cleanup => {
             domain_end(&mut plan, &stay, driver);
             cleanup_files(&mut plan, &stay)?;
+            // A VM that was on its way may have left something wherever it was.
+            for place in stay.vm.places().skip(1) {
+                let other = stay.at(place)?;
+                domain_end(&mut plan, &other, Driver::of(&other)?);
+                cleanup_files(&mut plan, &other)?;
+            }
         }
+        Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver)?,
+        Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
+        Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver)?,
         Ask::Shutdown | Ask::Save | Ask::Reboot | Ask::Reset => {
             if driver == Driver::Libvirt {
                 let (action, deadline_s) = domain_action(&stay, ask);
@@ -88,7 +98,7 @@ fn domain_absent(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
 
 /// The built-in hypervisor drivers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Driver {
+pub(crate) enum Driver {
     Dummy,
     Libvirt,
 }
@@ -175,6 +185,9 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::Restore
         | Ask::Epilog
         | Ask::ToFrontEnd
+        | Ask::Migrate
+        | Ask::Leave
+        | Ask::Move
         | Ask::Cleanup => (Action::DomainShutdown { name, uuid }, SHUTDOWN_DEADLINE_S),
     }
 }

@@ -85,8 +85,11 @@ fn wild_of(sample: &WildSample) -> Wild {
 
 /// Whether a domain with the name of a VM is none that this cloud has there.
 fn is_zombie(world: &World, host: &Host, id: Id, uuid: &str) -> bool {
-    let held = world.vms.get(id).and_then(|vm| vm.held_host());
-    held != Some(host.id) || !is_domain_of(world, id, uuid)
+    let held = world
+        .vms
+        .get(id)
+        .is_some_and(|vm| vm.held_hosts().any(|held| held == host.id));
+    !held || !is_domain_of(world, id, uuid)
 }
 
 /// Whether this cloud has not given out an id yet.

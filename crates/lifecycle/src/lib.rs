@@ -7,7 +7,11 @@
 //!                     |-------suspend--> SAVE_SUSPEND > SUSPENDED --resume--> BOOT_SUSPENDED > RUNNING
 //!                     |-------stop--> SAVE_STOP > EPILOG_STOP > STOPPED
 //!                     |-------undeploy--> SHUTDOWN_UNDEPLOY > EPILOG_UNDEPLOY > UNDEPLOYED
-//!                     '-------terminate--> SHUTDOWN > EPILOG > DONE
+//!                     |-------terminate--> SHUTDOWN > EPILOG > DONE
+//!                     |-------migrate--> SAVE_MIGRATE > PROLOG_MIGRATE > BOOT_MIGRATE or BOOT > RUNNING
+//!                     '-------live--> MIGRATE > RUNNING
+//!  POWEROFF, SUSPENDED --migrate--> PROLOG_MIGRATE_POWEROFF, _SUSPEND > POWEROFF, SUSPENDED
+//!  UNKNOWN --migrate--> PROLOG_MIGRATE_UNKNOWN > BOOT > RUNNING
 //! ```
 //!
 //! No wildcard arms over states or events: a new one does not compile before somebody has thought about it.
@@ -22,8 +26,10 @@
     )
 )]
 
+mod relocate;
 mod transient;
 mod vm;
 
+pub use relocate::Relocation;
 pub use transient::{Ask, Transient, failure_of, transient};
 pub use vm::{Event, Outcome, Recover, Refusal, vm_step};

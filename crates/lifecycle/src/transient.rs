@@ -23,6 +23,12 @@ pub enum Ask {
     ToFrontEnd,
     /// Destroy the domain and delete the VM's files.
     Cleanup,
+    /// Move the running domain to another host.
+    Migrate,
+    /// End or save the domain on the host that the VM leaves.
+    Leave,
+    /// Move the VM's files from the host that it leaves.
+    Move,
     /// Ask the guest to restart; the phase does not change.
     Reboot,
     /// Reset the machine; the phase does not change.
@@ -48,7 +54,7 @@ const RUNNING: Phase = Phase::active(LcmState::Running);
 
 /// The row of a transient phase; `None` where a VM stays until somebody acts.
 ///
-/// The phases of migration, hot plugging, disk snapshots, resizing and backups have no row: no action leads there yet.
+/// The phases of hot plugging, disk snapshots, resizing and backups have no row: no action leads there yet.
 #[must_use]
 pub const fn transient(lcm: LcmState) -> Option<Transient> {
     use LcmState as L;
@@ -75,6 +81,22 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         L::ShutdownPoweroff => row(Ask::Shutdown, Phase::rest(VmState::Poweroff), RUNNING),
         L::ShutdownUndeploy => row(Ask::Shutdown, active(L::EpilogUndeploy), RUNNING),
         L::SaveSuspend => row(Ask::Save, Phase::rest(VmState::Suspended), RUNNING),
+        L::Migrate => row(Ask::Migrate, RUNNING, RUNNING),
+        L::SaveMigrate => row(Ask::Leave, active(L::PrologMigrate), RUNNING),
+        // To BOOT where the VM was switched off to be moved.
+        L::PrologMigrate => row(Ask::Move, active(L::BootMigrate), active(L::PrologMigrateFailure)),
+        L::PrologMigratePoweroff => row(
+            Ask::Move,
+            Phase::rest(VmState::Poweroff),
+            active(L::PrologMigratePoweroffFailure),
+        ),
+        L::PrologMigrateSuspend => row(
+            Ask::Move,
+            Phase::rest(VmState::Suspended),
+            active(L::PrologMigrateSuspendFailure),
+        ),
+        L::PrologMigrateUnknown => row(Ask::Move, active(L::Boot), active(L::PrologMigrateUnknownFailure)),
+        L::BootMigrate => row(Ask::Restore, RUNNING, active(L::BootMigrateFailure)),
         L::SaveStop => row(Ask::Save, active(L::EpilogStop), RUNNING),
         L::Epilog => row(Ask::Epilog, Phase::rest(VmState::Done), active(L::EpilogFailure)),
         L::EpilogStop => row(
@@ -112,9 +134,6 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         | L::PrologResumeFailure
         | L::PrologUndeployFailure
         | L::PrologMigrateUnknownFailure
-        | L::Migrate
-        | L::SaveMigrate
-        | L::PrologMigrate
         | L::Hotplug
         | L::HotplugSnapshot
         | L::HotplugNic
@@ -123,9 +142,6 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         | L::HotplugSaveasSuspended
         | L::HotplugPrologPoweroff
         | L::HotplugEpilogPoweroff
-        | L::BootMigrate
-        | L::PrologMigratePoweroff
-        | L::PrologMigrateSuspend
         | L::DiskSnapshotPoweroff
         | L::DiskSnapshotRevertPoweroff
         | L::DiskSnapshotDeletePoweroff
@@ -133,7 +149,6 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         | L::DiskSnapshotDeleteSuspended
         | L::DiskSnapshot
         | L::DiskSnapshotDelete
-        | L::PrologMigrateUnknown
         | L::DiskResize
         | L::DiskResizePoweroff
         | L::DiskResizeUndeployed

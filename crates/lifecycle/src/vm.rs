@@ -3,6 +3,7 @@
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 
+use crate::relocate::{Relocation, arrived, moving_of, relocate, stays_at_home};
 use crate::transient::{Ask, failure_of, transient};
 
 /// What can happen to a VM.
@@ -40,6 +41,8 @@ pub enum Event {
         /// By a reset.
         hard: bool,
     },
+    /// Move it to the host of its newest history record.
+    Relocate(Relocation),
     /// Let the scheduler move it.
     Resched,
     /// Do not.
@@ -84,6 +87,7 @@ impl Event {
                 Self::Reboot { hard },
             ]);
         }
+        events.extend(Relocation::ALL.map(Self::Relocate));
         events.extend((0..6).filter_map(Recover::from_number).map(Self::Recover));
         events
     }
@@ -131,6 +135,8 @@ pub struct Outcome {
     pub ask: Option<Ask>,
     /// What the history record is told to have ended with.
     pub action: Option<HistoryAction>,
+    /// Whether the VM goes back to the host that it was to leave.
+    pub back: bool,
 }
 
 /// Why an event is refused.
@@ -146,7 +152,7 @@ impl Outcome {
     }
 
     /// Goes to a phase, asking hosts for what it needs.
-    fn to(phase: Phase) -> Self {
+    pub(crate) fn to(phase: Phase) -> Self {
         Self::through(vec![phase])
     }
 
@@ -159,10 +165,17 @@ impl Outcome {
             path,
             ask,
             action: None,
+            back: false,
         }
     }
 
-    fn because(mut self, action: HistoryAction) -> Self {
+    /// With the VM back on the host that it was to leave.
+    fn back(mut self) -> Self {
+        self.back = true;
+        self
+    }
+
+    pub(crate) fn because(mut self, action: HistoryAction) -> Self {
         self.action = Some(action);
         self
     }
@@ -193,8 +206,9 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::Resume => resume(phase),
         Event::Reboot { hard } => reboot(phase, hard),
         Event::Resched | Event::Unresched => resched(phase),
-        Event::Done => ended(phase, |row| row.done),
-        Event::Failed => ended(phase, |row| row.failed),
+        Event::Relocate(relocation) => relocate(phase, relocation),
+        Event::Done => ended(phase, last, true),
+        Event::Failed => ended(phase, last, false),
         Event::SeenRunning => seen_running(phase),
         Event::SeenOff => seen_off(phase),
         Event::HostLost => host_lost(phase),
@@ -366,9 +380,11 @@ fn resched(phase: Phase) -> Result<Outcome, Refusal> {
 }
 
 /// A result that comes when nothing was asked for is refused: it belongs to a step that is over.
-fn ended(phase: Phase, next: fn(&crate::Transient) -> Phase) -> Result<Outcome, Refusal> {
+fn ended(phase: Phase, last: HistoryAction, success: bool) -> Result<Outcome, Refusal> {
     match (phase.state, transient(phase.lcm)) {
-        (VmState::Active, Some(row)) => Ok(Outcome::to(next(&row))),
+        (VmState::Active, Some(row)) if success => Ok(Outcome::to(arrived(phase.lcm, last, row.done))),
+        (VmState::Active, Some(row)) if stays_at_home(phase.lcm) => Ok(Outcome::to(row.failed).back()),
+        (VmState::Active, Some(row)) => Ok(Outcome::to(row.failed)),
         _ => Err(Refusal::State(phase)),
     }
 }
@@ -408,7 +424,7 @@ fn host_lost(phase: Phase) -> Result<Outcome, Refusal> {
 
 fn settle(phase: Phase, last: HistoryAction, recover: Recover) -> Result<Outcome, Refusal> {
     match recover {
-        Recover::Success | Recover::Failure => settle_result(phase, recover == Recover::Success),
+        Recover::Success | Recover::Failure => settle_result(phase, last, recover == Recover::Success),
         Recover::Retry => settle_retry(phase),
         Recover::Delete => settle_delete(phase, last),
         Recover::DeleteRecreate => settle_recreate(phase),
@@ -419,17 +435,21 @@ fn settle(phase: Phase, last: HistoryAction, recover: Recover) -> Result<Outcome
     }
 }
 
-fn settle_result(phase: Phase, success: bool) -> Result<Outcome, Refusal> {
+fn settle_result(phase: Phase, last: HistoryAction, success: bool) -> Result<Outcome, Refusal> {
     match phase.state {
         VmState::Active => {}
         _ => return Err(Refusal::State(phase)),
     }
-    if let Some(row) = transient(phase.lcm) {
-        return Ok(Outcome::to(if success { row.done } else { row.failed }));
+    if transient(phase.lcm).is_some() {
+        return ended(phase, last, success);
+    }
+    if let Some(moving) = moving_of(phase.lcm).filter(|_| !success) {
+        // Recorded: files that could not be moved are moved back.
+        return Ok(Outcome::to(active(moving)).back());
     }
     // In a failure phase, success means that somebody did by hand what had failed; failure leaves it (recorded).
-    match failure_of(phase.lcm).and_then(transient) {
-        Some(row) if success => Ok(Outcome::to(row.done)),
+    match failure_of(phase.lcm).and_then(|lcm| Some((lcm, transient(lcm)?))) {
+        Some((lcm, row)) if success => Ok(Outcome::to(arrived(lcm, last, row.done))),
         Some(_) | None => Ok(match phase.lcm {
             // Recorded: UNKNOWN becomes RUNNING, RUNNING stays, both without a word.
             LcmState::Unknown => Outcome::to(active(LcmState::Running)),
@@ -538,7 +558,7 @@ mod tests {
 
     #[test]
     fn actions_pass_the_recorded_phases() {
-        use Event::{Deploy, Poweroff, Recover, Resume, Stop, Suspend, Terminate, Undeploy};
+        use Event::{Deploy, Poweroff, Recover, Relocate, Resume, Stop, Suspend, Terminate, Undeploy};
         let up = active(LcmState::Running);
         let none = HistoryAction::None;
         let table: &[(Phase, HistoryAction, Event, &str)] = &[
@@ -597,6 +617,37 @@ mod tests {
                 "CLEANUP_DELETE > DONE",
             ),
             (up, none, Resume, "refused"),
+            (up, none, Relocate(Relocation::Live), "MIGRATE > RUNNING"),
+            (
+                up,
+                HistoryAction::Migrate,
+                Relocate(Relocation::Save),
+                "SAVE_MIGRATE > PROLOG_MIGRATE > BOOT_MIGRATE > RUNNING",
+            ),
+            (
+                up,
+                HistoryAction::PoweroffMigrate,
+                Relocate(Relocation::Poweroff),
+                "SAVE_MIGRATE > PROLOG_MIGRATE > BOOT > RUNNING",
+            ),
+            (
+                rest(VmState::Suspended),
+                HistoryAction::Migrate,
+                Relocate(Relocation::Live),
+                "PROLOG_MIGRATE_SUSPEND > SUSPENDED",
+            ),
+            (
+                rest(VmState::Poweroff),
+                HistoryAction::Migrate,
+                Relocate(Relocation::Save),
+                "PROLOG_MIGRATE_POWEROFF > POWEROFF",
+            ),
+            (
+                active(LcmState::Unknown),
+                HistoryAction::Migrate,
+                Relocate(Relocation::Save),
+                "PROLOG_MIGRATE_UNKNOWN > BOOT > RUNNING",
+            ),
         ];
         for (from, last, event, expect) in table {
             assert_eq!(walk(*from, *last, *event), *expect, "{from:?} {event:?}");

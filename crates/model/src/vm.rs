@@ -45,6 +45,9 @@ pub struct Vm {
     /// System datastore whose directory on the front-end holds its files while they are there.
     #[serde(default)]
     pub home_datastore: Option<Id>,
+    /// Where its domain or its files were when it was last told to move, until it has arrived somewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_from: Option<Place>,
     /// Stays on hosts, the last one last.
     pub history: Arc<Vec<History>>,
     /// Attributes that the system uses.
@@ -59,6 +62,15 @@ pub struct Vm {
 }
 
 crate::entity::entity!(Vm, owned, user_template);
+
+/// A host and a system datastore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Host.
+    pub host: Id,
+    /// System datastore.
+    pub datastore: Id,
+}
 
 /// A lease in a NIC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +240,39 @@ impl Vm {
             .host
             .then(|| self.last_history().map(|record| record.host))
             .flatten()
+    }
+
+    /// The host that it is leaving, whose capacity it holds, too.
+    #[must_use]
+    pub fn left_host(&self) -> Option<Id> {
+        self.moving_from
+            .filter(|_| self.holds().host_left)
+            .map(|place| place.host)
+    }
+
+    /// Every host whose capacity it holds, each once.
+    pub fn held_hosts(&self) -> impl Iterator<Item = Id> + use<> {
+        let host = self.held_host();
+        let left = self.left_host().filter(|left| Some(*left) != host);
+        host.into_iter().chain(left)
+    }
+
+    /// Every host and system datastore that its domain or files may be on while it is placed: the newest stay; while it
+    /// is moved, also where it came from and, on its way back, where it could not go.
+    pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        let of = |record: &History| Place {
+            host: record.host,
+            datastore: record.datastore,
+        };
+        let mut stays = self.history.iter().rev().map(of);
+        let last = stays.next();
+        let (from, before) = match self.moving_from {
+            Some(from) => (Some(from), stays.next()),
+            None => (None, None),
+        };
+        let from = from.filter(|place| Some(*place) != last);
+        let before = before.filter(|place| Some(*place) != last && Some(*place) != from);
+        last.into_iter().chain(from).chain(before)
     }
 
     /// Name of its domain.

@@ -33,6 +33,8 @@ wire_enum! {
         Recover = 42 "recover",
         Retry = 43 "retry",
         Monitor = 44 "monitor",
+        PoweroffMigrate = 48 "poweroff-migrate",
+        PoweroffHardMigrate = 49 "poweroff-hard-migrate",
     }
 }
 

@@ -7,6 +7,9 @@ use crate::vm_state::{LcmState, Phase, VmState};
 pub struct Holds {
     /// CPU and memory of its host, and space of its system datastore.
     pub host: bool,
+    /// The same of the host that it is leaving, until its domain has left it. (Recorded: freed when the move of the files
+    /// begins.)
+    pub host_left: bool,
     /// Its address leases.
     pub leases: bool,
     /// Its images.
@@ -21,6 +24,7 @@ pub struct Holds {
 
 const NOTHING: Holds = Holds {
     host: false,
+    host_left: false,
     leases: false,
     images: false,
     quota: false,
@@ -44,6 +48,11 @@ const ON_HOST: Holds = Holds {
 /// On a host, but off: its files and its place stay.
 const PARKED: Holds = Holds {
     running_quota: false,
+    ..ON_HOST
+};
+/// On a host, on its way to another.
+const LEAVING: Holds = Holds {
+    host_left: true,
     ..ON_HOST
 };
 /// Off its host, with its console port. (Recorded: stop keeps the port.)
@@ -102,22 +111,24 @@ impl Holds {
             | LcmState::EpilogStop
             | LcmState::EpilogStopFailure
             | LcmState::EpilogUndeploy
-            | LcmState::EpilogUndeployFailure
-            | LcmState::CleanupDelete => PARKED,
+            | LcmState::EpilogUndeployFailure => PARKED,
+            // Its domain may be on either host.
+            LcmState::Migrate | LcmState::SaveMigrate | LcmState::CleanupResubmit => LEAVING,
+            LcmState::CleanupDelete => Holds {
+                host_left: true,
+                ..PARKED
+            },
             LcmState::HotplugSaveasUndeployed | LcmState::DiskResizeUndeployed => UNDEPLOYED,
             LcmState::HotplugSaveasStopped => STOPPED,
             LcmState::LcmInit
             | LcmState::Prolog
             | LcmState::Boot
             | LcmState::Running
-            | LcmState::Migrate
             | LcmState::SaveStop
             | LcmState::SaveSuspend
-            | LcmState::SaveMigrate
             | LcmState::PrologMigrate
             | LcmState::PrologResume
             | LcmState::Shutdown
-            | LcmState::CleanupResubmit
             | LcmState::Unknown
             | LcmState::Hotplug
             | LcmState::ShutdownPoweroff
@@ -166,6 +177,10 @@ mod tests {
             assert!(
                 !holds.host || (holds.leases && holds.images && holds.quota),
                 "{phase:?}: on a host without its parts"
+            );
+            assert!(
+                !holds.host_left || holds.host,
+                "{phase:?}: leaves a host for nowhere"
             );
             assert_eq!(holds.quota, phase.state != VmState::Done, "{phase:?}");
         }

@@ -153,7 +153,7 @@ pub(crate) fn vms_starting(world: &World) -> Vec<Starting<'_>> {
     let mut starting: Vec<Starting<'_>> = Vec::new();
     for (key, intent) in &world.outbox {
         let files = match intent.task {
-            Task::Vm(Ask::Prolog | Ask::ToHost) => true,
+            Task::Vm(Ask::Prolog | Ask::ToHost | Ask::Move) => true,
             Task::Vm(Ask::Boot | Ask::Restore) => false,
             Task::Vm(
                 Ask::Shutdown
@@ -161,6 +161,8 @@ pub(crate) fn vms_starting(world: &World) -> Vec<Starting<'_>> {
                 | Ask::Epilog
                 | Ask::ToFrontEnd
                 | Ask::Cleanup
+                | Ask::Migrate
+                | Ask::Leave
                 | Ask::Reboot
                 | Ask::Reset,
             )

@@ -77,6 +77,7 @@ fn vm(id: Id, phase: Phase, template: PackedTemplate) -> Vm {
         parts: Vec::new(),
         files_at_front_end: false,
         home_datastore: None,
+        moving_from: None,
         history: Arc::new(Vec::new()),
         demand: Arc::new(Demand::read(&template)),
         template,

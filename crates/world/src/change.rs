@@ -144,6 +144,9 @@ mod ask_name {
         (Ask::Epilog, "epilog"),
         (Ask::ToFrontEnd, "to_front_end"),
         (Ask::Cleanup, "cleanup"),
+        (Ask::Migrate, "migrate"),
+        (Ask::Leave, "leave"),
+        (Ask::Move, "move"),
         (Ask::Reboot, "reboot"),
         (Ask::Reset, "reset"),
     ];

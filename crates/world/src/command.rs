@@ -11,6 +11,7 @@ use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
 use crate::quota::QuotaCommand;
+use crate::vm_migrate::Migration;
 
 /// What was drawn for a command before it is applied, so that applying it is a function.
 #[derive(Clone, Debug, Default)]
@@ -396,6 +397,13 @@ pub enum Command {
         enforce: bool,
         /// System datastore; -1 the one used last, or the first that fits.
         datastore: Id,
+    },
+    /// `one.vm.migrate`, also what the scheduler does with VMs marked for it.
+    VmMigrate {
+        /// VM.
+        id: Id,
+        /// Where to and how.
+        migration: Migration,
     },
     /// `one.vm.action`.
     VmAction {

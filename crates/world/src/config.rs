@@ -128,6 +128,14 @@ impl Config {
             .find(|conf| conf.get("NAME") == Some(name))
     }
 
+    /// Whether a transfer driver is set to do something (`DS_MIGRATE`, …); one that does not say is not.
+    #[must_use]
+    pub fn transfer_allows(&self, driver: &str, setting: &str) -> bool {
+        self.transfer_driver(driver)
+            .and_then(|conf| conf.get(setting))
+            .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    }
+
     /// Whether an attribute of VM templates is for administrators only. `path` is `NAME` or `NAME/KEY`.
     #[must_use]
     pub fn is_restricted(&self, list: &str, path: &str) -> bool {

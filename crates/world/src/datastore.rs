@@ -237,7 +237,7 @@ pub(crate) fn datastore_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError
         .world
         .vms
         .values()
-        .find(|vm| vm.holds().host && vm.last_history().is_some_and(|record| record.datastore == id));
+        .find(|vm| vm.holds().host && vm.places().any(|place| place.datastore == id));
     if let Some(vm) = used {
         return Err(ApiError::action(format!(
             "Cannot delete datastore. VM {} has its files on it.",

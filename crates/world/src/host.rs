@@ -97,6 +97,17 @@ pub(crate) fn host_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
             vms.first().copied().unwrap_or(-1)
         )));
     }
+    let left = txn
+        .world
+        .vms
+        .values()
+        .find(|vm| vm.moving_from.is_some() && vm.places().any(|place| place.host == id));
+    if let Some(vm) = left {
+        return Err(ApiError::action(format!(
+            "Cannot delete host. VM {} is being moved away and may have its files on it.",
+            vm.id
+        )));
+    }
     txn.delete(Kind::Host, id);
     Ok(())
 }

@@ -162,7 +162,7 @@ impl Index {
     /// Puts in what a VM holds.
     pub(crate) fn vm_add(&mut self, vm: &Vm) {
         let holds = vm.holds();
-        if let Some(host) = vm.held_host() {
+        for host in vm.held_hosts() {
             member_add(&mut self.host_vms, host, vm.id);
             let usage = self.host_usage.entry(host).or_default();
             usage.cpu = usage.cpu.saturating_add(vm.demand.cpu);
@@ -196,7 +196,7 @@ impl Index {
     /// Takes out what a VM held. Leases are given back by [`Self::leases_remove`].
     pub(crate) fn vm_remove(&mut self, vm: &Vm) {
         let holds = vm.holds();
-        if let Some(host) = vm.held_host() {
+        for host in vm.held_hosts() {
             member_remove(&mut self.host_vms, host, vm.id);
             let usage = self.host_usage.entry(host).or_default();
             usage.cpu = usage.cpu.saturating_sub(vm.demand.cpu);

@@ -14,6 +14,16 @@ use crate::vm_state::{Cause, vm_event};
 
 /// Refuses without the right, and says of a lock that it is one. (Recorded: `VM is locked.`)
 pub(crate) fn vm_require(txn: &Txn<'_>, caller: &Caller, id: Id, right: Operation) -> Result<(), ApiError> {
+    vm_unlocked(txn, caller, id, right)?;
+    require(
+        &txn.world,
+        caller,
+        &[(right, Target::of(&txn.world, Kind::Vm, id)?)],
+    )
+}
+
+/// Refuses where nothing but a lock is in the way.
+pub(crate) fn vm_unlocked(txn: &Txn<'_>, caller: &Caller, id: Id, right: Operation) -> Result<(), ApiError> {
     let target = Target::of(&txn.world, Kind::Vm, id)?;
     let lock = txn.world.vm(id)?.owned.lock.as_ref();
     if lock.is_some_and(|lock| lock.level.blocks(right))
@@ -24,7 +34,7 @@ pub(crate) fn vm_require(txn: &Txn<'_>, caller: &Caller, id: Id, right: Operatio
             format!("User [{}] : VM is locked. [{id}].", caller.uid),
         ));
     }
-    require(&txn.world, caller, &[(right, target)])
+    Ok(())
 }
 
 /// `one.vm.action`.
@@ -76,15 +86,14 @@ pub(crate) fn vm_recover(
     Ok(id)
 }
 
-/// Whether the VM holds a host that does not answer.
+/// Whether the VM's domain or files may be on a host that does not answer.
 fn host_is_gone(txn: &Txn<'_>, id: Id) -> bool {
-    let host = txn
-        .world
-        .vms
-        .get(id)
-        .and_then(|vm| vm.held_host())
-        .and_then(|host| txn.world.hosts.get(host));
-    host.is_some_and(|host| matches!(host.state, HostState::Error | HostState::Offline))
+    let Some(vm) = txn.world.vms.get(id).filter(|vm| vm.holds().host) else {
+        return false;
+    };
+    vm.places()
+        .filter_map(|place| txn.world.hosts.get(place.host))
+        .any(|host| matches!(host.state, HostState::Error | HostState::Offline))
 }
 
 /// The scheduler's reason, in the user template where clients look for it: a line, and for each host that was looked at

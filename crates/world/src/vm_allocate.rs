@@ -142,6 +142,7 @@ pub(crate) fn vm_create(
         parts: Vec::new(),
         files_at_front_end: false,
         home_datastore: None,
+        moving_from: None,
         history: Arc::default(),
         demand: Arc::new(Demand::read(&template)),
         template,

@@ -124,7 +124,7 @@ fn system_datastore(world: &World, vm: &Vm, host: &Host, named: Id) -> Result<Ar
     )))
 }
 
-fn fits(world: &World, vm: &Vm, host: &Host, system: &Datastore) -> Result<(), String> {
+pub(crate) fn fits(world: &World, vm: &Vm, host: &Host, system: &Datastore) -> Result<(), String> {
     if system.state != DatastoreState::Ready {
         return Err(format!("datastore {} is disabled", system.id));
     }
@@ -147,7 +147,7 @@ fn fits(world: &World, vm: &Vm, host: &Host, system: &Datastore) -> Result<(), S
     Ok(())
 }
 
-fn history_open(vm: &mut Vm, host: &Host, system: &Datastore, now: i64) {
+pub(crate) fn history_open(vm: &mut Vm, host: &Host, system: &Datastore, now: i64) {
     let seq = vm.last_history().map_or(0, |record| record.seq.saturating_add(1));
     let records = Arc::make_mut(&mut vm.history);
     records.push(History {
@@ -177,6 +177,20 @@ fn history_open(vm: &mut Vm, host: &Host, system: &Datastore, now: i64) {
 /// TM_MAD_SYSTEM. The reason why it had waited goes.
 fn deploy_template(world: &World, vm: &mut Vm, system: &Datastore) {
     let mut template = vm.template.unpack();
+    system_set(&mut template, system);
+    port_set(world, vm, &mut template);
+    vm.template = PackedTemplate::new(&template);
+    vm.demand = Arc::new(Demand::read(&vm.template));
+    if vm.user_template.get("SCHED_MESSAGE").is_some() {
+        let mut user = vm.user_template.unpack();
+        user.remove("SCHED_MESSAGE");
+        user.remove("SCHED_VERDICT");
+        vm.user_template = PackedTemplate::new(&user);
+    }
+}
+
+/// The system datastore in what depends on it (recorded): volatile disks, TM_MAD_SYSTEM.
+pub(crate) fn system_set(template: &mut Template, system: &Datastore) {
     for disk in template
         .vectors_mut("DISK")
         .filter(|disk| disk.get("IMAGE_ID").is_none())
@@ -193,15 +207,6 @@ fn deploy_template(world: &World, vm: &mut Vm, system: &Datastore) {
         disk.set("TM_MAD", system.tm_mad.clone());
     }
     template.set("TM_MAD_SYSTEM", system.tm_mad.clone());
-    port_set(world, vm, &mut template);
-    vm.template = PackedTemplate::new(&template);
-    vm.demand = Arc::new(Demand::read(&vm.template));
-    if vm.user_template.get("SCHED_MESSAGE").is_some() {
-        let mut user = vm.user_template.unpack();
-        user.remove("SCHED_MESSAGE");
-        user.remove("SCHED_VERDICT");
-        vm.user_template = PackedTemplate::new(&user);
-    }
 }
 
 /// The console port: the first port plus the VM's id where that is free, else the next free one.

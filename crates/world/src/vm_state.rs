@@ -12,6 +12,7 @@ use plerion_template::PackedTemplate;
 use crate::auth::Caller;
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
 use crate::txn::Txn;
+use crate::vm_migrate::{has_arrived, history_back, history_left};
 
 /// Who or what moves a VM, and what to note about it.
 pub(crate) struct Cause {
@@ -72,6 +73,13 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
         own.parts.clear();
         txn.intents_over(Kind::Vm, own.id);
     }
+    if !outcome.path.is_empty() {
+        let left = own.phase;
+        history_left(own, left, now);
+    }
+    if outcome.back {
+        history_back(own, now);
+    }
     for phase in &outcome.path {
         phase_enter(txn, own, *phase, event, now, &cause.message);
     }
@@ -105,6 +113,9 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
         vm.etime = now;
     }
     vm.resched = vm.resched && phase.state == VmState::Active;
+    if has_arrived(phase) {
+        vm.moving_from = None;
+    }
     vm.prev_phase = phase;
     vm.phase = phase;
 }
@@ -149,7 +160,13 @@ fn is_prolog(phase: Phase) -> bool {
     phase.state == VmState::Active
         && matches!(
             phase.lcm,
-            LcmState::Prolog | LcmState::PrologResume | LcmState::PrologUndeploy
+            LcmState::Prolog
+                | LcmState::PrologResume
+                | LcmState::PrologUndeploy
+                | LcmState::PrologMigrate
+                | LcmState::PrologMigratePoweroff
+                | LcmState::PrologMigrateSuspend
+                | LcmState::PrologMigrateUnknown
         )
 }
 
@@ -171,10 +188,14 @@ fn times_note(vm: &mut Vm, old: Phase, new: Phase, now: Seconds) {
     }
     if is_prolog(old) && !is_prolog(new) {
         record.petime = now;
-        if new.lcm != LcmState::PrologFailure {
+        if new.state == VmState::Active && !is_prolog_failure(new.lcm) {
             record.rstime = now;
+        } else if new.state != VmState::Active {
+            // Recorded for a VM whose files were moved while it was off.
+            record.retime = now;
         }
     }
+    running_note(record, new, now);
     let rests = new.state != VmState::Active;
     if record.rstime > 0 && record.retime == 0 && (is_epilog(new) || rests) {
         record.retime = now;
@@ -192,6 +213,35 @@ fn times_note(vm: &mut Vm, old: Phase, new: Phase, now: Seconds) {
     if leaves_host && record.etime == 0 {
         record.etime = now;
     }
+}
+
+fn is_prolog_failure(lcm: LcmState) -> bool {
+    matches!(
+        lcm,
+        LcmState::PrologFailure
+            | LcmState::PrologMigrateFailure
+            | LcmState::PrologMigratePoweroffFailure
+            | LcmState::PrologMigrateSuspendFailure
+            | LcmState::PrologMigrateUnknownFailure
+    )
+}
+
+/// A VM that runs has a start and no end, and what was asked of it is over, done or not (recorded).
+fn running_note(record: &mut History, new: Phase, now: Seconds) {
+    if new == Phase::active(LcmState::BootMigrateFailure) && record.retime == 0 {
+        record.retime = now;
+    }
+    if new != Phase::active(LcmState::Running) {
+        return;
+    }
+    if record.rstime == 0 {
+        record.rstime = now;
+    }
+    record.retime = 0;
+    record.action = HistoryAction::None;
+    record.uid = -1;
+    record.gid = -1;
+    record.request_id = -1;
 }
 
 fn files_note(vm: &mut Vm, old: Phase, new: Phase) {
@@ -230,10 +280,13 @@ fn error_note(vm: &mut Vm, new: Phase, reason: Option<&str>) {
 /// Opens a step: one intent, or one a disk in a prolog.
 fn ask_hosts(txn: &mut Txn<'_>, vm: &mut Vm, ask: Ask, now: Seconds) {
     vm.step = vm.step.saturating_add(1);
-    let site = match vm.last_history() {
-        Some(record) => Site::Host(record.host),
-        None => Site::FrontEnd,
-    };
+    let leaves = matches!(ask, Ask::Migrate | Ask::Leave);
+    let host = vm
+        .moving_from
+        .filter(|_| leaves)
+        .map(|place| place.host)
+        .or(vm.last_history().map(|record| record.host));
+    let site = host.map_or(Site::FrontEnd, Site::Host);
     let parts: Vec<u32> = match ask {
         Ask::Prolog => vm
             .demand

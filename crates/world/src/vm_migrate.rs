@@ -1,0 +1,360 @@
+//! Moving a VM to another host or system datastore.
+
+use std::sync::Arc;
+
+use plerion_lifecycle::{Event, Refusal, Relocation, vm_step};
+use plerion_model::datastore::{Datastore, DatastoreType};
+use plerion_model::host::{Host, HostState};
+use plerion_model::vm::{Place, Vm, id_list};
+use plerion_model::vm_history::{History, HistoryAction};
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_model::{ApiError, Id, Kind, Operation, Seconds};
+use plerion_template::{PackedTemplate, PackedVector};
+
+use crate::auth::{Caller, Target, require};
+use crate::txn::Txn;
+use crate::vm::vm_unlocked;
+use crate::vm_deploy::{fits, history_open, host_refusal, system_set};
+use crate::vm_state::{Cause, vm_go};
+use crate::world::World;
+
+/// What `one.vm.migrate` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Host to move to.
+    pub host: Id,
+    /// How.
+    pub relocation: Relocation,
+    /// Whether the host must have room.
+    pub enforce: bool,
+    /// System datastore; -1 the one that the VM is on.
+    pub datastore: Id,
+}
+
+/// `one.vm.migrate`: the scheduler moves VMs this way, too.
+pub(crate) fn vm_migrate(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    migration: &Migration,
+) -> Result<Id, ApiError> {
+    rights(txn, caller, id, migration)?;
+    let mut vm = txn.world.vm(id)?.clone();
+    let host = txn.world.host(migration.host)?.clone();
+    let event = Event::Relocate(migration.relocation);
+    let mut outcome = vm_step(vm.phase, HistoryAction::None, event).map_err(|Refusal::State(phase)| {
+        ApiError::action(format!(
+            "Migrate action is not available for state {}",
+            phase.as_str()
+        ))
+    })?;
+    let Some(from) = vm.last_history().cloned() else {
+        return Err(ApiError::action(format!(
+            "VM {id} is on no host to be moved from"
+        )));
+    };
+    let named = if migration.datastore >= 0 {
+        migration.datastore
+    } else {
+        from.datastore
+    };
+    let system = txn.world.datastore(named)?.clone();
+    let live = migration.relocation == Relocation::Live && vm.phase == Phase::active(LcmState::Running);
+    let route = Route {
+        world: &txn.world,
+        vm: &vm,
+        from: &from,
+        host: &host,
+        system: &system,
+        live,
+    };
+    route.check(migration)?;
+    let now = txn.context.now;
+    let own = Arc::make_mut(&mut vm);
+    own.moving_from = Some(Place {
+        host: from.host,
+        datastore: from.datastore,
+    });
+    let action = outcome.action.take();
+    record_leave(own, action, caller, now);
+    history_open(own, &host, &system, now);
+    // Recorded: the new record of a VM that is not moved while it runs says what moves it until it runs.
+    if !live {
+        record_note(own, action.unwrap_or(HistoryAction::Migrate), caller);
+    }
+    own.resched = false;
+    if system.id != from.datastore {
+        let mut template = own.template.unpack();
+        system_set(&mut template, &system);
+        own.template = PackedTemplate::new(&template);
+    }
+    vm_go(txn, vm, &outcome, event, &Cause::user(caller));
+    Ok(id)
+}
+
+fn rights(txn: &Txn<'_>, caller: &Caller, id: Id, migration: &Migration) -> Result<(), ApiError> {
+    vm_unlocked(txn, caller, id, Operation::Admin)?;
+    // One refusal names all that is missing (recorded).
+    let target = Target::of(&txn.world, Kind::Host, migration.host)?;
+    let mut rights = vec![(Operation::Admin, Target::of(&txn.world, Kind::Vm, id)?)];
+    rights.push((Operation::Manage, target));
+    if migration.datastore >= 0 {
+        let target = Target::of(&txn.world, Kind::Datastore, migration.datastore)?;
+        rights.push((Operation::Use, target));
+    }
+    require(&txn.world, caller, &rights)
+}
+
+/// What is noted on the record that a VM leaves. Of one that is off already nothing but its end is.
+fn record_leave(vm: &mut Vm, action: Option<HistoryAction>, caller: &Caller, now: Seconds) {
+    let runs = vm.phase == Phase::active(LcmState::Running);
+    if let Some(action) = action {
+        record_note(vm, action, caller);
+    }
+    if let Some(record) = Arc::make_mut(&mut vm.history).last_mut()
+        && !runs
+    {
+        record_close(record, now);
+    }
+}
+
+fn record_note(vm: &mut Vm, action: HistoryAction, caller: &Caller) {
+    if let Some(record) = Arc::make_mut(&mut vm.history).last_mut() {
+        record.action = action;
+        record.uid = caller.uid;
+        record.gid = caller.gid;
+    }
+}
+
+fn record_close(record: &mut History, now: Seconds) {
+    if record.rstime > 0 && record.retime == 0 {
+        record.retime = now;
+    }
+    if record.etime == 0 {
+        record.etime = now;
+    }
+}
+
+/// The VM's domain has left its old host, or will not: the record of the stay there ends (recorded: in both cases).
+pub(crate) fn history_left(vm: &mut Vm, old: Phase, now: Seconds) {
+    if old.state != VmState::Active || !matches!(old.lcm, LcmState::Migrate | LcmState::SaveMigrate) {
+        return;
+    }
+    if let Some(record) = Arc::make_mut(&mut vm.history).iter_mut().nth_back(1) {
+        record_close(record, now);
+    }
+}
+
+/// A record of where the VM was before: it is (or goes) back there. Recorded: the record of the host that it could not go
+/// to stays, closed, so that three stand for a move that failed.
+pub(crate) fn history_back(vm: &mut Vm, now: Seconds) {
+    let Some(before) = vm.history.iter().nth_back(1).cloned() else {
+        return;
+    };
+    let records = Arc::make_mut(&mut vm.history);
+    let Some(last) = records.last_mut() else { return };
+    if last.etime == 0 {
+        last.etime = now;
+    }
+    // Taken over, so that it is known what it is to do once its files are back.
+    let (action, uid, gid) = (last.action, last.uid, last.gid);
+    let seq = last.seq.saturating_add(1);
+    records.push(History {
+        seq,
+        stime: now,
+        etime: 0,
+        pstime: 0,
+        petime: 0,
+        rstime: 0,
+        retime: 0,
+        estime: 0,
+        eetime: 0,
+        action,
+        uid,
+        gid,
+        request_id: -1,
+        ..before
+    });
+}
+
+/// A phase in which a VM is where its newest record says.
+pub(crate) fn has_arrived(phase: Phase) -> bool {
+    match phase.state {
+        VmState::Active => matches!(
+            phase.lcm,
+            LcmState::Running | LcmState::Boot | LcmState::BootMigrate
+        ),
+        VmState::Init
+        | VmState::Pending
+        | VmState::Hold
+        | VmState::Stopped
+        | VmState::Suspended
+        | VmState::Done
+        | VmState::Poweroff
+        | VmState::Undeployed
+        | VmState::Cloning
+        | VmState::CloningFailure => true,
+    }
+}
+
+/// From where to where a VM is to be moved.
+struct Route<'a> {
+    world: &'a World,
+    vm: &'a Vm,
+    from: &'a History,
+    host: &'a Host,
+    system: &'a Datastore,
+    live: bool,
+}
+
+impl Route<'_> {
+    fn check(&self, migration: &Migration) -> Result<(), ApiError> {
+        let refused = |text: String| Err(ApiError::action(text));
+        let (same_host, same_store) = (
+            self.from.host == self.host.id,
+            self.from.datastore == self.system.id,
+        );
+        if same_host && same_store {
+            return refused(format!(
+                "VM is already running on host [{}] and datastore [{}]",
+                self.host.id, self.system.id
+            ));
+        }
+        if self.live && !same_host && !same_store {
+            return refused("Cannot live migrate host and datastore at the same time.".into());
+        }
+        self.host_check()?;
+        self.store_check(same_store)?;
+        self.network_check()?;
+        self.device_check(migration)?;
+        if migration.enforce
+            && !same_host
+            && let Some(refusal) = host_refusal(self.world, &self.vm.demand, self.host)
+        {
+            return refused(format!(
+                "virtual machine [{}] does not fit in host [{}]. {refusal}",
+                self.vm.id, self.host.id
+            ));
+        }
+        Ok(())
+    }
+
+    fn host_check(&self) -> Result<(), ApiError> {
+        let host = self.host;
+        if host.state == HostState::Offline {
+            return Err(ApiError::action(format!(
+                "Host {0} is offline: enable it first (onehost enable {0})",
+                host.id
+            )));
+        }
+        if host.vm_mad != self.from.vm_mad {
+            return Err(ApiError::action(format!(
+                "Host {} has the hypervisor driver {}, and the VM runs with {}",
+                host.id, host.vm_mad, self.from.vm_mad
+            )));
+        }
+        if host.vm_mad != "dummy" {
+            return Err(ApiError::action(format!(
+                "Moving VMs between hosts of the driver {} is not supported yet. Undeploy the VM and deploy it on host {} \
+                 (onevm undeploy, onevm deploy)",
+                host.vm_mad, host.id
+            )));
+        }
+        Ok(())
+    }
+
+    fn store_check(&self, same_store: bool) -> Result<(), ApiError> {
+        let system = self.system;
+        if system.kind != DatastoreType::System {
+            return Err(ApiError::internal(format!(
+                "Trying to use datastore [{}] to deploy the VM, but it is not of type system datastore.",
+                system.id
+            )));
+        }
+        fits(self.world, self.vm, self.host, system).map_err(ApiError::action)?;
+        if same_store {
+            return Ok(());
+        }
+        if system.tm_mad != self.from.tm_mad {
+            return Err(ApiError::action(format!(
+                "Cannot migrate to datastore {}: its TM_MAD is {}, and that of the VM's datastore {} is {}",
+                system.id, system.tm_mad, self.from.datastore, self.from.tm_mad
+            )));
+        }
+        let setting = if self.live {
+            "DS_LIVE_MIGRATE"
+        } else {
+            "DS_MIGRATE"
+        };
+        if !self.world.config.transfer_allows(&system.tm_mad, setting) {
+            return Err(ApiError::action(format!(
+                "Cannot migrate to datastore {}: {setting} of its TM_MAD {} is not YES",
+                system.id, system.tm_mad
+            )));
+        }
+        Ok(())
+    }
+
+    /// Networks and images must be in the host's cluster.
+    fn network_check(&self) -> Result<(), ApiError> {
+        let cluster = self.host.cluster_id;
+        let outside = |part: &PackedVector<'_>| {
+            part.get("CLUSTER_ID")
+                .is_some_and(|ids| !ids.is_empty() && !id_list(ids).any(|id| id == cluster))
+        };
+        for (name, what, id) in [
+            ("NIC", "network", "NETWORK_ID"),
+            ("NIC_ALIAS", "network", "NETWORK_ID"),
+            ("DISK", "datastore", "DATASTORE_ID"),
+        ] {
+            // A volatile disk goes with the VM's own datastore.
+            let part = self
+                .vm
+                .template
+                .vectors(name)
+                .filter(|part| name != "DISK" || part.get("IMAGE_ID").is_some())
+                .find(outside);
+            if let Some(part) = part {
+                return Err(ApiError::action(format!(
+                    "Cannot migrate to host {}: {what} {} of the VM is not in its cluster {cluster}",
+                    self.host.id,
+                    part.get(id).unwrap_or_default()
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What binds a running VM to its host.
+    fn device_check(&self, migration: &Migration) -> Result<(), ApiError> {
+        if self.vm.phase != Phase::active(LcmState::Running) {
+            return Ok(());
+        }
+        let template = &self.vm.template;
+        let pinned = template
+            .pair("TOPOLOGY", "PIN_POLICY")
+            .is_some_and(|policy| !policy.is_empty() && !policy.eq_ignore_ascii_case("none"));
+        if self.live && pinned {
+            return Err(ApiError::action(
+                "Cannot live migrate a VM whose CPUs are pinned. Migrate it by poweroff (onevm migrate --poff)",
+            ));
+        }
+        let file_system = template.vectors("DISK").any(|disk| {
+            disk.get("TYPE")
+                .is_some_and(|kind| kind.eq_ignore_ascii_case("filesystem"))
+        });
+        let saved = matches!(migration.relocation, Relocation::Live | Relocation::Save);
+        if saved && file_system {
+            return Err(ApiError::action(
+                "Cannot migrate a VM with FILESYSTEM disks with its memory. Migrate it by poweroff (onevm migrate --poff)",
+            ));
+        }
+        let pci = template.vectors("PCI").next().is_some();
+        if saved && pci {
+            return Err(ApiError::action(
+                "Cannot migrate a VM with PCI devices with its memory. Migrate it by poweroff (onevm migrate --poff)",
+            ));
+        }
+        Ok(())
+    }
+}
