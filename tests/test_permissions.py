@@ -11,8 +11,10 @@ from harness.methods import methods
 from harness.rpc import Session
 from harness.server import Server
 
-CODES = {"ok": ("ok", 0), "denied": ("error", 0x200), "refused": ("error", 0x100), "wrong-state": ("error", 0x800)}
-OWNED = (*kinds.names(lambda kind: kind.owned), "system_ds")
+CODES = {"ok": ("ok", 0), "denied": ("error", 0x200), "refused": ("error", 0x100), "wrong-state": ("error", 0x800), "internal": ("error", 0x2000)}
+# Objects that are made another way than their kind says, and the kind.
+FAMILIES = {"system_ds": "datastore", "reservation": "vn"}
+OWNED = (*kinds.names(lambda kind: kind.owned), *FAMILIES)
 ROLES = ("oneadmin", "owner", "member", "other", "nobody")
 
 
@@ -48,7 +50,7 @@ class Stage:
         self.number += 1
         ident = self.make(kind, f"{kind}-{self.number}")
         if kind in OWNED:
-            family = "datastore" if kind == "system_ds" else kind
+            family = FAMILIES.get(kind, kind)
             self.admin.ok(f"{family}.chown", ident, self.users["owner"], self.group)
             self.admin.ok(f"{family}.chmod", ident, 1, 1, 0, 1, 0, 0, 0, 0, 0)
         return ident
@@ -62,6 +64,7 @@ class Stage:
             "group": lambda: self.group,
             "image": lambda: ok("image.allocate", cloud.IMAGE.format(name), self.made.image_ds),
             "system_ds": lambda: ok("datastore.allocate", cloud.SYSTEM_DS.format(name), -1),
+            "reservation": lambda: ok("vn.reserve", self.made.vnet, f'NAME="{name}"\nSIZE="1"'),
             "rule": lambda: ok("acl.addrule", f"0x10{self.number:07x}", "0x1400000000", "0x1", ""),
             "member_group": lambda: self.group_with_owner(name),
             "admin_group": lambda: self.group_with_admin(name),

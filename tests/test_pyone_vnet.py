@@ -1,9 +1,14 @@
 """pyone: address ranges, holds, leases; rules of security groups."""
 
+import re
+from xml.etree import ElementTree
+
 import pyone
 import pytest
 
 from harness import cloud
+from harness.rpc import Session
+from harness.server import Server
 
 READY = 1
 
@@ -11,7 +16,7 @@ READY = 1
 @pytest.fixture
 def vnet(one, request):
     """A ready network with one range of 50 addresses."""
-    ident = one.vn.allocate(cloud.VNET.format(request.node.name), -1)
+    ident = one.vn.allocate(cloud.VNET.format(re.sub(r"\W+", "-", request.node.name)), -1)
     cloud.eventually(lambda: int(one.vn.info(ident).STATE), lambda state: state == READY, f"network {ident}")
     return ident
 
@@ -41,20 +46,255 @@ def test_ranges(one, vnet):
         one.vn.rm_ar(vnet, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="IPv6 address ranges are refused: not supported yet")
 @pytest.mark.parametrize(
-    ("one_range", "kind"),
+    ("one_range", "kind", "expected"),
     [
-        ('TYPE="IP6",SIZE="4",GLOBAL_PREFIX="2001:db8:1::",ULA_PREFIX="fd00::"', "IP6"),
-        ('TYPE="IP4_6",IP="203.0.113.1",SIZE="4",GLOBAL_PREFIX="2001:db8:2::"', "IP4_6"),
-        ('TYPE="IP6_STATIC",IP6="2001:db8:3::5",PREFIX_LENGTH="64",SIZE="3"', "IP6_STATIC"),
-        ('TYPE="IP4_6_STATIC",IP="203.0.113.9",IP6="2001:db8:4::5",PREFIX_LENGTH="64",SIZE="2"', "IP4_6_STATIC"),
+        (
+            'TYPE="IP6",SIZE="4",MAC="02:00:67:57:44:8c",GLOBAL_PREFIX="2001:db8:1::",ULA_PREFIX="fd00::"',
+            "IP6",
+            {
+                "IP6_GLOBAL": "2001:db8:1::67ff:fe57:448c",
+                "IP6_GLOBAL_END": "2001:db8:1::67ff:fe57:448f",
+                "IP6_ULA": "fd00::67ff:fe57:448c",
+                "IP6_ULA_END": "fd00::67ff:fe57:448f",
+            },
+        ),
+        (
+            'TYPE="IP4_6",IP="203.0.113.1",SIZE="4",GLOBAL_PREFIX="2001:db8:2::"',
+            "IP4_6",
+            {"IP_END": "203.0.113.4", "MAC": "02:00:cb:00:71:01", "IP6_GLOBAL_END": "2001:db8:2::cbff:fe00:7104"},
+        ),
+        (
+            'TYPE="IP6_STATIC",IP6="2001:db8:3::5",PREFIX_LENGTH="48",SIZE="3"',
+            "IP6_STATIC",
+            {"IP6": "2001:db8:3::5", "IP6_END": "2001:db8:3::7", "PREFIX_LENGTH": "48"},
+        ),
+        (
+            'TYPE="IP4_6_STATIC",IP="203.0.113.9",IP6="2001:db8:4::5",PREFIX_LENGTH="64",SIZE="2"',
+            "IP4_6_STATIC",
+            {"IP": "203.0.113.9", "IP_END": "203.0.113.10", "IP6_END": "2001:db8:4::6"},
+        ),
     ],
     ids=["ip6", "ip4_6", "ip6_static", "ip4_6_static"],
 )
-def test_ranges_of_ipv6(one, vnet, one_range, kind):
+def test_ranges_of_ipv6(server, one, vnet, one_range, kind, expected):
     assert one.vn.add_ar(vnet, f"AR=[{one_range}]") == vnet
-    assert ranges(one, vnet)[1].TYPE == kind
+    found = ElementTree.fromstring(Session(server).ok("vn.info", vnet)).findall("AR_POOL/AR")[1]
+    assert found.findtext("TYPE") == kind
+    assert {name: found.findtext(name) for name in expected} == expected
+
+
+def test_addresses_of_ipv6_reach_nic_lease_and_context(server, one, vnet):
+    one.vn.add_ar(vnet, 'AR=[TYPE="IP4_6",IP="10.1.0.1",SIZE="20",GLOBAL_PREFIX="2001:db8:1::",ULA_PREFIX="fd00:1::"]')
+    one.vn.add_ar(vnet, 'AR=[TYPE="IP6_STATIC",IP6="2001:db8:3::5",PREFIX_LENGTH="48",SIZE="3"]')
+    text = cloud.VM.format("six") + '\nCONTEXT=[NETWORK="YES"]'
+    for nic in ('AR_ID="1"', 'IP6="2001:db8:3::6"', 'IP6="2001:db8:1::aff:fe01:3"'):
+        text += f'\nNIC=[NETWORK_ID="{vnet}",{nic}]'
+    template = one.vm.info(one.vm.allocate(text, True)).TEMPLATE
+    first, second, third = template["NIC"]
+    made = {
+        "IP": "10.1.0.1",
+        "IP6_GLOBAL": "2001:db8:1::aff:fe01:1",
+        "IP6_LINK": "fe80::aff:fe01:1",
+        "IP6_ULA": "fd00:1::aff:fe01:1",
+        "MAC": "02:00:0a:01:00:01",
+    }
+    assert {name: first[name] for name in made} == made
+    assert (second["AR_ID"], second["IP6"], "IP6_LINK" in second) == ("2", "2001:db8:3::6", False)
+    assert (third["IP"], third["IP6_GLOBAL"]) == ("10.1.0.3", "2001:db8:1::aff:fe01:3")
+    context = template["CONTEXT"]
+    assert (context["ETH0_IP6"], context["ETH0_IP6_ULA"]) == (made["IP6_GLOBAL"], made["IP6_ULA"])
+    assert (context["ETH1_IP6"], context["ETH1_IP6_PREFIX_LENGTH"]) == ("2001:db8:3::6", "48")
+    lease = ElementTree.fromstring(Session(server).ok("vn.info", vnet)).find("AR_POOL/AR[2]/LEASES/LEASE")
+    assert [(child.tag, child.text) for child in lease][:-1] == sorted(made.items())
+
+
+@pytest.mark.parametrize(
+    "one_range",
+    [
+        'TYPE="IP6",SIZE="4",GLOBAL_PREFIX="2001:db8"',
+        'TYPE="IP6_STATIC",SIZE="4"',
+        'TYPE="IP6_STATIC",SIZE="4",IP6="::1",PREFIX_LENGTH="129"',
+        'TYPE="IP6_STATIC",SIZE="4",IP6="ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe"',
+        'TYPE="IP4",SIZE="4",IP="255.255.255.254"',
+        'TYPE="ETHER",SIZE="4",MAC="ff:ff:ff:ff:ff:fd"',
+        'TYPE="IP5",SIZE="4"',
+        'TYPE="ETHER",SIZE="0"',
+        'TYPE="ETHER",SIZE="4",IPAM_MAD="elsewhere"',
+    ],
+)
+def test_ranges_that_are_wrong(one, vnet, one_range):
+    with pytest.raises(pyone.OneInternalException):
+        one.vn.add_ar(vnet, f"AR=[{one_range}]")
+    assert len(ranges(one, vnet)) == 1
+
+
+def test_update_ar(server, one, vnet):
+    one.vn.add_ar(vnet, 'AR=[TYPE="IP4_6",IP="203.0.113.1",SIZE="4",GLOBAL_PREFIX="2001:db8:2::",DNS="192.0.2.2"]')
+    one.vn.hold(vnet, 'LEASES=[IP="203.0.113.4"]')
+    change = 'AR=[AR_ID="1",SIZE="{}",GATEWAY="203.0.113.254",IP="10.0.0.1",TYPE="ETHER",MAC="02:00:00:00:00:01"]'
+    with pytest.raises(pyone.OneInternalException, match="leases in use"):
+        one.vn.update_ar(vnet, change.format(3))
+    assert one.vn.update_ar(vnet, change.format(7)) == vnet
+    found = ranges(one, vnet)[1]
+    assert (found.SIZE, found.IP_END, found.MAC, found.TYPE) == (7, "203.0.113.7", "02:00:cb:00:71:01", "IP4_6")
+    assert (found.GLOBAL_PREFIX, found.IP6_GLOBAL) == ("2001:db8:2::", "2001:db8:2::cbff:fe00:7101")
+    assert "<DNS>" not in Session(server).ok("vn.info", vnet), "the further attributes are those given"
+    one.vn.release(vnet, 'LEASES=[IP="203.0.113.4"]')
+    assert one.vn.update_ar(vnet, change.format(2)) == vnet
+    with pytest.raises(pyone.OneInternalException):
+        one.vn.hold(vnet, 'LEASES=[IP="203.0.113.4"]')
+    for wrong in ('AR=[AR_ID="9",SIZE="1"]', 'AR=[SIZE="1"]', 'AR=[AR_ID="0",SIZE="0"]', 'X="1"'):
+        with pytest.raises(pyone.OneInternalException):
+            one.vn.update_ar(vnet, wrong)
+    one.vn.add_ar(vnet, 'AR=[TYPE="IP4",IP="192.0.2.100",SIZE="4"]')
+    with pytest.raises(pyone.OneInternalException, match="overlaps range 2"):
+        one.vn.update_ar(vnet, 'AR=[AR_ID="0",SIZE="91"]')
+    assert one.vn.update_ar(vnet, 'AR=[AR_ID="0",SIZE="90"]') == vnet
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        'IP="10.1.0.2"',
+        'MAC="02:00:0a:01:00:02"',
+        'IP6="2001:db8:1::aff:fe01:2"',
+        'IP6="fe80::aff:fe01:2"',
+        'IP="10.1.0.2",AR_ID="1"',
+    ],
+)
+def test_hold_by_each_form_of_address(one, vnet, address):
+    one.vn.add_ar(vnet, 'AR=[TYPE="IP4_6",IP="10.1.0.1",SIZE="20",GLOBAL_PREFIX="2001:db8:1::"]')
+    assert one.vn.hold(vnet, f"LEASES=[{address}]") == vnet
+    assert [lease.IP for lease in leases(one, vnet, 1)] == ["10.1.0.2"]
+    with pytest.raises(pyone.OneInternalException):
+        one.vn.hold(vnet, 'LEASES=[IP="10.1.0.2"]')
+    assert one.vn.release(vnet, f"LEASES=[{address}]") == vnet
+    assert leases(one, vnet, 1) == []
+
+
+def test_hold_in_another_range(one, vnet):
+    with pytest.raises(pyone.OneInternalException):
+        one.vn.hold(vnet, 'LEASES=[IP="192.0.2.12",AR_ID="1"]')
+    for wrong in ('IP="x"', 'MAC="x"', 'IP6="x"', 'IP="192.0.2.12",AR_ID="x"', 'A="1"'):
+        with pytest.raises(pyone.OneInternalException):
+            one.vn.hold(vnet, f"LEASES=[{wrong}]")
+
+
+def test_reserve(one, vnet):
+    one.vn.hold(vnet, 'LEASES=[IP="192.0.2.12"]')
+    reserved = one.vn.reserve(vnet, 'NAME="mine"\nSIZE="3"')
+    assert one.vn.reserve(vnet, f'NETWORK_ID="{reserved}"\nSIZE="2"\nAR_ID="0"\nIP="192.0.2.40"') == reserved
+    body = one.vn.info(reserved)
+    assert (body.NAME, body.PARENT_NETWORK_ID, body.BRIDGE, body.USED_LEASES) == ("mine", str(vnet), "br0", 0)
+    found = [(part.AR_ID, part.IP, part.MAC, part.SIZE, part.PARENT_NETWORK_AR_ID) for part in body.AR_POOL.AR]
+    assert found == [("0", "192.0.2.13", "02:00:c0:00:02:0d", 3, "0"), ("1", "192.0.2.40", "02:00:c0:00:02:28", 2, "0")]
+    assert one.vn.info(vnet).USED_LEASES == 6
+    assert [(lease.VM, lease.VNET) for lease in leases(one, vnet)] == [(-1, None), *[(None, reserved)] * 5]
+    with pytest.raises(pyone.OneActionException):
+        one.vn.delete(vnet)
+    with pytest.raises(pyone.OneException):
+        one.vn.hold(vnet, 'LEASES=[IP="192.0.2.40"]')
+    with pytest.raises(pyone.OneActionException):
+        one.vn.add_ar(reserved, 'AR=[TYPE="ETHER",SIZE="5"]')
+    vm = one.vm.allocate(cloud.VM.format("in-reserved") + f'\nNIC=[NETWORK_ID="{reserved}"]', True)
+    assert one.vm.info(vm).TEMPLATE["NIC"]["IP"] == "192.0.2.13"
+    assert one.vn.info(vnet).USED_LEASES == 6
+    with pytest.raises(pyone.OneInternalException):
+        one.vn.free_ar(reserved, 0)
+    assert one.vn.free_ar(reserved, 1) == reserved
+    assert one.vn.info(vnet).USED_LEASES == 4
+    one.vm.action("terminate", vm)
+    cloud.eventually(lambda: one.vn.info(reserved).USED_LEASES, lambda used: used == 0, "the lease back")
+    assert one.vn.delete(reserved) == reserved
+    assert one.vn.info(vnet).USED_LEASES == 1
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        'NAME="r"',
+        'NAME="r"\nSIZE="0"',
+        'NAME="r"\nSIZE="51"',
+        'SIZE="1"',
+        'NAME="r"\nSIZE="1"\nAR_ID="7"',
+        'NAME="r"\nSIZE="2"\nAR_ID="0"\nIP="192.0.2.59"',
+        'NAME="r"\nSIZE="1"\nAR_ID="0"\nMAC="x"',
+        'NETWORK_ID="{vnet}"\nSIZE="1"',
+        'NAME="{name}"\nSIZE="1"',
+    ],
+)
+def test_reservations_that_are_wrong(one, vnet, wanted):
+    with pytest.raises(pyone.OneException):
+        one.vn.reserve(vnet, wanted.format(vnet=vnet, name=one.vn.info(vnet).NAME))
+    assert one.vn.info(vnet).USED_LEASES == 0
+
+
+def test_free_ar_of_what_is_no_reservation(one, vnet):
+    with pytest.raises(pyone.OneInternalException):
+        one.vn.free_ar(vnet, 0)
+
+
+def test_rm_ar_force_leaves_reservations_their_addresses(one, vnet):
+    reserved = one.vn.reserve(vnet, 'NAME="left"\nSIZE="3"')
+    assert one.vn.rm_ar(vnet, 0, True) == vnet
+    one.vn.add_ar(vnet, 'AR=[TYPE="IP4",IP="192.0.2.10",SIZE="50"]')
+    assert one.vn.info(vnet).USED_LEASES == 0
+    assert ranges(one, reserved)[0].IP == "192.0.2.10"
+
+
+def test_reservations_survive_a_restart(tmp_path):
+    instance = Server(tmp_path / "one").start()
+    admin = Session(instance)
+    vnet = admin.ok("vn.allocate", cloud.VNET.format("parent"), -1)
+    admin.ok("vn.add_ar", vnet, 'AR=[TYPE="IP4_6",IP="10.1.0.1",SIZE="20",GLOBAL_PREFIX="2001:db8:1::"]')
+    reserved = admin.ok("vn.reserve", vnet, 'NAME="kept"\nSIZE="3"\nAR_ID="1"')
+    before = [admin.ok("vn.info", ident) for ident in (vnet, reserved)]
+    instance.kill()
+    instance.start()
+    assert [admin.ok("vn.info", ident) for ident in (vnet, reserved)] == before
+    instance.end()
+
+
+def test_leases_of_others_are_hidden(server, one, vnet):
+    """Who may change a network sees all its leases, others those of what they see anyway."""
+    admin = Session(server)
+    user = admin.ok("user.allocate", "leases-seen", "secret", "", [])
+    seen = Session(server, "leases-seen:secret")
+    nic = f'\nNIC=[NETWORK_ID="{vnet}"]'
+    one.vm.allocate(cloud.VM.format("theirs") + nic, True)
+    own = seen.ok("vm.allocate", cloud.VM.format("own") + nic, True)
+    one.vn.hold(vnet, 'LEASES=[IP="192.0.2.40"]')
+    reserved = one.vn.reserve(vnet, 'NAME="usable"\nSIZE="1"')
+
+    def shown(session):
+        return re.findall(r"<(VM|VNET)><!\[CDATA\[(-?\d+)", session.ok("vn.info", vnet))
+
+    # The first rules let everybody use all networks of a cluster.
+    assert shown(seen) == [("VM", str(own)), ("VNET", str(reserved))]
+    assert "<USED_LEASES>4</USED_LEASES>" in seen.ok("vn.info", vnet)
+    assert len(shown(admin)) == 4
+    admin.ok("vn.chown", vnet, user, -1)
+    assert len(shown(seen)) == 4
+
+
+def test_reserved_addresses_count(server, one, vnet):
+    admin = Session(server)
+    user = admin.ok("user.allocate", "reserver", "secret", "", [])
+    admin.ok("user.quota", user, f'NETWORK=[ID="{vnet}",LEASES="4"]')
+    reserver = Session(server, "reserver:secret")
+    reserved = reserver.ok("vn.reserve", vnet, 'NAME="few"\nSIZE="3"')
+    answer = reserver.call("vn.reserve", vnet, f'NETWORK_ID="{reserved}"\nSIZE="2"')
+    assert (answer.outcome, answer.code) == ("error", 0x200), answer
+    assert reserver.ok("vn.reserve", vnet, f'NETWORK_ID="{reserved}"\nSIZE="1"') == reserved
+
+
+def test_recover_where_nothing_is_stuck(one, vnet):
+    for operation in range(4):
+        with pytest.raises(pyone.OneInternalException, match="wrong state READY"):
+            one.vn.recover(vnet, operation)
+    with pytest.raises(pyone.OneActionException):
+        one.vn.recover(vnet, 4)
 
 
 def test_hold_and_release(one, vnet):

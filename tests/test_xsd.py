@@ -40,6 +40,8 @@ AS_RECORDED = {
     ("vnet", "/VNET/AR_POOL/AR", "GATEWAY"),
     ("vnet", "/VNET/AR_POOL/AR", "IP6"),
     ("vnet", "/VNET/AR_POOL/AR", "PREFIX_LENGTH"),
+    ("vnet_pool", "/VNET_POOL/VNET/AR_POOL/AR", "IP6"),
+    ("vnet_pool", "/VNET_POOL/VNET/AR_POOL/AR", "PREFIX_LENGTH"),
     ("zone", "/ZONE/TEMPLATE", "ENDPOINT_GRPC"),
     ("zone_pool", "/ZONE_POOL/ZONE/TEMPLATE", "ENDPOINT_GRPC"),
 }
@@ -122,9 +124,11 @@ def network_populate(admin, made):
         'TYPE="IP4_6_STATIC",IP="203.0.113.100",IP6="2001:db8:4::5",PREFIX_LENGTH="64",SIZE="2"',
         'TYPE="IP6_STATIC",IP6="2001:db8:3::5",PREFIX_LENGTH="64",SIZE="3"',
     ):
-        answer = admin.call("vn.add_ar", made.vnet, f"AR=[{one_range}]")
-        # Whether they can be added is test_pyone_vnet.py's question.
-        assert answer.outcome == "ok" or "not supported yet" in answer.value, answer
+        admin.ok("vn.add_ar", made.vnet, f"AR=[{one_range}]")
+    reservation = admin.ok("vn.reserve", made.vnet, 'NAME="reserved"\nSIZE="3"')
+    admin.ok("vn.reserve", made.vnet, f'NETWORK_ID="{reservation}"\nSIZE="2"\nAR_ID="2"')
+    for index in range(5):
+        admin.ok("vm.allocate", cloud.VM.format(f"v6-{index}") + f'\nNIC=[NETWORK_ID="{made.vnet}",AR_ID="{index}"]', True)
     admin.ok("vn.hold", made.vnet, 'LEASES=[IP="192.0.2.40"]')
     admin.ok("vn.update", made.vnet, 'GATEWAY="192.0.2.1"\nDNS="192.0.2.2"', 1)
     admin.ok("vn.lock", admin.ok("vn.allocate", cloud.VNET.format("locked"), -1), 3, False)

@@ -76,10 +76,8 @@ def first_series_image(stage):
 
 
 def first_series_networks(stage):
-    """Stand-ins for a reservation and a network of a template, to keep the ids."""
-    cloud.state_await(stage.admin, "vn.info", 0, 1)
-    for name in ("capres26939", "capvnt-net26939"):
-        cloud.state_await(stage.admin, "vn.info", stage.do("vn.allocate", NET.format(name), -1), 1)
+    """A stand-in for a network of a template, to keep the ids."""
+    cloud.state_await(stage.admin, "vn.info", stage.do("vn.allocate", NET.format("capvnt-net26939"), -1), 1)
 
 
 def first_series_vm(stage):
@@ -152,19 +150,24 @@ def second_series_start(stage):
         cloud.state_await(stage.admin, "image.info", image, 1)
         do("image.chmod", image, *USABLE)
     do("datastore.chmod", 100, *USABLE)
-    for name in ("net", "reserved", "third", "fourth", "fifth"):
-        cloud.state_await(stage.admin, "vn.info", do("vn.allocate", NET.format(name), -1), 1)
+    cloud.state_await(stage.admin, "vn.info", do("vn.allocate", NET.format("net"), -1), 1)
     do("secgroup.allocate", 'NAME="web"\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22"]')
 
 
+def second_series_held(stage):
+    stage.do("vn.add_ar", 0, 'AR=[TYPE="ETHER",MAC="02:00:00:00:00:10",SIZE="3"]')
+    stage.do("vn.hold", 0, 'LEASES=[MAC="02:00:00:00:00:11"]')
+
+
 def second_series_vms(stage):
-    """VMs 0 (two disks, networked) and 1 (one disk), both running, and further ones on hold."""
+    """Networks 3 and 4; VMs 0 (two disks, networked) and 1 (one disk), both running, and further ones on hold."""
     do = stage.do
     nics = 'NIC=[NETWORK_ID="0",SECURITY_GROUPS="100"]\nCONTEXT=[NETWORK="YES"]'
     two_disks = 'CPU="0.5"\nMEMORY="128"\nDISK=[IMAGE_ID="0"]\nDISK=[IMAGE_ID="1"]'
     for name in ("t0", "t1"):
         do("template.allocate", cloud.VM.format(name))
-    do("vn.hold", 0, 'LEASES=[IP="192.0.2.40"]')
+    for name in ("fourth", "fifth"):
+        cloud.state_await(stage.admin, "vn.info", do("vn.allocate", NET.format(name), -1), 1)
     for text in (f'NAME="v1"\n{two_disks}\n{nics}', cloud.VM.format("v2") + '\nDISK=[IMAGE_ID="0"]'):
         vm = do("vm.allocate", text, True)
         do("vm.deploy", vm, 0, False, 0, "")
@@ -202,6 +205,10 @@ def second_series_group_quota(stage):
 
 SECOND = {
     300: second_series_start,
+    306: lambda stage: stage.do("vn.add_ar", 0, 'AR=[TYPE="IP4",IP="198.51.100.10",SIZE="5"]'),
+    309: lambda stage: stage.do("vn.add_ar", 0, 'AR=[TYPE="IP6_STATIC",IP6="2001:db8:3::5",PREFIX_LENGTH="64",SIZE="3"]'),
+    315: second_series_held,
+    321: lambda stage: stage.do("vn.reserve", 0, 'NAME="chosen"\nSIZE="2"\nAR_ID="0"\nIP="192.0.2.40"'),
     324: second_series_vms,
     399: second_series_token,
     405: lambda stage: Session(stage.admin.server, "dora:dorapassword").ok("user.login", "dora", "", 3600, 100),

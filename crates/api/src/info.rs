@@ -7,6 +7,7 @@ use plerion_template::{EscapedXml, Markup};
 use plerion_world::{Caller, Object, Snapshot as View, Target, require_right, require_see};
 
 use crate::reject::Reject;
+use crate::vnet::lease_seen;
 use crate::xmlrpc::{Params, Payload};
 
 /// Room for the body of an object, in bytes; most are smaller.
@@ -17,7 +18,8 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
     match object {
         Object::Vm(vm) => vm.render(out, view),
         Object::Host(host) => host.render(out, view),
-        Object::Vnet(vnet) => vnet.render(out, view, full),
+        Object::Vnet(vnet) if full => vnet.render_full(out, view, &|_| true),
+        Object::Vnet(vnet) => vnet.render_short(out, view),
         Object::Image(image) => image.render(out, view),
         Object::User(user) => {
             user.render(out, view, full);
@@ -61,7 +63,22 @@ pub(crate) fn info(
         Err(missing) => return Err(missing.into()),
     }
     let object = world.object(kind, id)?;
+    if let Object::Vnet(vnet) = &object {
+        let target = Target::of_object(&object);
+        let mut out = EscapedXml::with_capacity(BODY_BYTES);
+        vnet.render_full(&mut out, &view_of(&snapshot), &|holder| {
+            lease_seen(world, caller, &target, holder)
+        });
+        return Ok(Payload::Escaped(Bytes::from(out.into_bytes())));
+    }
     Ok(body(&snapshot, &object))
+}
+
+fn view_of(snapshot: &Snapshot) -> View<'_> {
+    View {
+        world: &snapshot.world,
+        measurements: &snapshot.measurements,
+    }
 }
 
 /// -1 is the caller itself, or its group.
@@ -74,12 +91,8 @@ fn own_id(kind: Kind, id: Id, caller: &Caller) -> Id {
 }
 
 fn body(snapshot: &Snapshot, object: &Object) -> Payload {
-    let view = View {
-        world: &snapshot.world,
-        measurements: &snapshot.measurements,
-    };
     let mut out = EscapedXml::with_capacity(BODY_BYTES);
-    render(&mut out, object, &view, true);
+    render(&mut out, object, &view_of(snapshot), true);
     Payload::Escaped(Bytes::from(out.into_bytes()))
 }
 

@@ -17,6 +17,7 @@ mod service;
 mod short_cache;
 mod system;
 mod user;
+mod vnet;
 pub mod xmlrpc;
 
 pub use methods::{Method, Right, methods};

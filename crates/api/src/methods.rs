@@ -9,6 +9,7 @@ use crate::acl;
 use crate::decode::{self, Decoded};
 use crate::document;
 use crate::quota;
+use crate::vnet;
 use crate::xmlrpc::Params;
 
 /// The right that a method needs.
@@ -123,6 +124,7 @@ fn table() -> Vec<Method> {
     table.extend(acl::methods());
     table.extend(document::methods());
     table.extend(quota::methods());
+    table.extend(vnet::methods());
     table
 }
 

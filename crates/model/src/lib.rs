@@ -36,6 +36,8 @@ pub mod vm_short;
 pub mod vm_state;
 pub mod vmtemplate;
 pub mod vnet;
+pub mod vnet_address;
+pub mod vnet_range;
 mod wire_enum;
 pub mod zone;
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::quota::Quotas;
 use crate::quota_usage::QuotaUsage;
-use crate::vnet::LeaseUse;
+use crate::vnet_range::LeaseUse;
 use crate::{Id, Seconds};
 
 /// Answers the questions of the XML forms: names, derived lists, measurements.

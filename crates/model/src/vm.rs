@@ -10,7 +10,7 @@ use crate::view::VmSampleView;
 use crate::vm_history::History;
 use crate::vm_holds::Holds;
 use crate::vm_state::Phase;
-use crate::vnet::Mac;
+use crate::vnet_address::Mac;
 use crate::{Id, Owned, Seconds, View};
 
 /// A virtual machine.

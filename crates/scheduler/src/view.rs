@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plerion_model::quota::Quotas;
 use plerion_model::quota_usage::QuotaUsage;
 use plerion_model::view::{HostSampleView, HostUsage, VmSampleView};
-use plerion_model::vnet::LeaseUse;
+use plerion_model::vnet_range::LeaseUse;
 use plerion_model::{Id, View};
 use plerion_world::{Measurements, Snapshot, World};
 

@@ -10,7 +10,7 @@ use crate::txn::Txn;
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate,
-    vm_deploy, vm_migrate, vmtemplate, vnet,
+    vm_deploy, vm_migrate, vmtemplate, vnet, vnet_lease, vnet_range,
 };
 
 /// A command that was accepted.
@@ -124,11 +124,12 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             image::image_clone(txn, caller, *id, name, *datastore)?
         }
         Command::VnetAllocate { template, cluster } => vnet::vnet_allocate(txn, caller, template, *cluster)?,
-        Command::VnetAddRange { id, template } => vnet::vnet_range_add(txn, caller, *id, template)?,
+        Command::VnetAddRange { id, template } => vnet_range::vnet_range_add(txn, caller, *id, template)?,
         Command::VnetRemoveRange { id, range, force } => {
-            vnet::vnet_range_remove(txn, caller, *id, *range, *force)?
+            vnet_range::vnet_range_remove(txn, caller, *id, *range, *force)?
         }
-        Command::VnetHold { id, template, hold } => vnet::vnet_hold(txn, caller, *id, template, *hold)?,
+        Command::VnetHold { id, template, hold } => vnet_lease::vnet_hold(txn, caller, *id, template, *hold)?,
+        Command::Vnet(command) => vnet::vnet_command(txn, caller, command)?,
         Command::SecgroupAllocate { template } => secgroup::secgroup_allocate(txn, caller, template)?,
         Command::TemplateAllocate { template } => vmtemplate::template_allocate(txn, caller, template)?,
         Command::TemplateClone { id, name } => vmtemplate::template_clone(txn, caller, *id, name)?,

@@ -12,6 +12,7 @@ use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
 use crate::quota::QuotaCommand;
 use crate::vm_migrate::Migration;
+use crate::vnet::VnetCommand;
 
 /// What was drawn for a command before it is applied, so that applying it is a function.
 #[derive(Clone, Debug, Default)]
@@ -352,6 +353,8 @@ pub enum Command {
         /// Hold or release.
         hold: bool,
     },
+    /// On networks.
+    Vnet(VnetCommand),
     /// `one.secgroup.allocate`.
     SecgroupAllocate {
         /// Attributes.

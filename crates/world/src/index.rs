@@ -7,10 +7,12 @@ use plerion_model::quota::Section;
 use plerion_model::quota_usage::{PlaceUse, VmUse};
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{Phase, VmState};
-use plerion_model::vnet::{LeaseUse, Vnet};
+use plerion_model::vnet::Vnet;
+use plerion_model::vnet_range::{Holder, LeaseUse};
 use plerion_model::{Id, Kind};
 
 use crate::quota::Account;
+use crate::range_leases::RangeLeases;
 
 /// Capacity that VMs hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,69 +23,6 @@ pub struct Usage {
     pub memory_kib: i64,
     /// Number of VMs.
     pub vms: i64,
-}
-
-/// Used and free offsets of one address range.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct RangeLeases {
-    /// Offset and holder; -1 for one on hold.
-    pub(crate) used: imbl::OrdMap<u32, Id>,
-    /// Runs of free offsets: first and last. The lowest is at hand without a search.
-    pub(crate) free: imbl::OrdMap<u32, u32>,
-}
-
-impl RangeLeases {
-    fn new(size: u32) -> Self {
-        let mut leases = Self::default();
-        if let Some(last) = size.checked_sub(1) {
-            leases.free.insert(0, last);
-        }
-        leases
-    }
-
-    /// The lowest free offset.
-    pub(crate) fn first_free(&self) -> Option<u32> {
-        self.free.get_min().map(|(first, _)| *first)
-    }
-
-    /// Takes an offset. Returns whether it was free.
-    fn take(&mut self, offset: u32, holder: Id) -> bool {
-        let Some((first, last)) = self.free.get_prev(&offset).map(|(first, last)| (*first, *last)) else {
-            return false;
-        };
-        if offset > last {
-            return false;
-        }
-        self.free.remove(&first);
-        if first < offset {
-            self.free.insert(first, offset.saturating_sub(1));
-        }
-        if offset < last {
-            self.free.insert(offset.saturating_add(1), last);
-        }
-        self.used.insert(offset, holder);
-        true
-    }
-
-    /// Gives an offset back, joining it with its free neighbours.
-    fn give(&mut self, offset: u32) {
-        if self.used.remove(&offset).is_none() {
-            return;
-        }
-        let mut first = offset;
-        let mut last = offset;
-        if let Some((before, end)) = self.free.get_prev(&offset).map(|(first, last)| (*first, *last))
-            && end.saturating_add(1) == offset
-        {
-            self.free.remove(&before);
-            first = before;
-        }
-        let after = offset.saturating_add(1);
-        if let Some(end) = self.free.remove(&after) {
-            last = end;
-        }
-        self.free.insert(first, last);
-    }
 }
 
 /// A set of ids.
@@ -246,7 +185,7 @@ impl Index {
                 .and_then(|vnet| vnet.range(lease.range))
                 .and_then(|range| range.offset_of_mac(lease.mac));
             if let (Some(offset), Some(leases)) = (offset, self.leases.get_mut(&(lease.vnet, lease.range))) {
-                leases.take(offset, vm.id);
+                leases.take(offset, Holder::Vm(vm.id));
             }
         }
     }
@@ -261,7 +200,7 @@ impl Index {
                 .and_then(|vnet| vnet.range(lease.range))
                 .and_then(|range| range.offset_of_mac(lease.mac));
             if let (Some(offset), Some(leases)) = (offset, self.leases.get_mut(&(lease.vnet, lease.range)))
-                && leases.used.get(&offset) == Some(&vm.id)
+                && leases.used.get(&offset) == Some(&Holder::Vm(vm.id))
             {
                 leases.give(offset);
             }
@@ -276,8 +215,10 @@ impl Index {
         }
     }
 
-    /// Makes the lease maps of a network fit its ranges: new ranges are free but for their holds, gone ones go.
-    pub(crate) fn vnet_set(&mut self, vnet: &Vnet) {
+    /// Makes the lease maps of a network fit its ranges: new ranges are free but for their holds, gone ones go. Returns
+    /// whether there are new ones.
+    pub(crate) fn vnet_set(&mut self, vnet: &Vnet) -> bool {
+        let mut new = false;
         let gone: Vec<(Id, Id)> = self
             .leases
             .range((vnet.id, Id::MIN)..=(vnet.id, Id::MAX))
@@ -288,14 +229,15 @@ impl Index {
             self.leases.remove(&key);
         }
         for range in &vnet.ranges {
-            let leases = self
-                .leases
-                .entry((vnet.id, range.id))
-                .or_insert_with(|| RangeLeases::new(range.size));
+            let leases = self.leases.entry((vnet.id, range.id)).or_insert_with(|| {
+                new = true;
+                RangeLeases::new(range.size)
+            });
+            leases.resize(range.size);
             let held: Vec<u32> = leases
                 .used
                 .iter()
-                .filter(|(_, holder)| **holder == -1)
+                .filter(|(_, holder)| **holder == Holder::Hold)
                 .map(|(offset, _)| *offset)
                 .collect();
             for offset in held {
@@ -304,7 +246,30 @@ impl Index {
                 }
             }
             for offset in &range.held {
-                leases.take(*offset, -1);
+                leases.take(*offset, Holder::Hold);
+            }
+        }
+        new
+    }
+
+    /// Takes (or gives back) what a network has reserved of its parent's ranges.
+    pub(crate) fn reservation_set(&mut self, vnet: &Vnet, parent: &Vnet, take: bool) {
+        for range in &vnet.ranges {
+            let from = range.parent.and_then(|id| parent.range(id));
+            let Some((from, first)) =
+                from.and_then(|from| from.offset_of_mac(range.mac).map(|first| (from, first)))
+            else {
+                continue;
+            };
+            let Some(leases) = self.leases.get_mut(&(parent.id, from.id)) else {
+                continue;
+            };
+            for offset in first..first.saturating_add(range.size) {
+                if take {
+                    leases.take(offset, Holder::Vnet(vnet.id));
+                } else if leases.used.get(&offset) == Some(&Holder::Vnet(vnet.id)) {
+                    leases.give(offset);
+                }
             }
         }
     }
@@ -321,10 +286,10 @@ impl Index {
         self.leases
             .range((vnet, Id::MIN)..=(vnet, Id::MAX))
             .flat_map(|((_, range), leases)| {
-                leases.used.iter().map(|(offset, vm)| LeaseUse {
+                leases.used.iter().map(|(offset, holder)| LeaseUse {
                     range: *range,
                     offset: *offset,
-                    vm: *vm,
+                    holder: *holder,
                 })
             })
             .collect()
@@ -338,28 +303,5 @@ impl Index {
     /// Takes an image from its datastore.
     pub(crate) fn image_remove(&mut self, datastore: Id, image: Id) {
         member_remove(&mut self.datastore_images, datastore, image);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn leases_are_taken_lowest_first_and_join_again() {
-        let mut leases = RangeLeases::new(5);
-        for expect in 0..5 {
-            assert_eq!(leases.first_free(), Some(expect));
-            assert!(leases.take(expect, 7));
-            assert!(!leases.take(expect, 8), "taken twice");
-        }
-        assert_eq!(leases.first_free(), None);
-        for offset in [3, 1, 2, 0, 4] {
-            leases.give(offset);
-            leases.give(offset);
-        }
-        assert_eq!(leases, RangeLeases::new(5));
-        assert!(!leases.take(5, 1), "outside");
-        assert_eq!(RangeLeases::new(0).first_free(), None);
     }
 }

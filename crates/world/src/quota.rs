@@ -68,6 +68,15 @@ impl Charge {
                     .places
                     .push((Section::Datastore, image.datastore_id, one(size)));
             }
+            // Reserved addresses count where they come from.
+            Object::Vnet(vnet) => {
+                if let Some(parent) = vnet.parent {
+                    let reserved = vnet.ranges.iter().filter(|range| range.parent.is_some());
+                    let count = reserved.map(|range| i64::from(range.size)).sum();
+                    let used = PlaceUse { count, size_mib: 0 };
+                    charge.places.push((Section::Network, parent, used));
+                }
+            }
             _ => {}
         }
         charge

@@ -1,16 +1,17 @@
 //! NICs of a new VM: their networks, leases, security groups.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use plerion_model::vm::id_list;
-use plerion_model::vnet::{AddressRange, Mac, Vnet, VnetState};
+use plerion_model::vnet::{Vnet, VnetState};
+use plerion_model::vnet_range::AddressRange;
 use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
 use crate::vm_disk::{inherit, join, named_id};
+use crate::vnet_lease::{address_named, range_id_named};
 use crate::world::World;
 
 /// Most NICs of a VM.
@@ -100,8 +101,8 @@ fn nic_of_vnet(
     nic.set("BRIDGE", vnet.bridge.clone());
     nic.set("BRIDGE_TYPE", vnet.bridge_type.clone());
     nic.set("CLUSTER_ID", join(&vnet.clusters));
-    if let Some(ip) = range.ip_at(offset) {
-        nic.set("IP", ip.to_string());
+    for (name, address) in range.addresses_at(offset) {
+        nic.set(name, address);
     }
     nic.set("MAC", range.mac_at(offset).to_string());
     nic.set("NETWORK", vnet.name.clone());
@@ -130,42 +131,26 @@ fn lease_choose<'a>(
         leases.is_some_and(|leases| !leases.used.contains_key(&offset))
             && !taken.contains(&(vnet.id, range.id, offset))
     };
-    let unavailable = |what: &str| {
-        refused(&format!(
-            "Cannot get {what} from virtual network {}: it is in use or not part of its ranges.",
-            vnet.id
-        ))
+    let only = range_id_named(nic).map_err(|reason| refused(&format!("{reason}.")))?;
+    let ranges = || {
+        let ranges = vnet.ranges.iter();
+        ranges.filter(|range| only.is_none_or(|id| id == range.id))
     };
-    if let Some(text) = nic.get("IP").filter(|text| !text.is_empty()) {
-        let ip: Ipv4Addr = text
-            .parse()
-            .map_err(|_| refused(&format!("Wrong IP \"{text}\" of a NIC.")))?;
-        return vnet
-            .ranges
-            .iter()
-            .find_map(|range| {
-                range
-                    .offset_of_ip(ip)
-                    .filter(|offset| is_free(range, *offset))
-                    .map(|o| (range, o))
-            })
-            .ok_or_else(|| unavailable(&format!("IP {ip}")));
+    if let Some(address) = address_named(nic).map_err(|reason| refused(&format!("{reason}.")))? {
+        let found = ranges().find_map(|range| {
+            let offset = range.offset_of(address);
+            offset
+                .filter(|offset| is_free(range, *offset))
+                .map(|offset| (range, offset))
+        });
+        return found.ok_or_else(|| {
+            refused(&format!(
+                "Cannot get {address} from virtual network {}: it is in use or not part of its ranges.",
+                vnet.id
+            ))
+        });
     }
-    if let Some(text) = nic.get("MAC").filter(|text| !text.is_empty()) {
-        let mac = Mac::parse(text).ok_or_else(|| refused(&format!("Wrong MAC \"{text}\" of a NIC.")))?;
-        return vnet
-            .ranges
-            .iter()
-            .find_map(|range| {
-                range
-                    .offset_of_mac(mac)
-                    .filter(|offset| is_free(range, *offset))
-                    .map(|o| (range, o))
-            })
-            .ok_or_else(|| unavailable(&format!("MAC {mac}")));
-    }
-    vnet.ranges
-        .iter()
+    ranges()
         .find_map(|range| lowest_free(world, vnet.id, range, taken).map(|offset| (range, offset)))
         .ok_or_else(|| {
             refused(&format!(

@@ -1,11 +1,10 @@
-//! Commands on virtual networks: ranges and holds.
+//! Commands on virtual networks.
 
-use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use plerion_model::vnet::{AddressRange, Mac, RangeType, Vnet, VnetState};
-use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};
-use plerion_template::{PackedTemplate, Template, Vector};
+use plerion_model::vnet::{Vnet, VnetState};
+use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::cluster::cluster_named;
@@ -13,26 +12,73 @@ use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
+use crate::vnet_range::range_add;
 use crate::world::World;
+use crate::{vnet_range, vnet_reserve};
 
-/// Largest address range.
-const RANGE_SIZE_MAX: u32 = 1 << 24;
 /// Longest name of a network interface in Linux.
 const INTERFACE_NAME_MAX: usize = 15;
-/// Attributes of a range that have fields of their own.
-const RANGE_FIELDS: &[&str] = &[
-    "AR_ID",
-    "TYPE",
-    "SIZE",
-    "MAC",
-    "IP",
-    "NEXT_INDEX",
-    "USED_LEASES",
-    "ALLOCATED",
-    "MAC_END",
-    "IP_END",
-    "LEASES",
-];
+/// What can be asked of networks beyond what all kinds have in common.
+#[derive(Clone, Debug)]
+pub enum VnetCommand {
+    /// `one.vn.update_ar`.
+    RangeUpdate {
+        /// Network.
+        id: Id,
+        /// `AR=[AR_ID=…]`.
+        template: Template,
+    },
+    /// `one.vn.free_ar`.
+    RangeFree {
+        /// Network that is a reservation.
+        id: Id,
+        /// Range.
+        range: Id,
+    },
+    /// `one.vn.reserve`.
+    Reserve {
+        /// Network whose addresses are reserved.
+        id: Id,
+        /// Size, which addresses, and for which network.
+        template: Template,
+    },
+    /// `one.vn.recover`.
+    Recover {
+        /// Network.
+        id: Id,
+        /// How.
+        recover: VnetRecover,
+    },
+}
+
+/// How a network that is stuck goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VnetRecover {
+    /// What was under way has failed.
+    Failure,
+    /// What was under way has worked.
+    Success,
+    /// It goes.
+    Delete,
+    /// What failed is tried again.
+    Retry,
+}
+
+/// Carries a command out. Answers the id of the object.
+pub(crate) fn vnet_command(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    command: &VnetCommand,
+) -> Result<Id, ApiError> {
+    match command {
+        VnetCommand::RangeUpdate { id, template } => {
+            vnet_range::vnet_range_update(txn, caller, *id, template)
+        }
+        VnetCommand::RangeFree { id, range } => vnet_range::vnet_range_free(txn, caller, *id, *range),
+        VnetCommand::Reserve { id, template } => vnet_reserve::vnet_reserve(txn, caller, *id, template),
+        VnetCommand::Recover { id, recover } => vnet_recover(txn, caller, *id, *recover),
+    }
+}
 
 /// `one.vn.allocate`.
 pub(crate) fn vnet_allocate(
@@ -80,6 +126,8 @@ pub(crate) fn vnet_allocate(
         bridge_type: bridge_type(&template, &vn_mad),
         vn_mad,
         bridge,
+        parent: None,
+        template_id: None,
         ranges: Vec::new(),
         template: PackedTemplate::default(),
     };
@@ -158,98 +206,8 @@ pub(crate) fn vnet_updated(
     Ok(())
 }
 
-fn range_add(txn: &mut Txn<'_>, vnet: &mut Vnet, given: &Vector) -> Result<(), String> {
-    let kind = match given.get("TYPE").unwrap_or("ETHER") {
-        text if text.eq_ignore_ascii_case("ETHER") => RangeType::Ether,
-        text if text.eq_ignore_ascii_case("IP4") => RangeType::Ip4,
-        other => {
-            return Err(format!(
-                "Address ranges of TYPE {other} are not supported yet: use IP4 or ETHER."
-            ));
-        }
-    };
-    let size = match given.get("SIZE").filter(|text| !text.is_empty()) {
-        None => txn.world.config.network_size,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|size| (1..=RANGE_SIZE_MAX).contains(size))
-            .ok_or_else(|| {
-                format!(
-                    "Wrong SIZE \"{text}\" of an address range: it is a number from 1 to {RANGE_SIZE_MAX}."
-                )
-            })?,
-    };
-    let ip = match (kind, given.get("IP").unwrap_or_default()) {
-        (RangeType::Ether, _) => None,
-        (RangeType::Ip4, text) => Some(text.parse::<Ipv4Addr>().map_err(|_| {
-            format!("Wrong IP \"{text}\" of an address range: it is its first IPv4 address.")
-        })?),
-    };
-    if let Some(ip) = ip
-        && u32::from(ip).checked_add(size.saturating_sub(1)).is_none()
-    {
-        return Err(format!(
-            "An address range of {size} addresses from {ip} goes beyond 255.255.255.255."
-        ));
-    }
-    let mac = mac_first(txn, given, ip)?;
-    if let Some(ip) = ip {
-        overlap_check(vnet, ip, size)?;
-    }
-    let id = vnet
-        .ranges
-        .iter()
-        .map(|range| range.id)
-        .max()
-        .map_or(0, |last| last.saturating_add(1));
-    let attributes = given
-        .iter()
-        .filter(|(name, _)| !RANGE_FIELDS.contains(name))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    vnet.ranges.push(AddressRange {
-        id,
-        kind,
-        size,
-        mac,
-        ip,
-        held: Vec::new(),
-        attributes,
-    });
-    Ok(())
-}
-
-/// The first MAC: as given, else the prefix and the first IP address, else the prefix and what was drawn.
-fn mac_first(txn: &mut Txn<'_>, given: &Vector, ip: Option<Ipv4Addr>) -> Result<Mac, String> {
-    if let Some(text) = given.get("MAC").filter(|text| !text.is_empty()) {
-        return Mac::parse(text)
-            .ok_or_else(|| format!("Wrong MAC \"{text}\": it is six bytes such as 02:00:0a:00:00:01."));
-    }
-    let low = match ip {
-        Some(ip) => u32::from(ip),
-        // Room is left above, so that the range does not leave its prefix.
-        None => u32::try_from(txn.random() & 0x7fff_ffff).unwrap_or_default(),
-    };
-    Ok(Mac(u64::from(txn.world.config.mac_prefix) << 32 | u64::from(low)))
-}
-
-fn overlap_check(vnet: &Vnet, ip: Ipv4Addr, size: u32) -> Result<(), String> {
-    let last = Ipv4Addr::from(u32::from(ip).saturating_add(size.saturating_sub(1)));
-    let other = vnet.ranges.iter().find(|range| {
-        let ends = (range.ip, range.ip_at(range.size.saturating_sub(1)));
-        matches!(ends, (Some(first), Some(end)) if first <= last && ip <= end)
-    });
-    match other {
-        Some(range) => Err(format!(
-            "The address range {ip} to {last} overlaps range {} of the network.",
-            range.id
-        )),
-        None => Ok(()),
-    }
-}
-
-fn changed(
+/// Changes a network that takes changes.
+pub(crate) fn changed(
     txn: &mut Txn<'_>,
     caller: &Caller,
     right: Operation,
@@ -262,135 +220,60 @@ fn changed(
         &[(right, Target::of(&txn.world, Kind::Vnet, id)?)],
     )?;
     let mut vnet = txn.world.vnet(id)?.clone();
+    if !matches!(vnet.state, VnetState::Ready | VnetState::UpdateFailure) {
+        return Err(ApiError::action(format!(
+            "Virtual Network is in wrong state: {}",
+            vnet.state
+        )));
+    }
     change(txn, Arc::make_mut(&mut vnet))?;
     txn.update(vnet);
     Ok(id)
 }
 
-/// `one.vn.add_ar`.
-pub(crate) fn vnet_range_add(
-    txn: &mut Txn<'_>,
-    caller: &Caller,
-    id: Id,
-    template: &Template,
-) -> Result<Id, ApiError> {
-    let ranges: Vec<Vector> = template.vectors("AR").cloned().collect();
-    if ranges.is_empty() {
-        return Err(ApiError::internal(
-            "Wrong AR definition: write AR=[TYPE=\"IP4\", IP=\"…\", SIZE=\"…\"]",
-        ));
-    }
-    changed(txn, caller, Operation::Admin, id, |txn, vnet| {
-        ranges
-            .iter()
-            .try_for_each(|range| range_add(txn, vnet, range).map_err(ApiError::internal))
-    })
-}
-
-/// `one.vn.rm_ar`.
-pub(crate) fn vnet_range_remove(
-    txn: &mut Txn<'_>,
-    caller: &Caller,
-    id: Id,
-    range: Id,
-    force: bool,
-) -> Result<Id, ApiError> {
-    changed(txn, caller, Operation::Admin, id, |txn, vnet| {
-        if vnet.range(range).is_none() {
-            return Err(ApiError::internal("Address Range does not exist"));
-        }
-        let used = txn
-            .world
-            .index
-            .vnet_leases(id)
-            .iter()
-            .any(|lease| lease.range == range);
-        if used && !force {
-            return Err(ApiError::internal("Address Range has leases in use"));
-        }
-        vnet.ranges.retain(|kept| kept.id != range);
-        Ok(())
-    })
-}
-
-/// `one.vn.hold` and `one.vn.release`.
-pub(crate) fn vnet_hold(
-    txn: &mut Txn<'_>,
-    caller: &Caller,
-    id: Id,
-    template: &Template,
-    hold: bool,
-) -> Result<Id, ApiError> {
-    let Some(wanted) = template.vector("LEASES").cloned() else {
-        return Err(ApiError::internal(
-            "No LEASES in template: write LEASES=[IP=\"…\"] or LEASES=[MAC=\"…\"]",
-        ));
+/// `one.vn.recover`.
+fn vnet_recover(txn: &mut Txn<'_>, caller: &Caller, id: Id, recover: VnetRecover) -> Result<Id, ApiError> {
+    let target = Target::of(&txn.world, Kind::Vnet, id)?;
+    require(&txn.world, caller, &[(Operation::Manage, target)])?;
+    let mut vnet = txn.world.vnet(id)?.clone();
+    let Some(state) = recovered(vnet.state, recover) else {
+        return Err(ApiError::internal(format!(
+            "Could not recover virtual network {id}, wrong state {}: nothing is under way that could be recovered",
+            vnet.state
+        )));
     };
-    changed(txn, caller, Operation::Manage, id, |txn, vnet| {
-        let found = lease_find(vnet, &wanted)?;
-        let used = |range: Id, offset: u32| {
-            txn.world
-                .index
-                .leases
-                .get(&(id, range))
-                .and_then(|leases| leases.used.get(&offset))
-                .copied()
-        };
-        // The first range in which the address can be held (or is held).
-        let place = found.iter().copied().find(|(range, offset)| {
-            if hold {
-                used(*range, *offset).is_none()
-            } else {
-                used(*range, *offset) == Some(-1)
-            }
-        });
-        let Some((range_id, offset)) = place else {
-            // Recorded: releasing an address that is not held is no error; holding one that is taken is.
-            return if hold {
-                Err(ApiError::internal(
-                    "Address is not part of the address range or in use.",
-                ))
-            } else {
-                Ok(())
-            };
-        };
-        if let Some(range) = vnet.ranges.iter_mut().find(|range| range.id == range_id) {
-            match (range.held.binary_search(&offset), hold) {
-                (Err(at), true) => range.held.insert(at, offset),
-                (Ok(at), false) => {
-                    range.held.remove(at);
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    })
+    if state == VnetState::Done {
+        vnet_delete(txn, id)?;
+        return Ok(id);
+    }
+    let own = Arc::make_mut(&mut vnet);
+    own.prev_state = own.state;
+    own.state = state;
+    txn.update(vnet);
+    Ok(id)
 }
 
-/// Ranges and offsets that an address lies in.
-fn lease_find(vnet: &Vnet, wanted: &Vector) -> Result<Vec<(Id, u32)>, ApiError> {
-    let only: Option<Id> = wanted.get("AR_ID").and_then(|text| text.parse().ok());
-    let ranges = vnet
-        .ranges
-        .iter()
-        .filter(|range| only.is_none_or(|id| id == range.id));
-    if let Some(text) = wanted.get("IP").filter(|text| !text.is_empty()) {
-        let ip: Ipv4Addr = text.parse().map_err(|_| {
-            ApiError::new(
-                ErrorCode::Internal,
-                format!("Wrong IP \"{text}\": it is an IPv4 address"),
-            )
-        })?;
-        return Ok(ranges
-            .filter_map(|range| range.offset_of_ip(ip).map(|offset| (range.id, offset)))
-            .collect());
+/// The state that a network goes to.
+fn recovered(state: VnetState, recover: VnetRecover) -> Option<VnetState> {
+    match (state, recover) {
+        (VnetState::Init | VnetState::LockCreate | VnetState::LockDelete, VnetRecover::Failure) => {
+            Some(VnetState::Error)
+        }
+        (VnetState::Init | VnetState::LockCreate | VnetState::Error, VnetRecover::Success)
+        | (VnetState::UpdateFailure, VnetRecover::Success | VnetRecover::Retry) => Some(VnetState::Ready),
+        (VnetState::LockDelete, VnetRecover::Success)
+        | (
+            VnetState::Init | VnetState::LockCreate | VnetState::LockDelete | VnetState::Error,
+            VnetRecover::Delete,
+        ) => Some(VnetState::Done),
+        (VnetState::Ready | VnetState::Done, _)
+        | (VnetState::UpdateFailure, VnetRecover::Failure | VnetRecover::Delete)
+        | (VnetState::Error, VnetRecover::Failure)
+        | (
+            VnetState::Init | VnetState::LockCreate | VnetState::LockDelete | VnetState::Error,
+            VnetRecover::Retry,
+        ) => None,
     }
-    let text = wanted.get("MAC").unwrap_or_default();
-    let mac = Mac::parse(text)
-        .ok_or_else(|| ApiError::internal("LEASES needs an IP or a MAC: write LEASES=[IP=\"…\"]"))?;
-    Ok(ranges
-        .filter_map(|range| range.offset_of_mac(mac).map(|offset| (range.id, offset)))
-        .collect())
 }
 
 /// A network may go when none of its leases is in use; an address on hold is.

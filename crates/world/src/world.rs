@@ -6,11 +6,12 @@ use plerion_model::user::User;
 use plerion_model::view::HostUsage;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::VmState;
+use plerion_model::vnet::Vnet;
 use plerion_model::{ApiError, Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey};
 use crate::config::Config;
-use crate::index::{HostLoad, Index};
+use crate::index::{HostLoad, Index, members};
 use crate::kinds::for_kinds;
 use crate::object::Object;
 use crate::pool::Pool;
@@ -208,7 +209,12 @@ impl World {
                 self.index.vm_add(vm);
                 self.index.leases_add(vm, |id| vnets.get(id));
             }
-            Object::Vnet(vnet) => self.index.vnet_set(vnet),
+            Object::Vnet(vnet) => {
+                if self.index.vnet_set(vnet) {
+                    self.leases_again(vnet);
+                }
+                self.reservation_set(vnet, true);
+            }
             Object::Image(image) => self.index.image_add(image.datastore_id, image.id),
             _ => {}
         }
@@ -223,8 +229,27 @@ impl World {
                 self.index.vm_remove(vm);
                 self.index.leases_remove(vm, |id| vnets.get(id));
             }
+            Object::Vnet(vnet) => self.reservation_set(vnet, false),
             Object::Image(image) => self.index.image_remove(image.datastore_id, image.id),
             _ => {}
+        }
+    }
+
+    /// VMs that outlived a range have their leases again when a range like it comes back.
+    fn leases_again(&mut self, vnet: &Arc<Vnet>) {
+        let vms: Vec<Arc<Vm>> = members(&self.index.vnet_vms, vnet.id)
+            .into_iter()
+            .filter_map(|id| self.vms.get(id).cloned())
+            .collect();
+        for vm in vms {
+            self.index.leases_add(&vm, |id| (id == vnet.id).then_some(vnet));
+        }
+    }
+
+    /// Takes the addresses of a reservation out of its parent's, or gives them back.
+    fn reservation_set(&mut self, vnet: &Vnet, take: bool) {
+        if let Some(parent) = vnet.parent.and_then(|id| self.vnets.get(id)).cloned() {
+            self.index.reservation_set(vnet, &parent, take);
         }
     }
 

@@ -59,7 +59,12 @@ pub static VNET: Command = Command {
         ),
         with("rmar", &[VNET_ONE, RANGE], &[FORCE], vnet::range_remove),
         plain("free", &[VNET_ONE, RANGE], vnet::range_free),
-        plain("updatear", &[VNET_ONE, RANGE, FILE], vnet::range_update),
+        with(
+            "updatear",
+            &[VNET_ONE, RANGE, FILE],
+            &[shared::APPEND],
+            vnet::range_update,
+        ),
         with("hold", &[VNET_ONE, ADDRESS], &[RANGE_ID], vnet::hold),
         with("release", &[VNET_ONE, ADDRESS], &[RANGE_ID], vnet::release),
         with(

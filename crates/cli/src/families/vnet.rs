@@ -122,12 +122,23 @@ pub fn range_free(session: &mut Session, input: &Input) -> Result<(), CliError> 
         .map(drop)
 }
 
-/// `updatear`.
+/// `updatear`; appended to, the range keeps the attributes that the text does not name.
 pub fn range_update(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let (id, range_id) = (input.id(0), input.id(1));
-    let Some(text) = sources::edited(input.text(2), || range_read(session, id, range_id))? else {
+    let mut old = String::new();
+    let text = sources::edited(input.text(2), || {
+        old = range_read(session, id, range_id)?;
+        Ok(old.clone())
+    })?;
+    let Some(mut text) = text else {
         return Ok(());
     };
+    if input.has("append") {
+        if old.is_empty() {
+            old = range_read(session, id, range_id)?;
+        }
+        text = ranges_join(range_id, &text, &old)?;
+    }
     session
         .call("one.vn.update_ar", &[id.into(), text.into()])
         .map(drop)
@@ -150,6 +161,25 @@ fn range_read(session: &mut Session, id: i32, range_id: i32) -> Result<String, C
         .collect();
     let mut builder = Builder::default();
     builder.vector("AR", &pairs);
+    Ok(builder.into_text())
+}
+
+/// One range of two texts `AR=[…]`. Of an attribute that is there twice the first counts.
+fn ranges_join(range_id: i32, new: &str, old: &str) -> Result<String, CliError> {
+    let inner = |text: &str| {
+        let (_, rest) = text.split_once('[')?;
+        let (inner, _) = rest.rsplit_once(']')?;
+        Some(inner.trim().to_owned())
+    };
+    let (Some(new), Some(old)) = (inner(new), inner(old)) else {
+        return Err(CliError::text(
+            "The address range has to be given as AR=[ NAME=\"value\", … ].",
+        ));
+    };
+    let parts = [pair("AR_ID", &range_id.to_string()), new, old];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let mut builder = Builder::default();
+    builder.vector("AR", &parts);
     Ok(builder.into_text())
 }
 
