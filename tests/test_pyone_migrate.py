@@ -5,6 +5,7 @@ import pytest
 from pyone import LCM_STATE, VM_STATE
 
 from harness import cloud
+from harness.cli import plerion
 from harness.rpc import Session
 
 LIVE, COLD = True, False
@@ -100,6 +101,7 @@ def test_refusals(one, made, running):
     one.vm.lock(running, 3)
     with pytest.raises(pyone.OneAuthorizationException, match="VM is locked"):
         one.vm.migrate(running, there, LIVE)
+    one.vm.unlock(running)
 
 
 def test_enforce_wants_room(one, made):
@@ -118,3 +120,22 @@ def test_enforce_wants_room(one, made):
     await_running(one, vm)
     one.vm.action("terminate-hard", big)
     await_phase(one, big, VM_STATE.DONE)
+
+
+def test_a_marked_vm_is_moved(one, made, running):
+    one.vm.action("resched", running)
+    cloud.eventually(lambda: records(one, running)[-1], lambda last: last[0] != made.hosts[0], "moved by the scheduler")
+    await_running(one, running)
+    assert [record[2] for record in records(one, running)] == [1, 0]
+    assert one.vm.info(running).RESCHED == 0
+
+
+def test_a_host_is_flushed(one, server, made, running):
+    host = made.hosts[0]
+    plerion(server, "onehost", "flush", str(host))
+    try:
+        cloud.eventually(lambda: list(one.host.info(host).VMS.ID), lambda vms: running not in vms, "flushed")
+        await_running(one, running)
+        assert one.host.info(host).STATE == 4
+    finally:
+        one.host.status(host, 0)

@@ -278,7 +278,7 @@ fn scheduler_start(
         .spawn(move || {
             while wake.wait(SCHEDULE_EVERY) {
                 let world = published.load_full();
-                if world.pending_vms().next().is_none() {
+                if !world.awaits_placement() {
                     continue;
                 }
                 schedule(&world, &measurements.load(), &writer, clock.as_ref());

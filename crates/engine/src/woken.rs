@@ -7,7 +7,7 @@ use plerion_world::World;
 pub(crate) struct Woken {
     /// Hosts, clusters, datastores or the outbox have changed.
     pub(crate) coordinator: bool,
-    /// VMs wait: any change may have made room for them.
+    /// VMs wait to be placed or moved: any change may have made room for them.
     pub(crate) scheduler: bool,
 }
 
@@ -15,7 +15,7 @@ pub(crate) struct Woken {
 pub(crate) fn woken(before: &World, after: &World) -> Woken {
     Woken {
         coordinator: !(before.same_outbox(after) && before.same_places(after)),
-        scheduler: after.pending_vms().next().is_some(),
+        scheduler: after.awaits_placement(),
     }
 }
 

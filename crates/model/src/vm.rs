@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::view::VmSampleView;
 use crate::vm_history::History;
 use crate::vm_holds::Holds;
-use crate::vm_state::Phase;
+use crate::vm_state::{LcmState, Phase, VmState};
 use crate::vnet_address::Mac;
 use crate::{Id, Owned, Seconds, View};
 
@@ -240,6 +240,25 @@ impl Vm {
             .host
             .then(|| self.last_history().map(|record| record.host))
             .flatten()
+    }
+
+    /// Whether the scheduler is to move it, and can do so now.
+    #[must_use]
+    pub fn waits_to_leave(&self) -> bool {
+        let movable = match self.phase.state {
+            VmState::Active => matches!(self.phase.lcm, LcmState::Running | LcmState::Unknown),
+            VmState::Poweroff => true,
+            VmState::Init
+            | VmState::Pending
+            | VmState::Hold
+            | VmState::Stopped
+            | VmState::Suspended
+            | VmState::Done
+            | VmState::Undeployed
+            | VmState::Cloning
+            | VmState::CloningFailure => false,
+        };
+        self.resched && movable
     }
 
     /// The host that it is leaving, whose capacity it holds, too.

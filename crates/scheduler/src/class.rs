@@ -31,6 +31,8 @@ pub(crate) struct Key<'w> {
     disks: Vec<(bool, Id, u64, bool)>,
     /// Datastore and transfer driver of the last stay of a VM whose files are kept.
     last: Option<(Id, &'w str)>,
+    /// Host and hypervisor driver of a VM that is to be moved. Its system datastore stays the same.
+    pub(crate) leaves: Option<(Id, &'w str)>,
 }
 
 impl<'w> Key<'w> {
@@ -47,8 +49,12 @@ impl<'w> Key<'w> {
                 .collect(),
             last: vm
                 .last_history()
-                .filter(|_| vm.files_at_front_end)
+                .filter(|_| vm.files_at_front_end || vm.waits_to_leave())
                 .map(|record| (record.datastore, record.tm_mad.as_str())),
+            leaves: vm
+                .last_history()
+                .filter(|_| vm.waits_to_leave())
+                .map(|record| (record.host, record.vm_mad.as_str())),
             ..Self::default()
         };
         for (name, text) in singles(&vm.template) {
@@ -219,6 +225,9 @@ impl Class {
         let store = row.store;
         if store.state != DatastoreState::Ready {
             return Err("is disabled".into());
+        }
+        if let Some((id, _)) = key.last.filter(|(id, _)| key.leaves.is_some() && *id != store.id) {
+            return Err(format!("is not the VM's datastore {id}"));
         }
         if let Some((_, driver)) = key.last.filter(|(_, driver)| *driver != store.tm_mad) {
             return Err(format!(

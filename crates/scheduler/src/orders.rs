@@ -1,6 +1,6 @@
 //! [`Plan::commands`]: a plan as commands for the world.
 
-use plerion_world::{Command, World};
+use plerion_world::{Command, Migration, World};
 
 use crate::plan::Plan;
 
@@ -11,6 +11,18 @@ impl Plan {
     pub fn commands(self, world: &World) -> Vec<Command> {
         let mut commands = Vec::with_capacity(self.placements.len() + self.refused.len());
         for placement in self.placements {
+            if placement.moves {
+                commands.push(Command::VmMigrate {
+                    id: placement.vm,
+                    migration: Migration {
+                        host: placement.host,
+                        relocation: world.config.resched,
+                        enforce: true,
+                        datastore: -1,
+                    },
+                });
+                continue;
+            }
             commands.push(Command::VmDeploy {
                 id: placement.vm,
                 host: placement.host,

@@ -27,9 +27,11 @@ pub struct Placement {
     pub host: Id,
     /// System datastore.
     pub datastore: Id,
+    /// Whether it is on another host now and is to be moved.
+    pub moves: bool,
 }
 
-/// What is to be done with pending VMs.
+/// What is to be done with VMs that wait for a host or are to leave theirs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     /// Placements, to be applied in this order.
@@ -40,7 +42,7 @@ pub struct Plan {
     pub deferred: Vec<Id>,
 }
 
-/// Plans where pending VMs go. `now` is compared with the times of measurements.
+/// Plans where VMs go that wait for a host or are to leave theirs. `now` is compared with the times of measurements.
 #[must_use]
 pub fn plan(world: &World, measurements: &Measurements, now: Seconds, limits: &Limits) -> Plan {
     let (queue, beyond) = queue(world, limits);
@@ -78,7 +80,11 @@ pub fn plan(world: &World, measurements: &Measurements, now: Seconds, limits: &L
 
 /// The VMs to be planned, by priority and id, and the ids of those beyond the limit.
 fn queue<'w>(world: &'w World, limits: &Limits) -> (Vec<&'w Arc<Vm>>, Vec<Id>) {
-    let mut queue: Vec<(f64, &Arc<Vm>)> = world.pending_vms().map(|vm| (priority(vm), vm)).collect();
+    let mut queue: Vec<(f64, &Arc<Vm>)> = world
+        .pending_vms()
+        .chain(world.leaving_vms())
+        .map(|vm| (priority(vm), vm))
+        .collect();
     // Stable: equal priorities keep the order of ids.
     queue.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     let mut vms: Vec<&Arc<Vm>> = queue.into_iter().map(|(_, vm)| vm).collect();
@@ -197,9 +203,12 @@ impl<'w> Run<'w> {
         planner.place(vm, class, key, at, starts);
         let host = planner.hosts.get(at.0).map(|row| row.host.id);
         match (host, planner.store_id(at.1)) {
-            (Some(host), Some(datastore)) if starts => {
-                plan.placements.push(Placement { vm, host, datastore })
-            }
+            (Some(host), Some(datastore)) if starts => plan.placements.push(Placement {
+                vm,
+                host,
+                datastore,
+                moves: key.leaves.is_some(),
+            }),
             _ => plan.deferred.push(vm),
         }
     }

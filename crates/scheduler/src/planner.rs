@@ -110,6 +110,12 @@ impl<'w> Planner<'w> {
         if !row.host.accepts_vms() {
             return Some(Reason::HostState);
         }
+        if key
+            .leaves
+            .is_some_and(|(id, driver)| id == row.host.id || driver != row.host.vm_mad)
+        {
+            return Some(Reason::Leaving);
+        }
         let is_met = |rule| {
             let rule = self.rules.get(rule);
             rule.is_some_and(|rule| rule.is_met(&self.lookup, &self.hosts, host))
@@ -294,6 +300,15 @@ impl<'w> Planner<'w> {
         };
         match reason {
             Reason::HostState => state_text(row.host),
+            Reason::Leaving => match key.leaves {
+                Some((id, driver)) if id != row.host.id => {
+                    format!(
+                        "its hypervisor driver is {}, and the VM runs with {driver}",
+                        row.host.vm_mad
+                    )
+                }
+                _ => reason.to_string(),
+            },
             Reason::AutomaticRequirements => explain(class.automatic),
             Reason::Requirements => explain(class.requirements),
             Reason::Cpu => format!(

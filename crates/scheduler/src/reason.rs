@@ -13,6 +13,8 @@ pub enum Reason {
     NoHost,
     /// The host is not in state MONITORED.
     HostState,
+    /// The VM is on the host and is to leave it, or the host has another hypervisor driver.
+    Leaving,
     /// The host does not meet AUTOMATIC_REQUIREMENTS: its cluster lacks a datastore or network of the VM.
     AutomaticRequirements,
     /// The host does not meet SCHED_REQUIREMENTS.
@@ -27,10 +29,11 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Expression,
         Self::NoHost,
         Self::HostState,
+        Self::Leaving,
         Self::AutomaticRequirements,
         Self::Requirements,
         Self::Cpu,
@@ -45,6 +48,7 @@ impl Reason {
             Self::Expression => "EXPRESSION",
             Self::NoHost => "NO_HOST",
             Self::HostState => "HOST_STATE",
+            Self::Leaving => "LEAVING",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "REQUIREMENTS",
             Self::Cpu => "CPU",
@@ -59,6 +63,7 @@ impl Reason {
             Self::Expression => "An attribute of the VM is no expression",
             Self::NoHost => "There is no host: add one with onehost create",
             Self::HostState => "No host is enabled and monitored",
+            Self::Leaving => "There is no other host that it could be moved to",
             Self::AutomaticRequirements => "No host meets AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "No host meets SCHED_REQUIREMENTS",
             Self::Cpu | Self::Memory => "No host has enough capacity left",
@@ -74,6 +79,7 @@ impl fmt::Display for Reason {
             Self::Expression => "no expression",
             Self::NoHost => "no host",
             Self::HostState => "not enabled and monitored",
+            Self::Leaving => "the VM is to leave it",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS not met",
             Self::Requirements => "SCHED_REQUIREMENTS not met",
             Self::Cpu => "not enough CPU",

@@ -30,7 +30,7 @@ impl Simulation {
         let ignored = self.plant.has(Bug::CapacityIgnored);
         let Some(front_end) = self.alive(id) else { return };
         front_end.schedule_due = false;
-        if front_end.placing > 0 || front_end.published.pending_vms().next().is_none() {
+        if front_end.placing > 0 || !front_end.published.awaits_placement() {
             return self.schedule_soon(id, SCHEDULE_EVERY);
         }
         let world = front_end.published.clone();

@@ -1,5 +1,6 @@
 //! The settings that decisions depend on, read from oned.conf over built-in defaults.
 
+use plerion_lifecycle::Relocation;
 use plerion_template::{Template, Vector};
 
 /// Settings of the core. An empty oned.conf gives [`Config::default`].
@@ -23,6 +24,8 @@ pub struct Config {
     pub port_start: u16,
     /// Bits that new objects lack.
     pub umask: u16,
+    /// How the scheduler moves VMs that are marked for it (`LIVE_RESCHEDS`, `COLD_MIGRATE_MODE`).
+    pub resched: Relocation,
     /// Metrics of VM quotas beyond the built-in ones (`QUOTA_VM_ATTRIBUTE`).
     pub quota_metrics: Vec<String>,
 }
@@ -115,6 +118,11 @@ impl Config {
                 .and_then(|text| text.parse().ok())
                 .unwrap_or(5900),
             umask: u16::from_str_radix(&text("DEFAULT_UMASK"), 8).unwrap_or(0o177) & 0o777,
+            resched: Relocation::of_call(
+                text("LIVE_RESCHEDS") == "1",
+                text("COLD_MIGRATE_MODE").parse().unwrap_or(0),
+            )
+            .unwrap_or(Relocation::Save),
             quota_metrics: quota_metrics(&attributes),
             attributes,
         }
@@ -171,6 +179,7 @@ fn mac_prefix(text: &str) -> u16 {
 fn set_defaults(attributes: &mut Template, datastore_location: &str) {
     for (name, value) in [
         ("API_LIST_ORDER", "DESC"),
+        ("COLD_MIGRATE_MODE", "0"),
         ("CONTEXT_ALLOW_ETH_UPDATES", "NO"),
         ("CONTEXT_RESTRICTED_DIRS", "/etc"),
         ("CONTEXT_SAFE_DIRS", ""),
@@ -181,6 +190,7 @@ fn set_defaults(attributes: &mut Template, datastore_location: &str) {
         ("DEFAULT_UMASK", "177"),
         ("ENABLE_OTHER_PERMISSIONS", "YES"),
         ("LISTEN_ADDRESS", "127.0.0.1"),
+        ("LIVE_RESCHEDS", "0"),
         ("MAC_PREFIX", "02:00"),
         ("NETWORK_SIZE", "254"),
         ("PORT", "2633"),

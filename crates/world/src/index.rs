@@ -64,6 +64,8 @@ pub struct Index {
     pub(crate) secgroup_vms: imbl::OrdMap<Id, Ids>,
     /// VMs that wait for a host.
     pub(crate) pending: Ids,
+    /// VMs that the scheduler is to move.
+    pub(crate) leaving: Ids,
     /// Number of VMs that hold a console port, by port.
     pub(crate) ports: imbl::OrdMap<u16, u32>,
     /// What users and groups use by their VMs, by cluster; -1 wherever they are.
@@ -130,6 +132,9 @@ impl Index {
         if vm.phase == Phase::rest(VmState::Pending) {
             self.pending.insert(vm.id);
         }
+        if vm.waits_to_leave() {
+            self.leaving.insert(vm.id);
+        }
     }
 
     /// Takes out what a VM held. Leases are given back by [`Self::leases_remove`].
@@ -164,6 +169,7 @@ impl Index {
             self.port_remove(vm.demand.port);
         }
         self.pending.remove(&vm.id);
+        self.leaving.remove(&vm.id);
     }
 
     fn port_remove(&mut self, port: u16) {

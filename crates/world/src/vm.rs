@@ -115,7 +115,7 @@ pub(crate) fn vm_placement_refused(
         template.add_vector("SCHED_VERDICT", verdict.into_iter().collect());
     }
     let template = PackedTemplate::new(&template);
-    if own.phase.state != VmState::Pending || own.user_template == template {
+    if !(own.phase.state == VmState::Pending || own.waits_to_leave()) || own.user_template == template {
         return Ok(());
     }
     own.user_template = template;

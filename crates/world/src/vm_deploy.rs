@@ -181,6 +181,11 @@ fn deploy_template(world: &World, vm: &mut Vm, system: &Datastore) {
     port_set(world, vm, &mut template);
     vm.template = PackedTemplate::new(&template);
     vm.demand = Arc::new(Demand::read(&vm.template));
+    placement_reason_forget(vm);
+}
+
+/// Takes the scheduler's reason away.
+pub(crate) fn placement_reason_forget(vm: &mut Vm) {
     if vm.user_template.get("SCHED_MESSAGE").is_some() {
         let mut user = vm.user_template.unpack();
         user.remove("SCHED_MESSAGE");

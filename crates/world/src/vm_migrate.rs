@@ -14,7 +14,7 @@ use plerion_template::{PackedTemplate, PackedVector};
 use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
 use crate::vm::vm_unlocked;
-use crate::vm_deploy::{fits, history_open, host_refusal, system_set};
+use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
 use crate::vm_state::{Cause, vm_go};
 use crate::world::World;
 
@@ -83,6 +83,7 @@ pub(crate) fn vm_migrate(
         record_note(own, action.unwrap_or(HistoryAction::Migrate), caller);
     }
     own.resched = false;
+    placement_reason_forget(own);
     if system.id != from.datastore {
         let mut template = own.template.unpack();
         system_set(&mut template, &system);

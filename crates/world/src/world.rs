@@ -115,6 +115,17 @@ impl World {
         self.index.pending.iter().filter_map(|id| self.vms.get(*id))
     }
 
+    /// VMs that the scheduler is to move to another host, by ascending id.
+    pub fn leaving_vms(&self) -> impl Iterator<Item = &Arc<Vm>> {
+        self.index.leaving.iter().filter_map(|id| self.vms.get(*id))
+    }
+
+    /// Whether VMs wait for the scheduler.
+    #[must_use]
+    pub fn awaits_placement(&self) -> bool {
+        !self.index.pending.is_empty() || !self.index.leaving.is_empty()
+    }
+
     /// VMs that hold capacity of a host, by ascending id.
     pub fn host_vms(&self, host: Id) -> impl Iterator<Item = &Arc<Vm>> {
         self.index
