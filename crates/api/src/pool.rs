@@ -17,7 +17,7 @@ use crate::reject::Reject;
 use crate::xmlrpc::{Params, Payload};
 
 /// A piece of a stream is handed on when it has this size, in bytes.
-const CHUNK_BYTES: usize = 64 * 1024;
+const CHUNK_BYTES: usize = 256 * 1024;
 /// Most ids of `one.vmpool.infoset`.
 const SET_MAX: usize = 100_000;
 /// DONE VMs read from the database at a time.
@@ -177,7 +177,7 @@ where
         if over {
             return None;
         }
-        let mut out = EscapedXml::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 4);
+        let mut out = EscapedXml::with_capacity(CHUNK_BYTES + CHUNK_BYTES / 8);
         if !begun {
             begun = true;
             out.open(root);

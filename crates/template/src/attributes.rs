@@ -297,10 +297,10 @@ impl Template {
         let start = self
             .attributes
             .partition_point(|attribute| attribute.name.as_str() < name);
-        let end = self
-            .attributes
-            .partition_point(|attribute| attribute.name.as_str() <= name);
-        start..end
+        // Few attributes have the same name, and most are not there at all.
+        let rest = self.attributes.get(start..).unwrap_or_default();
+        let equal = rest.iter().take_while(|attribute| attribute.name == name).count();
+        start..start.saturating_add(equal)
     }
 }
 

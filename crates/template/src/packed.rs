@@ -39,25 +39,25 @@ impl PackedTemplate {
     /// Packs a template.
     #[must_use]
     pub fn new(template: &Template) -> Self {
-        let mut packer = Packer {
-            out: Vec::with_capacity(template.iter().map(packed_bytes).sum()),
-            ..Packer::default()
-        };
+        let mut out = Vec::with_capacity(template.iter().map(packed_bytes).sum());
+        let mut pairs = Vec::new();
+        // A tree is in order, and its names are in upper case.
         for attribute in template.iter() {
-            packer.name(&attribute.name);
+            write_name(&mut out, &attribute.name);
             match &attribute.value {
-                Value::Single(text) => packer.single(text),
+                Value::Single(text) => write_single(&mut out, text),
                 Value::Vector(vector) => {
-                    packer.vector_begin();
+                    pairs.clear();
                     for (key, value) in vector.iter() {
-                        packer.key(key);
-                        packer.pair_value(value);
+                        write_name(&mut pairs, key);
+                        write_text(&mut pairs, value);
                     }
-                    packer.vector_end();
+                    out.push(VECTOR);
+                    write_pairs(&mut out, vector.len(), &pairs);
                 }
             }
         }
-        packer.finish()
+        Self { bytes: out.into() }
     }
 
     /// The template as a tree, to change it.
@@ -90,17 +90,31 @@ impl PackedTemplate {
     /// The first single value of `name` (upper case).
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find_map(|(found, value)| match value {
-            PackedValue::Single(text) if found == name => Some(text),
-            _ => None,
-        })
+        let wanted = Wanted::new(name);
+        let mut reader = Reader { bytes: &self.bytes };
+        loop {
+            let found = reader.name_is(wanted)?;
+            if found && reader.bytes.first() == Some(&SINGLE) {
+                reader.byte()?;
+                return reader.text();
+            }
+            reader.value_skip()?;
+        }
     }
 
     /// All vectors of `name` (upper case), in order.
     pub fn vectors<'a, 'n>(&'a self, name: &'n str) -> impl Iterator<Item = PackedVector<'a>> + use<'a, 'n> {
-        self.iter().filter_map(move |(found, value)| match value {
-            PackedValue::Vector(vector) if found == name => Some(vector),
-            _ => None,
+        let wanted = Wanted::new(name);
+        let mut reader = Reader { bytes: &self.bytes };
+        std::iter::from_fn(move || {
+            loop {
+                let found = reader.name_is(wanted)?;
+                if found && reader.bytes.first() == Some(&VECTOR) {
+                    reader.byte()?;
+                    return reader.vector();
+                }
+                reader.value_skip()?;
+            }
         })
     }
 
@@ -170,8 +184,7 @@ impl Packer {
     }
 
     pub(crate) fn single(&mut self, text: &str) {
-        self.out.push(SINGLE);
-        write_text(&mut self.out, text);
+        write_single(&mut self.out, text);
     }
 
     pub(crate) fn vector_begin(&mut self) {
@@ -194,9 +207,7 @@ impl Packer {
     }
 
     pub(crate) fn vector_end(&mut self) {
-        write_length(&mut self.out, self.pairs_count);
-        write_length(&mut self.out, self.pairs.len());
-        self.out.extend_from_slice(&self.pairs);
+        write_pairs(&mut self.out, self.pairs_count, &self.pairs);
     }
 
     pub(crate) fn finish(self) -> PackedTemplate {
@@ -237,9 +248,15 @@ impl<'a> PackedVector<'a> {
     /// The value of `key` (upper case).
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&'a str> {
-        self.iter()
-            .find(|(found, _)| *found == key)
-            .map(|(_, value)| value)
+        let wanted = Wanted::new(key);
+        let mut reader = Reader { bytes: self.bytes };
+        for _ in 0..self.pairs {
+            if reader.name_is(wanted)? {
+                return reader.text();
+            }
+            reader.text_skip()?;
+        }
+        None
     }
 
     /// The vector as a tree.
@@ -259,6 +276,17 @@ fn write_name(out: &mut Vec<u8>, name: &str) {
     }
 }
 
+fn write_single(out: &mut Vec<u8>, text: &str) {
+    out.push(SINGLE);
+    write_text(out, text);
+}
+
+fn write_pairs(out: &mut Vec<u8>, count: usize, pairs: &[u8]) {
+    write_length(out, count);
+    write_length(out, pairs.len());
+    out.extend_from_slice(pairs);
+}
+
 fn write_text(out: &mut Vec<u8>, text: &str) {
     write_length(out, text.len());
     out.extend_from_slice(text.as_bytes());
@@ -272,6 +300,22 @@ fn write_length(out: &mut Vec<u8>, length: usize) {
         rest >>= 7;
     }
     out.push(u8::try_from(rest).unwrap_or_default());
+}
+
+/// A name that is looked for. One that has a code is never written out, so that comparing codes is enough.
+#[derive(Clone, Copy)]
+struct Wanted<'n> {
+    name: &'n str,
+    code: Option<u16>,
+}
+
+impl<'n> Wanted<'n> {
+    fn new(name: &'n str) -> Self {
+        Self {
+            name,
+            code: name_code(name),
+        }
+    }
 }
 
 struct Reader<'a> {
@@ -315,6 +359,29 @@ impl<'a> Reader<'a> {
         } else {
             name_of_code(code)
         }
+    }
+
+    /// Reads a name, and says whether it is the one wanted.
+    fn name_is(&mut self, wanted: Wanted<'_>) -> Option<bool> {
+        let code = u16::from_le_bytes([self.byte()?, self.byte()?]);
+        if code != INLINE_NAME {
+            return Some(wanted.code == Some(code));
+        }
+        let length = self.length()?;
+        Some(self.take(length)? == wanted.name.as_bytes())
+    }
+
+    fn text_skip(&mut self) -> Option<()> {
+        let length = self.length()?;
+        self.take(length).map(|_| ())
+    }
+
+    /// Passes over a value.
+    fn value_skip(&mut self) -> Option<()> {
+        if self.byte()? != SINGLE {
+            self.length()?;
+        }
+        self.text_skip()
     }
 
     fn vector(&mut self) -> Option<PackedVector<'a>> {

@@ -14,7 +14,7 @@ use super::answer::{Chunks, Encoded};
 use super::connection::CallGuard;
 
 /// Pieces are gathered until a batch has at least this many bytes.
-pub(super) const BATCH_BYTES: usize = 128 * 1024;
+pub(super) const BATCH_BYTES: usize = 256 * 1024;
 
 /// Rendering failed after the response had begun: the connection is broken, so that the caller sees it.
 #[derive(Debug, thiserror::Error)]

@@ -38,6 +38,24 @@ fn lengths_of_every_width_are_read_again() {
 
 proptest! {
     #[test]
+    fn what_is_found_is_what_the_tree_has(template in template(any_value), other in "[A-Z_]{1,12}") {
+        let packed = PackedTemplate::from(&template);
+        let names = template.iter().map(|attribute| attribute.name.as_str()).chain([other.as_str()]);
+        for name in names {
+            prop_assert_eq!(packed.get(name), template.get(name));
+            let found: Vec<Vector> = packed.vectors(name).map(|vector| vector.to_vector()).collect();
+            let expected: Vec<Vector> = template.vectors(name).cloned().collect();
+            prop_assert_eq!(&found, &expected);
+            for vector in packed.vectors(name) {
+                for (key, value) in vector.iter() {
+                    prop_assert_eq!(vector.get(key), Some(value));
+                }
+                prop_assert_eq!(vector.get("NO_SUCH_KEY"), None);
+            }
+        }
+    }
+
+    #[test]
     fn packed_and_unpacked_is_the_same(template in template(any_value)) {
         let packed = PackedTemplate::from(&template);
         prop_assert_eq!(packed.unpack(), template);
