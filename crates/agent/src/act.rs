@@ -92,7 +92,8 @@ impl Means {
             | Action::DomainDestroy { .. }
             | Action::DomainSave { .. }
             | Action::DomainReboot { .. }
-            | Action::DomainReset { .. } => self.domain(&roots, action, limits),
+            | Action::DomainReset { .. }
+            | Action::DomainResize { .. } => self.domain(&roots, action, limits),
             Action::ScriptRun(call) => match &self.scripts {
                 Some(scripts) => scripts.run(call, limits),
                 None => Err(refused(
@@ -161,6 +162,12 @@ impl Means {
                 domains.domain_save(name, uuid, &checkpoint, limits)
             }
             Action::DomainReboot { name, uuid } => domains.domain_reboot(name, uuid, limits),
+            Action::DomainResize {
+                name,
+                uuid,
+                vcpus,
+                memory_kib,
+            } => domains.domain_resize(name, uuid, *vcpus, *memory_kib, limits),
             Action::DomainReset { name, uuid } => domains.domain_reset(name, uuid, limits),
             _ => Err(refused("this action is not about a domain")),
         }

@@ -125,6 +125,7 @@ impl Evidence {
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
             | Action::DomainAbsent { .. }
+            | Action::DomainResize { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
             | Action::ScriptRun(_) => Self::Nothing,

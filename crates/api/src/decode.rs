@@ -379,6 +379,16 @@ pub(crate) fn vm_migrate(params: &mut Params) -> Decoded {
     })
 }
 
+pub(crate) fn vm_resize(params: &mut Params) -> Decoded {
+    let (id, text) = (params.int()?, params.string()?);
+    let enforce = params.bool_or(true)?;
+    Ok(Command::VmResize {
+        id,
+        template: template_or_empty(&text)?,
+        enforce,
+    })
+}
+
 /// Actions by name. The old names of terminate are still sent by scripts.
 const ACTIONS: &[(&str, Event)] = &[
     ("terminate", Event::Terminate { hard: false }),

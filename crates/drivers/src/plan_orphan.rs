@@ -78,6 +78,7 @@ impl<'a> Orphan<'a> {
             | Ask::Migrate
             | Ask::Leave
             | Ask::Move
+            | Ask::Resize
             | Ask::Reboot
             | Ask::Reset => {
                 return Err(format!(

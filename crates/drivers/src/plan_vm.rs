@@ -57,6 +57,7 @@ pub(crate) fn vm_plan(
                 cleanup_files(&mut plan, &other)?;
             }
         }
+        Ask::Resize => domain_resize(&mut plan, &stay, driver),
         Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
         Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver)?,
@@ -185,11 +186,33 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::Restore
         | Ask::Epilog
         | Ask::ToFrontEnd
+        | Ask::Resize
         | Ask::Migrate
         | Ask::Leave
         | Ask::Move
         | Ask::Cleanup => (Action::DomainShutdown { name, uuid }, SHUTDOWN_DEADLINE_S),
     }
+}
+
+/// Gives the domain what of its capacity has changed.
+fn domain_resize(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
+    if driver != Driver::Libvirt {
+        return;
+    }
+    let template = &stay.vm.template;
+    let before = stay.vm.capacity_before.as_deref().cloned().unwrap_or_default();
+    let number = |name: &str, before: Option<String>| {
+        let now = template.get(name)?;
+        (before.as_deref() != Some(now)).then(|| now.parse::<u64>().ok())?
+    };
+    let (name, uuid) = stay.domain();
+    let action = Action::DomainResize {
+        name,
+        uuid,
+        vcpus: number("VCPU", before.vcpu).and_then(|vcpus| u32::try_from(vcpus).ok()),
+        memory_kib: number("MEMORY", before.memory).map(|mib| mib.saturating_mul(1024)),
+    };
+    plan.host(stay.host.id, action, QUICK_DEADLINE_S);
 }
 
 /// What the dummy hypervisor calls a VM (recorded): host, name, driver.

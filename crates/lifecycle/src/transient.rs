@@ -29,6 +29,8 @@ pub enum Ask {
     Leave,
     /// Move the VM's files from the host that it leaves.
     Move,
+    /// Give the running domain another number of CPUs or another amount of memory.
+    Resize,
     /// Ask the guest to restart; the phase does not change.
     Reboot,
     /// Reset the machine; the phase does not change.
@@ -54,7 +56,7 @@ const RUNNING: Phase = Phase::active(LcmState::Running);
 
 /// The row of a transient phase; `None` where a VM stays until somebody acts.
 ///
-/// The phases of hot plugging, disk snapshots, resizing and backups have no row: no action leads there yet.
+/// The phases of hot plugging, disk snapshots and backups have no row: no action leads there yet.
 #[must_use]
 pub const fn transient(lcm: LcmState) -> Option<Transient> {
     use LcmState as L;
@@ -97,6 +99,7 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         ),
         L::PrologMigrateUnknown => row(Ask::Move, active(L::Boot), active(L::PrologMigrateUnknownFailure)),
         L::BootMigrate => row(Ask::Restore, RUNNING, active(L::BootMigrateFailure)),
+        L::HotplugResize => row(Ask::Resize, RUNNING, RUNNING),
         L::SaveStop => row(Ask::Save, active(L::EpilogStop), RUNNING),
         L::Epilog => row(Ask::Epilog, Phase::rest(VmState::Done), active(L::EpilogFailure)),
         L::EpilogStop => row(
@@ -153,7 +156,6 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         | L::DiskResizePoweroff
         | L::DiskResizeUndeployed
         | L::HotplugNicPoweroff
-        | L::HotplugResize
         | L::HotplugSaveasUndeployed
         | L::HotplugSaveasStopped
         | L::Backup

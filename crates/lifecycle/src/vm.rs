@@ -43,6 +43,8 @@ pub enum Event {
     },
     /// Move it to the host of its newest history record.
     Relocate(Relocation),
+    /// Change its CPU and memory.
+    Resize,
     /// Let the scheduler move it.
     Resched,
     /// Do not.
@@ -71,6 +73,7 @@ impl Event {
             Self::Stop,
             Self::Suspend,
             Self::Resume,
+            Self::Resize,
             Self::Resched,
             Self::Unresched,
             Self::Done,
@@ -206,6 +209,7 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::Resume => resume(phase),
         Event::Reboot { hard } => reboot(phase, hard),
         Event::Resched | Event::Unresched => resched(phase),
+        Event::Resize => resize(phase),
         Event::Relocate(relocation) => relocate(phase, relocation),
         Event::Done => ended(phase, last, true),
         Event::Failed => ended(phase, last, false),
@@ -356,6 +360,21 @@ fn resume(phase: Phase) -> Result<Outcome, Refusal> {
         | VmState::Done
         | VmState::Cloning
         | VmState::CloningFailure => Err(Refusal::State(phase)),
+    }
+}
+
+/// What is off takes its new size with its next start; what is saved has the old one in its memory.
+fn resize(phase: Phase) -> Result<Outcome, Refusal> {
+    match phase.state {
+        VmState::Init
+        | VmState::Pending
+        | VmState::Hold
+        | VmState::Poweroff
+        | VmState::Undeployed
+        | VmState::Cloning
+        | VmState::CloningFailure => Ok(Outcome::stay()),
+        VmState::Active if phase.lcm == LcmState::Running => Ok(Outcome::to(active(LcmState::HotplugResize))),
+        VmState::Active | VmState::Stopped | VmState::Suspended | VmState::Done => Err(Refusal::State(phase)),
     }
 }
 

@@ -48,6 +48,9 @@ pub struct Vm {
     /// Where its domain or its files were when it was last told to move, until it has arrived somewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moving_from: Option<Place>,
+    /// Its capacity before it was resized while it runs, until that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity_before: Option<Box<Capacity>>,
     /// Stays on hosts, the last one last.
     pub history: Arc<Vec<History>>,
     /// Attributes that the system uses.
@@ -62,6 +65,17 @@ pub struct Vm {
 }
 
 crate::entity::entity!(Vm, owned, user_template);
+
+/// What a VM's template says of its capacity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// CPU.
+    pub cpu: Option<String>,
+    /// VCPU.
+    pub vcpu: Option<String>,
+    /// MEMORY, in MiB.
+    pub memory: Option<String>,
+}
 
 /// A host and a system datastore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -259,6 +273,21 @@ impl Vm {
             | VmState::CloningFailure => false,
         };
         self.resched && movable
+    }
+
+    /// CPU (hundredths) and memory (MiB) that it holds of its hosts: while it is resized the larger of both sizes, since
+    /// that may fail.
+    #[must_use]
+    pub fn held_capacity(&self) -> (i64, i64) {
+        let (cpu, memory) = (self.demand.cpu, self.demand.memory_mib);
+        let Some(before) = &self.capacity_before else {
+            return (cpu, memory);
+        };
+        let memory_before = before.memory.as_deref().and_then(|text| text.parse().ok());
+        (
+            cpu.max(before.cpu.as_deref().map_or(0, hundredths)),
+            memory.max(memory_before.unwrap_or(0)),
+        )
     }
 
     /// The host that it is leaving, whose capacity it holds, too.

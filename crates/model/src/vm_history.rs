@@ -30,6 +30,7 @@ wire_enum! {
         Terminate = 27 "terminate",
         TerminateHard = 28 "terminate-hard",
         Deploy = 30 "deploy",
+        Resize = 35 "resize",
         Recover = 42 "recover",
         Retry = 43 "retry",
         Monitor = 44 "monitor",

@@ -317,6 +317,17 @@ pub enum Action {
         /// UUID.
         uuid: String,
     },
+    /// Gives a running domain another number of virtual CPUs and another amount of memory (by its balloon).
+    DomainResize {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// Virtual CPUs; `None` leaves them.
+        vcpus: Option<u32>,
+        /// Memory in KiB; `None` leaves it.
+        memory_kib: Option<u64>,
+    },
     /// Runs a script of a driver that is not built in. Only the front-end's own agent does this; such scripts reach
     /// hosts by themselves. Whether doing it twice has the effect of once is up to the script.
     ScriptRun(ScriptCall),

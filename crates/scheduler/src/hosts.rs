@@ -163,6 +163,7 @@ pub(crate) fn vms_starting(world: &World) -> Vec<Starting<'_>> {
                 | Ask::Cleanup
                 | Ask::Migrate
                 | Ask::Leave
+                | Ask::Resize
                 | Ask::Reboot
                 | Ask::Reset,
             )

@@ -85,7 +85,9 @@ impl Simulation {
                 self.stranger_refuse(number, name, uuid)?;
                 self.domain_save(number, name, checkpoint)
             }
-            Action::DomainReboot { name, uuid } | Action::DomainReset { name, uuid } => {
+            Action::DomainReboot { name, uuid }
+            | Action::DomainReset { name, uuid }
+            | Action::DomainResize { name, uuid, .. } => {
                 if self.runs(number, name, uuid) {
                     Ok(ActionOutput::default())
                 } else {

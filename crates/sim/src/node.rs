@@ -310,6 +310,7 @@ impl Node {
             | Action::DomainAbsent { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
+            | Action::DomainResize { .. }
             | Action::ScriptRun(_) => Evidence::Nothing,
         }
     }

@@ -9,12 +9,13 @@ use plerion_model::vm_state::{Phase, VmState};
 /// From one phase to another, by their names.
 pub(crate) type Edge = (&'static str, &'static str);
 
-/// The ends of stays that a placement tells apart.
+/// The ends of stays that a placement and a move tell apart.
 const LASTS: &[HistoryAction] = &[
     HistoryAction::None,
     HistoryAction::Stop,
     HistoryAction::Undeploy,
     HistoryAction::UndeployHard,
+    HistoryAction::PoweroffMigrate,
 ];
 
 /// All edges that can be reached from a new VM.

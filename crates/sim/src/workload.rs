@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use plerion_lifecycle::{Event as Action, Recover};
+use plerion_lifecycle::{Event as Action, Recover, Relocation};
 use plerion_model::{Id, Kind};
 use plerion_template::{Template, Vector};
-use plerion_world::{Caller, Command, HostStatus, ImageSpec, Order, World};
+use plerion_world::{Caller, Command, HostStatus, ImageSpec, Migration, Order, World};
 
 use crate::front_end::Asker;
 use crate::ledger::MARK;
@@ -27,6 +27,8 @@ const CHOICES: &[Choice] = &[
     (Simulation::vm_instantiate, 10),
     (Simulation::vm_action, 50),
     (Simulation::vm_deploy, 5),
+    (Simulation::vm_migrate, 6),
+    (Simulation::vm_resize, 4),
     (Simulation::host_call, 5),
     (Simulation::image_call, 6),
     (Simulation::vnet_call, 4),
@@ -254,6 +256,29 @@ impl Simulation {
         })
     }
 
+    fn vm_migrate(&mut self, world: &Arc<World>) -> Option<Command> {
+        let hosts: Vec<Id> = world.hosts.iter().map(|(id, _)| id).collect();
+        Some(Command::VmMigrate {
+            id: self.vm_pick(world)?,
+            migration: Migration {
+                host: self.random.pick(&hosts)?,
+                relocation: self.random.pick(&Relocation::ALL)?,
+                enforce: self.random.chance(800),
+                datastore: self.random.pick(&[-1, -1, -1, 0, 100])?,
+            },
+        })
+    }
+
+    fn vm_resize(&mut self, world: &Arc<World>) -> Option<Command> {
+        let cpu = self.random.pick(&["0", "0.5", "1", "2"])?;
+        let memory = self.random.pick(&["0", "256", "512", "1024"])?;
+        Some(Command::VmResize {
+            id: self.vm_pick(world)?,
+            template: template(&[("CPU", cpu), ("MEMORY", memory)]),
+            enforce: true,
+        })
+    }
+
     fn host_call(&mut self, world: &Arc<World>) -> Option<Command> {
         let hosts: Vec<Id> = world.hosts.iter().map(|(id, _)| id).collect();
         if hosts.len() + 1 < self.nodes.len() || self.random.chance(100) {
@@ -447,6 +472,7 @@ fn vm_template(name: &str, images: &[&str], nic: bool, cpu: u64, memory: u64) ->
     if nic {
         template.add_vector("NIC", vector(&[("NETWORK_ID", "0")]));
     }
+    template.set("MEMORY_MAX", "2048");
     template.add_vector("CONTEXT", vector(&[("NETWORK", "YES")]));
     template
 }

@@ -3,7 +3,7 @@
 use plerion_engine::Clock as _;
 use plerion_model::{ApiError, Id};
 use plerion_store::FailPoint;
-use plerion_world::{Command, Context, Order, Reply, apply};
+use plerion_world::{Command, Context, Migration, Order, Reply, apply};
 
 use crate::front_end::Asker;
 use crate::plant::Bug;
@@ -194,6 +194,15 @@ pub(crate) fn host_overcommitted((order, asker): &Entry) -> Option<Id> {
         (
             Command::VmDeploy {
                 host, enforce: false, ..
+            },
+            Asker::Call(_),
+        ) => Some(*host),
+        (
+            Command::VmMigrate {
+                migration: Migration {
+                    host, enforce: false, ..
+                },
+                ..
             },
             Asker::Call(_),
         ) => Some(*host),

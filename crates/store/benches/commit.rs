@@ -78,6 +78,7 @@ fn vm(id: Id, phase: Phase, template: PackedTemplate) -> Vm {
         files_at_front_end: false,
         home_datastore: None,
         moving_from: None,
+        capacity_before: None,
         history: Arc::new(Vec::new()),
         demand: Arc::new(Demand::read(&template)),
         template,

@@ -147,6 +147,7 @@ mod ask_name {
         (Ask::Migrate, "migrate"),
         (Ask::Leave, "leave"),
         (Ask::Move, "move"),
+        (Ask::Resize, "resize"),
         (Ask::Reboot, "reboot"),
         (Ask::Reset, "reset"),
     ];

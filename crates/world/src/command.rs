@@ -408,6 +408,15 @@ pub enum Command {
         /// Where to and how.
         migration: Migration,
     },
+    /// `one.vm.resize`.
+    VmResize {
+        /// VM.
+        id: Id,
+        /// CPU, VCPU and MEMORY; 0 keeps.
+        template: Template,
+        /// Whether the host must have room.
+        enforce: bool,
+    },
     /// `one.vm.action`.
     VmAction {
         /// VM.

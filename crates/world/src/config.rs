@@ -144,6 +144,19 @@ impl Config {
             .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
     }
 
+    /// Whether a hypervisor driver can change CPU and memory of what runs: what `VM_MAD` says (`LIVE_RESIZE`), else
+    /// what is built in.
+    #[must_use]
+    pub fn hypervisor_resizes(&self, driver: &str) -> bool {
+        self.attributes
+            .vectors("VM_MAD")
+            .find(|conf| conf.get("NAME") == Some(driver))
+            .and_then(|conf| conf.get("LIVE_RESIZE"))
+            .map_or(matches!(driver, "kvm" | "qemu"), |value| {
+                value.eq_ignore_ascii_case("yes")
+            })
+    }
+
     /// Whether an attribute of VM templates is for administrators only. `path` is `NAME` or `NAME/KEY`.
     #[must_use]
     pub fn is_restricted(&self, list: &str, path: &str) -> bool {

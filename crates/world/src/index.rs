@@ -106,10 +106,9 @@ impl Index {
         for host in vm.held_hosts() {
             member_add(&mut self.host_vms, host, vm.id);
             let usage = self.host_usage.entry(host).or_default();
-            usage.cpu = usage.cpu.saturating_add(vm.demand.cpu);
-            usage.memory_kib = usage
-                .memory_kib
-                .saturating_add(vm.demand.memory_mib.saturating_mul(1024));
+            let (cpu, memory_mib) = vm.held_capacity();
+            usage.cpu = usage.cpu.saturating_add(cpu);
+            usage.memory_kib = usage.memory_kib.saturating_add(memory_mib.saturating_mul(1024));
             usage.vms = usage.vms.saturating_add(1);
         }
         if holds.images {
@@ -143,10 +142,9 @@ impl Index {
         for host in vm.held_hosts() {
             member_remove(&mut self.host_vms, host, vm.id);
             let usage = self.host_usage.entry(host).or_default();
-            usage.cpu = usage.cpu.saturating_sub(vm.demand.cpu);
-            usage.memory_kib = usage
-                .memory_kib
-                .saturating_sub(vm.demand.memory_mib.saturating_mul(1024));
+            let (cpu, memory_mib) = vm.held_capacity();
+            usage.cpu = usage.cpu.saturating_sub(cpu);
+            usage.memory_kib = usage.memory_kib.saturating_sub(memory_mib.saturating_mul(1024));
             usage.vms = usage.vms.saturating_sub(1);
             if *usage == Usage::default() {
                 self.host_usage.remove(&host);

@@ -143,6 +143,7 @@ pub(crate) fn vm_create(
         files_at_front_end: false,
         home_datastore: None,
         moving_from: None,
+        capacity_before: None,
         history: Arc::default(),
         demand: Arc::new(Demand::read(&template)),
         template,

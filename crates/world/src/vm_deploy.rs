@@ -72,12 +72,12 @@ pub(crate) fn vm_deploy(
 pub fn host_refusal(world: &World, demand: &Demand, host: &Host) -> Option<String> {
     let usage = world.host_usage(host.id);
     let free_cpu = usage.max_cpu.saturating_sub(usage.cpu);
-    if demand.cpu > free_cpu {
+    if demand.cpu > free_cpu.max(0) {
         return Some(format!("Not enough CPU: {}/{free_cpu}", demand.cpu));
     }
     let free_memory = usage.max_memory_kib.saturating_sub(usage.memory_kib);
     let wanted = demand.memory_mib.saturating_mul(1024);
-    if wanted > free_memory {
+    if wanted > free_memory.max(0) {
         return Some(format!("Not enough memory: {wanted}/{free_memory}"));
     }
     None

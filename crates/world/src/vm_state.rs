@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_lifecycle::{Ask, Event, Outcome, Refusal, vm_step};
+use plerion_lifecycle::{Ask, Event, Outcome, Recover, Refusal, vm_step};
 use plerion_model::vm::Vm;
 use plerion_model::vm_history::{History, HistoryAction};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
@@ -13,11 +13,12 @@ use crate::auth::Caller;
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
 use crate::txn::Txn;
 use crate::vm_migrate::{has_arrived, history_back, history_left};
+use crate::vm_resize::resize_end;
 
 /// Who or what moves a VM, and what to note about it.
 pub(crate) struct Cause {
-    uid: Id,
-    gid: Id,
+    pub(crate) uid: Id,
+    pub(crate) gid: Id,
     pub(crate) message: String,
 }
 
@@ -113,6 +114,12 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
         vm.etime = now;
     }
     vm.resched = vm.resched && phase.state == VmState::Active;
+    if old == Phase::active(LcmState::HotplugResize) {
+        resize_end(
+            vm,
+            matches!(event, Event::Done | Event::Recover(Recover::Success)),
+        );
+    }
     if has_arrived(phase) {
         vm.moving_from = None;
     }

@@ -246,6 +246,27 @@ impl Hypervisor {
         self.domain_tell("reset", name, uuid, limits)
     }
 
+    /// See [`plerion_protocol::Action::DomainResize`]. CPUs first: the guest may not let go of one.
+    pub(crate) fn domain_resize(
+        &self,
+        name: &str,
+        uuid: &str,
+        vcpus: Option<u32>,
+        memory_kib: Option<u64>,
+        limits: &Limits,
+    ) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        names::uuid_check(uuid)?;
+        let began = Instant::now();
+        if let Some(vcpus) = vcpus {
+            self.done(&["setvcpus", uuid, &vcpus.to_string(), "--live"], limits)?;
+        }
+        if let Some(kib) = memory_kib {
+            self.done(&["setmem", uuid, &kib.to_string(), "--live"], limits)?;
+        }
+        Ok(output(None, began))
+    }
+
     fn domain_tell(&self, what: &str, name: &str, uuid: &str, limits: &Limits) -> Act<ActionOutput> {
         names::domain_check(name)?;
         names::uuid_check(uuid)?;

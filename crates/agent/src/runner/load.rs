@@ -40,6 +40,7 @@ impl Class {
             | Action::DomainAbsent { .. }
             | Action::DomainDestroy { .. }
             | Action::DomainSave { .. }
+            | Action::DomainResize { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. } => Self::Other,
         }
