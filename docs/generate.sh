@@ -18,7 +18,7 @@ table() {
             if (text == "Login") return language == "zh" ? "已登录" : "login"
             gsub(/[()]/, " ", text); gsub(/,/, "", text)
             split(text, word, " ")
-            gsub(/SecurityGroup/, "SECGROUP", word[3]); gsub(/Vnet/, "NET", word[3])
+            gsub(/VmGroup/, "VMGROUP", word[3]); gsub(/SecurityGroup/, "SECGROUP", word[3]); gsub(/Vnet/, "NET", word[3])
             gsub(/SecurityGroup/, "SECGROUP", word[2]); gsub(/Vnet/, "NET", word[2])
             if (word[1] == "Filtered") return "USE " toupper(word[2]) (language == "zh" ? "（只列出有权的）" : " (lists what may be used)")
             return toupper(word[2]) " " toupper(word[3])

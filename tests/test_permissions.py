@@ -40,6 +40,8 @@ class Stage:
             "member": admin.ok("user.allocate", "member", "member", "", [1, self.group]),
             "other": admin.ok("user.allocate", "other", "other", "", [alone]),
         }
+        self.vmgroup = admin.ok("vmgroup.allocate", 'NAME="everyone"\nROLE=[NAME="a"]')
+        admin.ok("vmgroup.chmod", self.vmgroup, -1, -1, -1, -1, -1, -1, 1, -1, -1)
         # Who is in `users` may use the datastore; how a group comes to that is another matter.
         admin.ok("datastore.chown", self.made.image_ds, -1, 1)
         self.sessions = {role: Session(server, f"{role}:{role}") for role in (*self.users, "nobody")}
@@ -100,6 +102,7 @@ class Stage:
             "image_ds": self.made.image_ds,
             "vnet": self.made.vnet,
             "spare": self.spare,
+            "vmgroup": self.vmgroup,
         }
         text = re.sub(r"\{(\w+)\}", lambda found: str(known[found[1]]), text.replace("\\n", "\n"))
         return [self.value(word) for word in shlex.split(text, posix=False)]

@@ -19,6 +19,8 @@ NAMESPACE = "http://opennebula.org/XMLSchema"
 SCHEMAS = {
     "SECURITY_GROUP": "security_group",
     "SECURITY_GROUP_POOL": "security_group_pool",
+    "VM_GROUP": "vm_group",
+    "VM_GROUP_POOL": "vm_group_pool",
 }
 EXTENDED = "vm_pool_extended"
 
@@ -34,8 +36,10 @@ AS_RECORDED = {
     ("security_group_pool", "/SECURITY_GROUP_POOL/SECURITY_GROUP/TEMPLATE", "NOTE"),
     ("security_group_pool", "/SECURITY_GROUP_POOL/SECURITY_GROUP/TEMPLATE/RULE", "RANGE"),
     ("vm", "/VM/TEMPLATE", "VCPU"),
+    ("vm", "/VM/TEMPLATE", "VMGROUP"),
     ("vm", "/VM/TEMPLATE", "VMID"),
     (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VCPU"),
+    (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VMGROUP"),
     (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VMID"),
     ("vnet", "/VNET/AR_POOL/AR", "GATEWAY"),
     ("vnet", "/VNET/AR_POOL/AR", "IP6"),
@@ -104,6 +108,7 @@ def populate(admin):
     cloud.state_await(admin, "image.info", copy, 1)
     admin.ok("template.lock", admin.ok("template.clone", made.template, "locked"), 2, False)
     admin.ok("template.update", made.template, 'NOTE="x"\nCONTEXT=[NETWORK="YES"]', 1)
+    groups_populate(admin)
     vms_populate(admin, made)
 
 
@@ -137,6 +142,19 @@ def network_populate(admin, made):
         'NAME="rules"\nDESCRIPTION="x"\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22"]'
         '\nRULE=[PROTOCOL="ICMP",RULE_TYPE="inbound",ICMP_TYPE="8"]\nRULE=[PROTOCOL="ALL",RULE_TYPE="outbound"]',
     )
+
+
+def groups_populate(admin):
+    group = admin.ok(
+        "vmgroup.allocate",
+        'NAME="tiers"\nROLE=[NAME="a",POLICY="AFFINED"]\nROLE=[NAME="b",HOST_AFFINED="0",HOST_ANTI_AFFINED="1"]\nANTI_AFFINED="a,b"',
+    )
+    for role in ("a", "a", "b"):
+        admin.ok("vm.allocate", cloud.VM.format("member") + f'\nVMGROUP=[VMGROUP_ID="{group}",ROLE="{role}"]', True)
+    admin.ok("vmgroup.lock", group, 1, False)
+    template = admin.ok("vntemplate.allocate", 'NAME="tenant"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="ETHER",SIZE="5"]')
+    admin.ok("vntemplate.instantiate", template, "tenant-1", "")
+    admin.ok("vntemplate.lock", template, 2, False)
 
 
 def vms_populate(admin, made):

@@ -75,11 +75,6 @@ def first_series_image(stage):
     cloud.state_await(stage.admin, "image.info", image, 1)
 
 
-def first_series_networks(stage):
-    """A stand-in for a network of a template, to keep the ids."""
-    cloud.state_await(stage.admin, "vn.info", stage.do("vn.allocate", NET.format("capvnt-net26939"), -1), 1)
-
-
 def first_series_vm(stage):
     stage.do("template.unlock", 3)
     stage.made("vm", CAPVM, stage.do("template.instantiate", 3, "capvm26939", True))
@@ -117,7 +112,7 @@ FIRST = {
         'NAME="capsg-clone26939"\nNOTE="x"\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22"]'
         '\nRULE=[PROTOCOL="ALL",RULE_TYPE="outbound"]',
     ),
-    92: first_series_networks,
+    94: lambda stage: stage.do("vntemplate.allocate", 'NAME="capvnt26939"\nVN_MAD="dummy"\nBRIDGE="br1"'),
     106: lambda stage: stage.do("template.unlock", 3),
     109: first_series_vm,
     112: first_series_pending,
@@ -176,6 +171,11 @@ def second_series_vms(stage):
         do("vm.allocate", f'NAME="{name}"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]\n{disk}', True)
 
 
+def second_series_vmgroup(stage):
+    stage.do("vmgroup.allocate", 'NAME="vmg"\nROLE=[NAME="a",POLICY="ANTI_AFFINED"]\nROLE=[NAME="b"]')
+    stage.do("vmgroup.roleadd", 0, 'ROLE=[NAME="c",POLICY="AFFINED"]')
+
+
 def second_series_token(stage):
     """A token of user 2; the recorded one is replaced by it."""
     stage.made("token", "2cfc01a13670dc9efbcfd2d2eae37a6d5e1616031f16426099c9ffb6c8490d4f",
@@ -214,6 +214,9 @@ SECOND = {
     405: lambda stage: Session(stage.admin.server, "dora:dorapassword").ok("user.login", "dora", "", 3600, 100),
     411: lambda stage: stage.do("group.deladmin", 100, 2),
     415: lambda stage: stage.do("cluster.addvnet", 100, 4),
+    420: second_series_vmgroup,
+    429: lambda stage: stage.do("vmgroup.lock", 0, 4, False),
+    430: lambda stage: stage.do("vm.vmgroupadd", 2, 0, "a"),
     # The group of user 2 may create nothing by itself; group 1 may.
     493: lambda stage: stage.do("user.addgroup", 2, 1),
     499: lambda stage: stage.do("user.delgroup", 2, 1),

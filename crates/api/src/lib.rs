@@ -17,7 +17,9 @@ mod service;
 mod short_cache;
 mod system;
 mod user;
+mod vmgroup;
 mod vnet;
+mod vntemplate;
 pub mod xmlrpc;
 
 pub use methods::{Method, Right, methods};

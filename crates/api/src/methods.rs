@@ -9,7 +9,9 @@ use crate::acl;
 use crate::decode::{self, Decoded};
 use crate::document;
 use crate::quota;
+use crate::vmgroup;
 use crate::vnet;
+use crate::vntemplate;
 use crate::xmlrpc::Params;
 
 /// The right that a method needs.
@@ -115,6 +117,8 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "one.cluster", kind: Kind::Cluster, pool: "one.clusterpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: ADMIN, owned: false, lockable: false },
     Family { prefix: "one.document", kind: Kind::Document, pool: "one.documentpool.info", pool_form: PoolForm::Typed, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.zone", kind: Kind::Zone, pool: "one.zonepool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: None, owned: false, lockable: false },
+    Family { prefix: "one.vmgroup", kind: Kind::VmGroup, pool: "one.vmgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
+    Family { prefix: "one.vntemplate", kind: Kind::VnTemplate, pool: "one.vntemplatepool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
 ];
 
@@ -125,6 +129,8 @@ fn table() -> Vec<Method> {
     table.extend(document::methods());
     table.extend(quota::methods());
     table.extend(vnet::methods());
+    table.extend(vmgroup::methods());
+    table.extend(vntemplate::methods());
     table
 }
 

@@ -25,6 +25,8 @@ pub enum Kind {
     Secgroup,
     /// VM group.
     VmGroup,
+    /// Network template.
+    VnTemplate,
     /// Zone.
     Zone,
     /// Access rule.
@@ -46,6 +48,7 @@ impl Kind {
             Kind::Group => "group",
             Kind::Secgroup => "secgroup",
             Kind::VmGroup => "vmgroup",
+            Kind::VnTemplate => "vntemplate",
             Kind::Zone => "zone",
             Kind::Acl => "acl",
         }
@@ -65,6 +68,7 @@ impl Kind {
             Kind::Group => "GROUP",
             Kind::Secgroup => "SECURITY_GROUP",
             Kind::VmGroup => "VM_GROUP",
+            Kind::VnTemplate => "VNTEMPLATE",
             Kind::Zone => "ZONE",
             Kind::Acl => "ACL",
         }
@@ -84,6 +88,7 @@ impl Kind {
             Kind::Group => ("group", "组"),
             Kind::Secgroup => ("security group", "安全组"),
             Kind::VmGroup => ("VM group", "虚拟机组"),
+            Kind::VnTemplate => ("network template", "网络模板"),
             Kind::Zone => ("zone", "区域"),
             Kind::Acl => ("access rule", "访问规则"),
         }
@@ -93,7 +98,13 @@ impl Kind {
     pub fn is_paged(self) -> bool {
         matches!(
             self,
-            Kind::Vm | Kind::Image | Kind::Vnet | Kind::Template | Kind::Secgroup | Kind::VmGroup
+            Kind::Vm
+                | Kind::Image
+                | Kind::Vnet
+                | Kind::Template
+                | Kind::Secgroup
+                | Kind::VmGroup
+                | Kind::VnTemplate
         )
     }
 

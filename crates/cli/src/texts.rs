@@ -68,6 +68,14 @@ type Row = (&'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
 const SUBCOMMANDS: &[Row] = &[
+    (
+        "onevntemplate instantiate",
+        "makes networks of a network template",
+        "用网络模板创建虚拟网络",
+    ),
+    ("role-add", "adds a role to a VM group", "为虚拟机组添加角色"),
+    ("role-delete", "takes a role out of a VM group", "从虚拟机组删除角色"),
+    ("role-update", "changes a role of a VM group", "修改虚拟机组的角色"),
     ("create", "Creates a {}", "创建{}"),
     ("delete", "Deletes the {}", "删除{}"),
     ("update", "Changes the template of the {}: from a file, standard input or an editor", "修改{}的模板：来自文件、标准输入或编辑器"),

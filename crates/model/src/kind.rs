@@ -91,6 +91,10 @@ kinds! {
     Document "document" 0x4000_0000_0000 "DOCUMENT" "document" "DOCUMENT_POOL" Free 0;
     /// Zone.
     Zone "zone" 0x8000_0000_0000 "ZONE" "zone" "ZONE_POOL" Pool 100;
+    /// VM group.
+    VmGroup "vm_group" 0x20_0000_0000_0000 "VMGROUP" "vm group" "VM_GROUP_POOL" Owner 0;
+    /// Network template.
+    VnTemplate "vn_template" 0x40_0000_0000_0000 "VNTEMPLATE" "virtual network template" "VNTEMPLATE_POOL" Owner 0;
     /// Security group.
     SecurityGroup "security_group" 0x1_0000_0000_0000 "SECGROUP" "security group" "SECURITY_GROUP_POOL" Owner 100;
 }

@@ -34,10 +34,12 @@ pub mod vm_history;
 pub mod vm_holds;
 pub mod vm_short;
 pub mod vm_state;
+pub mod vmgroup;
 pub mod vmtemplate;
 pub mod vnet;
 pub mod vnet_address;
 pub mod vnet_range;
+pub mod vntemplate;
 mod wire_enum;
 pub mod zone;
 

@@ -39,6 +39,8 @@ pub trait View {
     fn vnet_leases(&self, id: Id) -> Vec<LeaseUse>;
     /// VMs that use a virtual network.
     fn vnet_vms(&self, id: Id) -> Vec<Id>;
+    /// VMs of a role of a VM group.
+    fn vmgroup_vms(&self, id: Id, role: &str) -> Vec<Id>;
     /// VMs with a NIC in a security group.
     fn secgroup_vms(&self, id: Id) -> Vec<Id>;
     /// Space of a datastore in MiB: total, free, used; zeros when unknown.

@@ -131,6 +131,8 @@ pub struct Demand {
     pub security_groups: Vec<Id>,
     /// Its console port; 0 none.
     pub port: u16,
+    /// VM group and role.
+    pub group: Option<(Id, Arc<str>)>,
     /// PCI devices it asks for that are no NICs.
     pub pci_devices: i64,
     /// PCI devices it asks for that are NICs.
@@ -154,6 +156,9 @@ impl Demand {
                     demand
                         .security_groups
                         .extend(id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()));
+                }
+                ("VMGROUP", plerion_template::PackedValue::Vector(group)) => {
+                    demand.group = number(group, "VMGROUP_ID").zip(group.get("ROLE").map(Arc::from));
                 }
                 ("PCI", plerion_template::PackedValue::Vector(pci)) => demand.pci_add(pci),
                 ("GRAPHICS", plerion_template::PackedValue::Vector(graphics)) => {

@@ -29,6 +29,8 @@ pub(crate) struct Key<'w> {
     pub(crate) memory_mib: i64,
     /// Image, datastore, size and whether it is a copy, of each disk; the image only as far as there is one.
     disks: Vec<(bool, Id, u64, bool)>,
+    /// VM group, role, and the VM itself where it is on a host that it leaves.
+    pub(crate) group: Option<(Id, &'w str, Id)>,
     /// Datastore and transfer driver of the last stay of a VM whose files are kept.
     last: Option<(Id, &'w str)>,
     /// Host and hypervisor driver of a VM that is to be moved. Its system datastore stays the same.
@@ -47,6 +49,10 @@ impl<'w> Key<'w> {
                 .iter()
                 .map(|disk| (disk.image >= 0, disk.datastore, disk.size_mib, disk.clone))
                 .collect(),
+            group: vm.demand.group.as_ref().map(|(id, role)| {
+                let itself = if vm.held_host().is_some() { vm.id } else { -1 };
+                (*id, &**role, itself)
+            }),
             last: vm
                 .last_history()
                 .filter(|_| vm.files_at_front_end || vm.waits_to_leave())

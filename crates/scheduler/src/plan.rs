@@ -167,7 +167,9 @@ impl<'w> Run<'w> {
         if let Some((refusal, placements)) = &slot.refused {
             // What one plan does only takes room away, unless requirements look at it.
             let holds = match &slot.class {
-                Some(Ok(class)) => *placements == planner.placements() || !planner.is_volatile(class),
+                Some(Ok(class)) => {
+                    *placements == planner.placements() || !planner.is_volatile(class, &slot.key)
+                }
                 _ => true,
             };
             if holds {

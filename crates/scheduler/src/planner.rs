@@ -1,9 +1,10 @@
 //! [`Planner`]: hosts and datastores while a plan is made, and what fits where.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap};
 
 use plerion_model::{Id, Seconds};
-use plerion_world::{Measurements, World};
+use plerion_world::{Measurements, World, affinity_refusal, hosts_of};
 
 use crate::class::{Class, ClassSource, Key, StoreChoice};
 use crate::host_document::{HostDocument, HostLookup};
@@ -43,6 +44,8 @@ pub(crate) struct Planner<'w> {
     limits: &'w Limits,
     /// The hosts of all placements so far, in order.
     placed: Vec<usize>,
+    /// Roles and hosts of VMs placed so far, by VM group.
+    members: HashMap<Id, BTreeSet<(&'w str, Id)>>,
 }
 
 impl<'w> Planner<'w> {
@@ -76,6 +79,7 @@ impl<'w> Planner<'w> {
             rules: HostRules::default(),
             limits,
             placed: Vec::new(),
+            members: HashMap::new(),
         }
     }
 
@@ -96,12 +100,26 @@ impl<'w> Planner<'w> {
     }
 
     /// Whether hosts that are refused now may be fit when more has been planned.
-    pub(crate) fn is_volatile(&self, class: &Class) -> bool {
+    pub(crate) fn is_volatile(&self, class: &Class, key: &Key<'_>) -> bool {
         [class.automatic, class.requirements]
             .into_iter()
             .filter_map(|rule| self.rules.get(rule))
             .any(|rule| rule.is_volatile())
+            || key.group.is_some()
             || class.stores.iter().flatten().any(|choice| choice.volatile)
+    }
+
+    /// Why a VM of a group may not be on a host, with what is placed so far.
+    fn affinity_text(&self, key: &Key<'_>, host: usize) -> Option<String> {
+        let (group, role, itself) = key.group?;
+        let row = self.hosts.get(host)?;
+        let hosts = |id: Id, role: &str| {
+            let mut hosts = hosts_of(self.world, id, role, itself);
+            let placed = self.members.get(&id).into_iter().flatten();
+            hosts.extend(placed.filter(|(own, _)| *own == role).map(|(_, host)| *host));
+            hosts
+        };
+        affinity_refusal(self.world, (group, role), row.host.id, &hosts)
     }
 
     /// Why a host cannot take a VM, datastores set aside.
@@ -125,6 +143,9 @@ impl<'w> Planner<'w> {
         }
         if !is_met(class.requirements) {
             return Some(Reason::Requirements);
+        }
+        if self.affinity_text(key, host).is_some() {
+            return Some(Reason::Affinity);
         }
         if key.cpu > row.cpu_free() {
             return Some(Reason::Cpu);
@@ -187,7 +208,12 @@ impl<'w> Planner<'w> {
         while let Some(entry) = ranking.peek() {
             let Reverse(host) = entry.host;
             let current = self.hosts.get(host).is_some_and(|row| row.stamp == entry.stamp);
-            if current && let Some(store) = self.store_pick(class, host) {
+            // What was placed since may keep the VM's group away from hosts on which nothing has changed.
+            let suits = key.group.is_none() || self.affinity_text(key, host).is_none();
+            if current
+                && suits
+                && let Some(store) = self.store_pick(class, host)
+            {
                 return Some((host, store));
             }
             ranking.pop();
@@ -263,12 +289,15 @@ impl<'w> Planner<'w> {
     }
 
     /// Puts a VM on a host. `starts` is whether it may start there now.
-    pub(crate) fn place(&mut self, vm: Id, class: &Class, key: &Key<'_>, at: (usize, usize), starts: bool) {
+    pub(crate) fn place(&mut self, vm: Id, class: &Class, key: &Key<'w>, at: (usize, usize), starts: bool) {
         let (host, store) = at;
         let Some(row) = self.hosts.get_mut(host) else {
             return;
         };
         row.place(vm, key.cpu, key.memory_kib());
+        if let Some((group, role, _)) = key.group {
+            self.members.entry(group).or_default().insert((role, row.host.id));
+        }
         if starts {
             row.starting = row.starting.saturating_add(1);
         }
@@ -311,6 +340,7 @@ impl<'w> Planner<'w> {
             },
             Reason::AutomaticRequirements => explain(class.automatic),
             Reason::Requirements => explain(class.requirements),
+            Reason::Affinity => self.affinity_text(key, host).unwrap_or_default(),
             Reason::Cpu => format!(
                 "not enough CPU: needs {}, {} free",
                 cpu_text(key.cpu),

@@ -19,6 +19,8 @@ pub enum Reason {
     AutomaticRequirements,
     /// The host does not meet SCHED_REQUIREMENTS.
     Requirements,
+    /// The VM's group does not let it be on the host.
+    Affinity,
     /// The host has too little CPU left.
     Cpu,
     /// The host has too little memory left.
@@ -29,13 +31,14 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Expression,
         Self::NoHost,
         Self::HostState,
         Self::Leaving,
         Self::AutomaticRequirements,
         Self::Requirements,
+        Self::Affinity,
         Self::Cpu,
         Self::Memory,
         Self::Datastore,
@@ -51,6 +54,7 @@ impl Reason {
             Self::Leaving => "LEAVING",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "REQUIREMENTS",
+            Self::Affinity => "AFFINITY",
             Self::Cpu => "CPU",
             Self::Memory => "MEMORY",
             Self::Datastore => "DATASTORE",
@@ -66,6 +70,7 @@ impl Reason {
             Self::Leaving => "There is no other host that it could be moved to",
             Self::AutomaticRequirements => "No host meets AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "No host meets SCHED_REQUIREMENTS",
+            Self::Affinity => "No host suits the rules of its VM group",
             Self::Cpu | Self::Memory => "No host has enough capacity left",
             Self::Datastore => "No host has a system datastore that will do",
         }
@@ -82,6 +87,7 @@ impl fmt::Display for Reason {
             Self::Leaving => "the VM is to leave it",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS not met",
             Self::Requirements => "SCHED_REQUIREMENTS not met",
+            Self::Affinity => "rules of the VM group not met",
             Self::Cpu => "not enough CPU",
             Self::Memory => "not enough memory",
             Self::Datastore => "no fitting system datastore",

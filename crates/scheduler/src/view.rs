@@ -76,6 +76,10 @@ impl View for PlanView<'_> {
         self.snapshot.quota_metrics()
     }
 
+    fn vmgroup_vms(&self, id: Id, role: &str) -> Vec<Id> {
+        self.snapshot.vmgroup_vms(id, role)
+    }
+
     fn host_vms(&self, id: Id) -> Vec<Id> {
         let mut vms = self.snapshot.host_vms(id);
         if let Some(row) = self.planned(id) {

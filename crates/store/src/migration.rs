@@ -2,10 +2,10 @@
 
 use crate::StoreError;
 use crate::dialect::{self, Dialect};
-use crate::schema::{DOCUMENTS, TABLES, Table};
+use crate::schema::{DOCUMENTS, TABLES, Table, VMGROUPS, VNTEMPLATES};
 
 /// The version of [`TABLES`].
-pub(crate) const VERSION: i64 = 2;
+pub(crate) const VERSION: i64 = 3;
 
 /// The step to a version from the one before.
 pub(crate) struct Migration {
@@ -16,13 +16,21 @@ pub(crate) struct Migration {
 }
 
 /// All steps, ascending. A new database is not made by them but from [`TABLES`]; both ways must meet.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
-    version: 2,
-    statements: |dialect| tables_create(dialect, SINCE_2),
-}];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 2,
+        statements: |dialect| tables_create(dialect, SINCE_2),
+    },
+    Migration {
+        version: 3,
+        statements: |dialect| tables_create(dialect, SINCE_3),
+    },
+];
 
 /// Tables that version 2 added.
 const SINCE_2: &[&Table] = &[&DOCUMENTS];
+/// Tables that version 3 added.
+const SINCE_3: &[&Table] = &[&VMGROUPS, &VNTEMPLATES];
 
 fn tables_create(dialect: &dyn Dialect, tables: &[&Table]) -> Vec<String> {
     tables
@@ -91,7 +99,10 @@ mod tests {
         let first: Vec<&Table> = TABLES
             .iter()
             .copied()
-            .filter(|table| !SINCE_2.iter().any(|added| added.name == table.name))
+            .filter(|table| {
+                let mut later = SINCE_2.iter().chain(SINCE_3);
+                !later.any(|added| added.name == table.name)
+            })
             .collect();
         let mut stepped = tables_create(&Sqlite, &first);
         stepped.extend(

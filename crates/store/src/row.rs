@@ -11,8 +11,10 @@ use plerion_model::host::Host;
 use plerion_model::image::Image;
 use plerion_model::secgroup::SecurityGroup;
 use plerion_model::user::User;
+use plerion_model::vmgroup::VmGroup;
 use plerion_model::vmtemplate::VmTemplate;
 use plerion_model::vnet::Vnet;
+use plerion_model::vntemplate::VnTemplate;
 use plerion_model::zone::Zone;
 use plerion_model::{Id, Kind, Owned, Seconds};
 use plerion_template::PackedTemplate;
@@ -22,7 +24,7 @@ use serde::de::DeserializeOwned;
 
 use crate::schema::{
     ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL,
-    SECGROUPS, TEMPLATES, Table, USERS, VMS, VNETS, ZONES, table_of,
+    SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS, VNTEMPLATES, ZONES, table_of,
 };
 use crate::{LogRow, StoreError};
 
@@ -254,6 +256,14 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             let cells = named(zone.id, &zone.name);
             finish(&ZONES, cells, &[zone.state.into()], zone, &zone.template)
         }
+        Object::VmGroup(group) => {
+            let cells = owned_cells(group.id, &group.name, &group.owned);
+            finish(&VMGROUPS, cells, &[], group, &group.template)
+        }
+        Object::VnTemplate(template) => {
+            let cells = owned_cells(template.id, &template.name, &template.owned);
+            finish(&VNTEMPLATES, cells, &[], template, &template.template)
+        }
         Object::SecurityGroup(group) => {
             let cells = owned_cells(group.id, &group.name, &group.owned);
             finish(&SECGROUPS, cells, &[], group, &group.template)
@@ -284,6 +294,8 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
         Kind::Cluster => with_template!(Cluster, Cluster),
         Kind::Document => with_template!(Document, Document),
         Kind::Zone => with_template!(Zone, Zone),
+        Kind::VmGroup => with_template!(VmGroup, VmGroup),
+        Kind::VnTemplate => with_template!(VnTemplate, VnTemplate),
         Kind::SecurityGroup => with_template!(SecurityGroup, SecurityGroup),
     };
     id_check(table, row.oid, object.id())?;

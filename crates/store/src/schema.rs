@@ -112,6 +112,12 @@ tables! {
         oid Int, name Name, uid Int, gid Int, perms Int, type Int, body Text, template Text
     );
     ZONES "zones" key 1 (oid Int, name Name, state Int, body Text, template Text);
+    VMGROUPS "vmgroups" key 1 (
+        oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
+    );
+    VNTEMPLATES "vntemplates" key 1 (
+        oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
+    );
     SECGROUPS "secgroups" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
     );
@@ -132,6 +138,8 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::Cluster => &CLUSTERS,
         Kind::Document => &DOCUMENTS,
         Kind::Zone => &ZONES,
+        Kind::VmGroup => &VMGROUPS,
+        Kind::VnTemplate => &VNTEMPLATES,
         Kind::SecurityGroup => &SECGROUPS,
     }
 }
@@ -150,6 +158,8 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::Image,
     Kind::Template,
     Kind::Document,
+    Kind::VmGroup,
+    Kind::VnTemplate,
     Kind::Vm,
 ];
 

@@ -12,7 +12,9 @@ use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
 use crate::quota::QuotaCommand;
 use crate::vm_migrate::Migration;
+use crate::vmgroup::VmGroupCommand;
 use crate::vnet::VnetCommand;
+use crate::vntemplate::VnTemplateCommand;
 
 /// What was drawn for a command before it is applied, so that applying it is a function.
 #[derive(Clone, Debug, Default)]
@@ -355,6 +357,10 @@ pub enum Command {
     },
     /// On networks.
     Vnet(VnetCommand),
+    /// On network templates.
+    VnTemplate(VnTemplateCommand),
+    /// On VM groups.
+    VmGroup(VmGroupCommand),
     /// `one.secgroup.allocate`.
     SecgroupAllocate {
         /// Attributes.

@@ -15,6 +15,7 @@ use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{cluster, datastore, group, host, image, secgroup, user, vm_state, vmtemplate, vnet};
+use crate::{vmgroup, vntemplate};
 
 /// The right that changing the template of a kind needs.
 const fn update_right(kind: Kind) -> Operation {
@@ -29,6 +30,8 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::Datastore
         | Kind::Cluster
         | Kind::Document
+        | Kind::VmGroup
+        | Kind::VnTemplate
         | Kind::Zone
         | Kind::SecurityGroup => Operation::Manage,
     }
@@ -70,6 +73,8 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
             datastore::datastore_updated(world, Arc::make_mut(datastore), old, new)?
         }
         Object::Template(template) => vmtemplate::template_updated(Arc::make_mut(template), new),
+        Object::VmGroup(group) => vmgroup::vmgroup_updated(Arc::make_mut(group), new)?,
+        Object::VnTemplate(template) => vntemplate::vntemplate_updated(Arc::make_mut(template), new),
         Object::SecurityGroup(group) => secgroup::secgroup_updated(Arc::make_mut(group), new)?,
         Object::User(user) => user::user_updated(Arc::make_mut(user), old, new),
         Object::Vm(_)
@@ -254,6 +259,8 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         | Kind::Acl
         | Kind::Datastore
         | Kind::Document
+        | Kind::VmGroup
+        | Kind::VnTemplate
         | Kind::SecurityGroup => Operation::Manage,
     };
     require(&txn.world, caller, &[(right, target)])?;
@@ -262,7 +269,8 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::Vnet => vnet::vnet_delete(txn, id)?,
         Kind::Image => image::image_delete(txn, id)?,
         Kind::User => user::user_delete(txn, id)?,
-        Kind::Template | Kind::Document => txn.delete(kind, id),
+        Kind::Template | Kind::Document | Kind::VnTemplate => txn.delete(kind, id),
+        Kind::VmGroup => vmgroup::vmgroup_delete(txn, id)?,
         Kind::Group => group::group_delete(txn, id)?,
         Kind::Datastore => datastore::datastore_delete(txn, id)?,
         Kind::Cluster => cluster::cluster_delete(txn, id)?,

@@ -62,6 +62,8 @@ pub struct Index {
     pub(crate) vnet_vms: imbl::OrdMap<Id, Ids>,
     /// VMs with a NIC in a security group.
     pub(crate) secgroup_vms: imbl::OrdMap<Id, Ids>,
+    /// VMs in a VM group.
+    pub(crate) vmgroup_vms: imbl::OrdMap<Id, Ids>,
     /// VMs that wait for a host.
     pub(crate) pending: Ids,
     /// VMs that the scheduler is to move.
@@ -128,6 +130,9 @@ impl Index {
             let count = self.ports.entry(vm.demand.port).or_insert(0);
             *count = count.saturating_add(1);
         }
+        if let Some((group, _)) = &vm.demand.group {
+            member_add(&mut self.vmgroup_vms, *group, vm.id);
+        }
         if vm.phase == Phase::rest(VmState::Pending) {
             self.pending.insert(vm.id);
         }
@@ -165,6 +170,9 @@ impl Index {
         }
         if holds.port && vm.demand.port > 0 {
             self.port_remove(vm.demand.port);
+        }
+        if let Some((group, _)) = &vm.demand.group {
+            member_remove(&mut self.vmgroup_vms, *group, vm.id);
         }
         self.pending.remove(&vm.id);
         self.leaving.remove(&vm.id);

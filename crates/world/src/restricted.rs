@@ -16,7 +16,7 @@ pub(crate) fn restricted_check(
     let list = match kind {
         Kind::Vm | Kind::Template => "VM_RESTRICTED_ATTR",
         Kind::Image => "IMAGE_RESTRICTED_ATTR",
-        Kind::Vnet => "VNET_RESTRICTED_ATTR",
+        Kind::Vnet | Kind::VnTemplate => "VNET_RESTRICTED_ATTR",
         Kind::User => "USER_RESTRICTED_ATTR",
         Kind::Group => "GROUP_RESTRICTED_ATTR",
         _ => return Ok(()),

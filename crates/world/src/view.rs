@@ -116,6 +116,10 @@ impl View for Snapshot<'_> {
         members(&self.world.index.vnet_vms, id)
     }
 
+    fn vmgroup_vms(&self, id: Id, role: &str) -> Vec<Id> {
+        self.world.vmgroup_vms(id, role).map(|vm| vm.id).collect()
+    }
+
     fn secgroup_vms(&self, id: Id) -> Vec<Id> {
         members(&self.world.index.secgroup_vms, id)
     }

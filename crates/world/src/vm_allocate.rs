@@ -16,6 +16,7 @@ use crate::vm_context::{ContextOf, context_complete};
 use crate::vm_disk::{disks_complete, targets_assign};
 use crate::vm_files::files_complete;
 use crate::vm_nic::{nics_complete, rules_add};
+use crate::vmgroup::vmgroup_complete;
 
 /// Attributes that the system uses, sorted; all others are the user's (USER_TEMPLATE).
 const SYSTEM_ATTRIBUTES: &[&str] = &[
@@ -115,7 +116,14 @@ pub(crate) fn vm_create(
     let disks = disks_complete(&txn.world, caller, &mut system)?;
     let nics = nics_complete(&txn.world, caller, id, &mut system)?;
     let files = files_complete(&txn.world, caller, &mut system)?;
-    let rights: Vec<_> = disks.rights.into_iter().chain(nics.rights).chain(files).collect();
+    let group = vmgroup_complete(&txn.world, caller, &mut system)?;
+    let rights: Vec<_> = disks
+        .rights
+        .into_iter()
+        .chain(nics.rights)
+        .chain(files)
+        .chain(group)
+        .collect();
     require(&txn.world, caller, &rights)?;
     targets_and_context(txn, caller, &name, &mut system, &user)?;
     rules_add(&txn.world, &nics.groups, &mut system);

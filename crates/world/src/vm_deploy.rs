@@ -15,6 +15,7 @@ use crate::pairs::datastores_fit;
 use crate::txn::Txn;
 use crate::vm::vm_require;
 use crate::vm_state::{Cause, vm_go};
+use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
 
 /// Console ports lie between the first and the last TCP port.
@@ -52,6 +53,11 @@ pub(crate) fn vm_deploy(
     if enforce && let Some(refusal) = host_refusal(&txn.world, &vm.demand, &host) {
         return Err(ApiError::action(format!(
             "virtual machine [{id}] does not fit in host [{host_id}]. {refusal}"
+        )));
+    }
+    if enforce && let Some(refusal) = vm_affinity_refusal(&txn.world, &vm, host_id) {
+        return Err(ApiError::action(format!(
+            "virtual machine [{id}] may not be on host [{host_id}]: {refusal}"
         )));
     }
     if matches!(host.state, HostState::Offline) {

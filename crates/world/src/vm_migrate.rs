@@ -16,6 +16,7 @@ use crate::txn::Txn;
 use crate::vm::vm_unlocked;
 use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
 use crate::vm_state::{Cause, vm_go};
+use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
 
 /// What `one.vm.migrate` asks for.
@@ -228,6 +229,15 @@ impl Route<'_> {
         self.store_check(same_store)?;
         self.network_check()?;
         self.device_check(migration)?;
+        if migration.enforce
+            && !same_host
+            && let Some(refusal) = vm_affinity_refusal(self.world, self.vm, self.host.id)
+        {
+            return refused(format!(
+                "virtual machine [{}] may not be on host [{}]: {refusal}",
+                self.vm.id, self.host.id
+            ));
+        }
         if migration.enforce
             && !same_host
             && let Some(refusal) = host_refusal(self.world, &self.vm.demand, self.host)

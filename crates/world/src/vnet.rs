@@ -94,6 +94,17 @@ pub(crate) fn vnet_allocate(
         &[(Operation::Create, Target::new_of(Kind::Vnet)), cluster_right],
     )?;
     restricted_check(&txn.world, caller, Kind::Vnet, template)?;
+    vnet_create(txn, caller, template, vec![cluster], None)
+}
+
+/// Makes a network in clusters; of a network template, if one is named.
+pub(crate) fn vnet_create(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    template: &Template,
+    clusters: Vec<Id>,
+    template_id: Option<Id>,
+) -> Result<Id, ApiError> {
     let refused = |reason: &str| ApiError::allocate(Kind::Vnet, reason);
     let mut template = template.clone();
     let name = template.get("NAME").unwrap_or_default().to_owned();
@@ -120,14 +131,14 @@ pub(crate) fn vnet_allocate(
         id,
         name,
         owned: owned_new(&txn.world, caller),
-        clusters: vec![cluster],
+        clusters,
         state: VnetState::Ready,
         prev_state: VnetState::Ready,
         bridge_type: bridge_type(&template, &vn_mad),
         vn_mad,
         bridge,
         parent: None,
-        template_id: None,
+        template_id,
         ranges: Vec::new(),
         template: PackedTemplate::default(),
     };

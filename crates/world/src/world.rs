@@ -136,6 +136,14 @@ impl World {
             .filter_map(|id| self.vms.get(*id))
     }
 
+    /// VMs of a role of a VM group, by ascending id.
+    pub fn vmgroup_vms<'a>(&'a self, group: Id, role: &'a str) -> impl Iterator<Item = &'a Arc<Vm>> {
+        let members = self.index.vmgroup_vms.get(&group).into_iter().flatten();
+        members
+            .filter_map(|id| self.vms.get(*id))
+            .filter(move |vm| vm.demand.group.as_ref().is_some_and(|(_, own)| **own == *role))
+    }
+
     /// A user of a name.
     #[must_use]
     pub fn user_by_name(&self, name: &str) -> Option<&Arc<User>> {

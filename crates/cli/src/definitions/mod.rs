@@ -10,7 +10,7 @@ mod vnet;
 use crate::definition::Command;
 
 /// All commands.
-pub static COMMANDS: [&Command; 12] = [
+pub static COMMANDS: [&Command; 14] = [
     &vm::VM,
     &infrastructure::HOST,
     &infrastructure::CLUSTER,
@@ -21,6 +21,8 @@ pub static COMMANDS: [&Command; 12] = [
     &accounts::USERS,
     &accounts::GROUPS,
     &vnet::SECGROUP,
+    &vnet::VNTEMPLATE,
+    &vm::VMGROUP,
     &infrastructure::ZONE,
     &accounts::RULES,
 ];

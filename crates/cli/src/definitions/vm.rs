@@ -1,10 +1,10 @@
 //! `onevm` and `onetemplate`.
 
 use super::shared::{
-    self, FILE, FILTER, GROUP, GROUP_MAYBE, NAME, OCTET, USER, number, one, plain, some, with,
+    self, FILE, FILE_NEEDED, FILTER, GROUP, GROUP_MAYBE, NAME, OCTET, USER, number, one, plain, some, with,
 };
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
-use crate::families::{common, template, vm, vm_devices};
+use crate::families::{common, template, vm, vm_devices, vmgroup};
 use crate::kind::Kind;
 
 const VM_ONE: ArgDef = one(Kind::Vm, "vmid");
@@ -349,5 +349,33 @@ pub static TEMPLATE: Command = Command {
         shared::show(&[TEMPLATE_ONE], &[shared::SHOW, EXTENDED]),
         shared::lock(&[TEMPLATE_SOME]),
         shared::unlock(&[TEMPLATE_SOME]),
+    ],
+};
+
+const VMGROUP_ONE: ArgDef = one(Kind::VmGroup, "vmgroupid");
+const VMGROUP_SOME: ArgDef = some(Kind::VmGroup, "range|vmgroupid_list");
+const ROLE: ArgDef = number("roleid");
+
+/// `onevmgroup`.
+pub static VMGROUP: Command = Command {
+    name: "onevmgroup",
+    kind: Kind::VmGroup,
+    list: &vmgroup::LIST,
+    show: vmgroup::show,
+    subcommands: &[
+        plain("create", &[FILE_NEEDED], vmgroup::create),
+        shared::delete(&[VMGROUP_SOME]),
+        shared::list(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
+        shared::show(&[VMGROUP_ONE], &[shared::SHOW]),
+        shared::chgrp(&[VMGROUP_SOME, GROUP]),
+        shared::chown(&[VMGROUP_SOME, USER, GROUP_MAYBE]),
+        shared::chmod(&[VMGROUP_SOME, OCTET]),
+        shared::update(&[VMGROUP_ONE, FILE]),
+        shared::rename(&[VMGROUP_ONE, NAME]),
+        shared::lock(&[VMGROUP_SOME]),
+        shared::unlock(&[VMGROUP_SOME]),
+        plain("role-add", &[VMGROUP_ONE, FILE], vmgroup::role_add),
+        plain("role-delete", &[VMGROUP_ONE, ROLE], vmgroup::role_delete),
+        plain("role-update", &[VMGROUP_ONE, ROLE, FILE], vmgroup::role_update),
     ],
 };

@@ -1,10 +1,10 @@
-//! `onevnet` and `onesecgroup`.
+//! `onevnet`, `onesecgroup` and `onevntemplate`.
 
 use super::shared::{
     self, FILE, FILE_NEEDED, FILTER, GROUP, GROUP_MAYBE, NAME, OCTET, USER, number, one, plain, some, with,
 };
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
-use crate::families::{secgroup, vnet, vnet_show};
+use crate::families::{secgroup, vnet, vnet_show, vntemplate};
 use crate::kind::Kind;
 
 const VNET_ONE: ArgDef = one(Kind::Vnet, "vnetid");
@@ -109,5 +109,44 @@ pub static SECGROUP: Command = Command {
         with("commit", &[SECGROUP_ONE], &[COMMIT], secgroup::commit),
         shared::list(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
         shared::show(&[SECGROUP_ONE], &[shared::SHOW]),
+    ],
+};
+
+const VNTEMPLATE_ONE: ArgDef = one(Kind::VnTemplate, "templateid");
+const VNTEMPLATE_SOME: ArgDef = some(Kind::VnTemplate, "range|templateid_list");
+const DRY: &[OptDef] = &[OptDef::flag(None, "dry")];
+const EXTENDED: &[OptDef] = &[OptDef::flag(None, "extended")];
+// `-m` is `--mac` in the table of ranges, so that `--multiple` has no letter.
+const INSTANTIATE: &[OptDef] = &[
+    OptDef::value(None, "name", OptKind::Text, "name"),
+    OptDef::value(None, "multiple", OptKind::Number, "x"),
+];
+
+/// `onevntemplate`.
+pub static VNTEMPLATE: Command = Command {
+    name: "onevntemplate",
+    kind: Kind::VnTemplate,
+    list: &vntemplate::LIST,
+    show: vntemplate::show,
+    subcommands: &[
+        with("create", &[FILE], &[DRY], vntemplate::create),
+        plain("clone", &[VNTEMPLATE_ONE, NAME], vntemplate::clone),
+        shared::delete(&[VNTEMPLATE_SOME]),
+        with(
+            "instantiate",
+            &[VNTEMPLATE_ONE, FILE],
+            &[INSTANTIATE, ADDRESSES, RANGE_ADD],
+            vntemplate::instantiate,
+        ),
+        shared::chgrp(&[VNTEMPLATE_SOME, GROUP]),
+        shared::chown(&[VNTEMPLATE_SOME, USER, GROUP_MAYBE]),
+        shared::chmod(&[VNTEMPLATE_SOME, OCTET]),
+        shared::update(&[VNTEMPLATE_ONE, FILE]),
+        shared::rename(&[VNTEMPLATE_ONE, NAME]),
+        shared::list(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
+        shared::show(&[VNTEMPLATE_ONE], &[shared::SHOW, EXTENDED]),
+        shared::top(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
+        shared::lock(&[VNTEMPLATE_SOME]),
+        shared::unlock(&[VNTEMPLATE_SOME]),
     ],
 };

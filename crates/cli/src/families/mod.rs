@@ -14,6 +14,8 @@ pub mod vm;
 pub mod vm_devices;
 pub mod vm_show;
 pub mod vm_tables;
+pub mod vmgroup;
 pub mod vnet;
 pub mod vnet_show;
+pub mod vntemplate;
 pub mod zone;

@@ -87,7 +87,7 @@ pub fn range_add(session: &mut Session, input: &Input) -> Result<(), CliError> {
         .map(drop)
 }
 
-fn range_of(input: &Input) -> Result<String, CliError> {
+pub(super) fn range_of(input: &Input) -> Result<String, CliError> {
     if !input.has("size") {
         return Err(CliError::text("Address range needs to specify size (-s size)"));
     }
