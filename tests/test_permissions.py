@@ -42,6 +42,8 @@ class Stage:
         }
         self.vmgroup = admin.ok("vmgroup.allocate", 'NAME="everyone"\nROLE=[NAME="a"]')
         admin.ok("vmgroup.chmod", self.vmgroup, -1, -1, -1, -1, -1, -1, 1, -1, -1)
+        self.vrouter = admin.ok("vrouter.allocate", 'NAME="alone"')
+        admin.ok("template.chmod", self.made.template, -1, -1, -1, -1, -1, -1, 1, -1, -1)
         # Who is in `users` may use the datastore; how a group comes to that is another matter.
         admin.ok("datastore.chown", self.made.image_ds, -1, 1)
         self.sessions = {role: Session(server, f"{role}:{role}") for role in (*self.users, "nobody")}
@@ -103,6 +105,8 @@ class Stage:
             "vnet": self.made.vnet,
             "spare": self.spare,
             "vmgroup": self.vmgroup,
+            "vrouter": self.vrouter,
+            "template": self.made.template,
         }
         text = re.sub(r"\{(\w+)\}", lambda found: str(known[found[1]]), text.replace("\\n", "\n"))
         return [self.value(word) for word in shlex.split(text, posix=False)]

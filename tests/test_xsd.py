@@ -37,9 +37,13 @@ AS_RECORDED = {
     ("security_group_pool", "/SECURITY_GROUP_POOL/SECURITY_GROUP/TEMPLATE/RULE", "RANGE"),
     ("vm", "/VM/TEMPLATE", "VCPU"),
     ("vm", "/VM/TEMPLATE", "VMGROUP"),
+    ("vm", "/VM/TEMPLATE", "VROUTER_ID"),
+    ("vm", "/VM/TEMPLATE", "VROUTER_KEEPALIVED_ID"),
     ("vm", "/VM/TEMPLATE", "VMID"),
     (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VCPU"),
     (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VMGROUP"),
+    (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VROUTER_ID"),
+    (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VROUTER_KEEPALIVED_ID"),
     (EXTENDED, "/VM_POOL/VM/TEMPLATE", "VMID"),
     ("vnet", "/VNET/AR_POOL/AR", "GATEWAY"),
     ("vnet", "/VNET/AR_POOL/AR", "IP6"),
@@ -109,6 +113,7 @@ def populate(admin):
     admin.ok("template.lock", admin.ok("template.clone", made.template, "locked"), 2, False)
     admin.ok("template.update", made.template, 'NOTE="x"\nCONTEXT=[NETWORK="YES"]', 1)
     groups_populate(admin)
+    router_populate(admin, made)
     vms_populate(admin, made)
 
 
@@ -155,6 +160,15 @@ def groups_populate(admin):
     template = admin.ok("vntemplate.allocate", 'NAME="tenant"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="ETHER",SIZE="5"]')
     admin.ok("vntemplate.instantiate", template, "tenant-1", "")
     admin.ok("vntemplate.lock", template, 2, False)
+
+
+def router_populate(admin, made):
+    admin.ok("vn.add_ar", made.vnet, 'AR=[TYPE="IP4_6",IP="203.0.113.200",SIZE="9",GLOBAL_PREFIX="2001:db8:5::"]')
+    template = admin.ok("template.allocate", cloud.VM.format("router") + '\nVROUTER="YES"\nCONTEXT=[NETWORK="YES"]')
+    nic = f'\nNIC=[NETWORK_ID="{made.vnet}",FLOATING_IP="YES"]'
+    router = admin.ok("vrouter.allocate", f'NAME="edge"{nic}\nNIC=[NETWORK_ID="{made.vnet}",AR_ID="5",FLOATING_IP="YES"]')
+    admin.ok("vrouter.instantiate", router, 2, template, "", True, "")
+    admin.ok("vrouter.lock", router, 1, False)
 
 
 def vms_populate(admin, made):

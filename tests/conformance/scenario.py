@@ -123,6 +123,7 @@ FIRST = {
     142: lambda stage: (stage.vm(CAPVM, 5), stage.act("resume", CAPVM, 3, 3)),
     143: lambda stage: stage.vm(CAPVM, 9),
     155: first_series_done,
+    181: lambda stage: stage.do("vrouter.allocate", 'NAME="capvr26939"\nNIC=[NETWORK_ID="0"]'),
     220: lambda stage: stage.do("vn.delete", 1),
 }
 
@@ -155,7 +156,7 @@ def second_series_held(stage):
 
 
 def second_series_vms(stage):
-    """Networks 3 and 4; VMs 0 (two disks, networked) and 1 (one disk), both running, and further ones on hold."""
+    """Networks 3 and 4; VMs 0 (two disks, networked) and 1 (one disk), both running, and 2 on hold."""
     do = stage.do
     nics = 'NIC=[NETWORK_ID="0",SECURITY_GROUPS="100"]\nCONTEXT=[NETWORK="YES"]'
     two_disks = 'CPU="0.5"\nMEMORY="128"\nDISK=[IMAGE_ID="0"]\nDISK=[IMAGE_ID="1"]'
@@ -167,13 +168,26 @@ def second_series_vms(stage):
         vm = do("vm.allocate", text, True)
         do("vm.deploy", vm, 0, False, 0, "")
         cloud.vm_await(stage.admin, vm, 3, 3)
-    for name, disk in (("v3", ""), ("edge-0", ""), ("v5", ""), ("v6", 'DISK=[IMAGE_ID="0"]')):
-        do("vm.allocate", f'NAME="{name}"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]\n{disk}', True)
+    do("vm.allocate", 'NAME="v3"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]', True)
 
 
 def second_series_vmgroup(stage):
     stage.do("vmgroup.allocate", 'NAME="vmg"\nROLE=[NAME="a",POLICY="ANTI_AFFINED"]\nROLE=[NAME="b"]')
     stage.do("vmgroup.roleadd", 0, 'ROLE=[NAME="c",POLICY="AFFINED"]')
+
+
+def second_series_vrouter(stage):
+    """Template 0 made virtual router templates' first, NIC with a floating address; VM 3 of the recording is one of its."""
+    stage.do("template.update", 0, 'VROUTER="YES"\nCPU="0.1"\nMEMORY="64"\nDISK=[IMAGE_ID="0"]\nCONTEXT=[NETWORK="YES"]', 0)
+    stage.do("vrouter.allocate", 'NAME="edge"\nNIC=[NETWORK_ID="0",FLOATING_IP="YES"]')
+
+
+def second_series_vrouter_over(stage):
+    """The virtual router goes with its VMs; VM 5 is one with a disk."""
+    stage.do("vrouter.allocate", 'NAME="edge3"')
+    stage.do("vrouter.unlock", 0)
+    stage.do("vrouter.delete", 0)
+    stage.do("vm.allocate", 'NAME="v6"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]\nDISK=[IMAGE_ID="0"]', True)
 
 
 def second_series_token(stage):
@@ -216,6 +230,8 @@ SECOND = {
     415: lambda stage: stage.do("cluster.addvnet", 100, 4),
     420: second_series_vmgroup,
     429: lambda stage: stage.do("vmgroup.lock", 0, 4, False),
+    432: second_series_vrouter,
+    444: second_series_vrouter_over,
     430: lambda stage: stage.do("vm.vmgroupadd", 2, 0, "a"),
     # The group of user 2 may create nothing by itself; group 1 may.
     493: lambda stage: stage.do("user.addgroup", 2, 1),

@@ -40,6 +40,7 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
         Object::Cluster(cluster) => cluster.render(out, view),
         Object::Document(document) => document.render(out, view),
         Object::Zone(zone) => zone.render(out),
+        Object::Vrouter(vrouter) => vrouter.render(out, view),
         Object::VmGroup(group) => group.render(out, view),
         Object::VnTemplate(template) => template.render(out, view),
         Object::SecurityGroup(group) => group.render(out, view),

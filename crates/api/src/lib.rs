@@ -20,6 +20,7 @@ mod user;
 mod vmgroup;
 mod vnet;
 mod vntemplate;
+mod vrouter;
 pub mod xmlrpc;
 
 pub use methods::{Method, Right, methods};

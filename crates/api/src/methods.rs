@@ -12,6 +12,7 @@ use crate::quota;
 use crate::vmgroup;
 use crate::vnet;
 use crate::vntemplate;
+use crate::vrouter;
 use crate::xmlrpc::Params;
 
 /// The right that a method needs.
@@ -117,6 +118,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "one.cluster", kind: Kind::Cluster, pool: "one.clusterpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: ADMIN, owned: false, lockable: false },
     Family { prefix: "one.document", kind: Kind::Document, pool: "one.documentpool.info", pool_form: PoolForm::Typed, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.zone", kind: Kind::Zone, pool: "one.zonepool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: None, owned: false, lockable: false },
+    Family { prefix: "one.vrouter", kind: Kind::Vrouter, pool: "one.vrouterpool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.vmgroup", kind: Kind::VmGroup, pool: "one.vmgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.vntemplate", kind: Kind::VnTemplate, pool: "one.vntemplatepool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
@@ -131,6 +133,7 @@ fn table() -> Vec<Method> {
     table.extend(vnet::methods());
     table.extend(vmgroup::methods());
     table.extend(vntemplate::methods());
+    table.extend(vrouter::methods());
     table
 }
 

@@ -86,8 +86,9 @@ pub(crate) fn lease_seen(world: &World, caller: &Caller, network: &Target, holde
         return true;
     }
     match holder {
-        Holder::Hold | Holder::Vrouter(_) => false,
+        Holder::Hold => false,
         Holder::Vm(id) => sees(Kind::Vm, id),
         Holder::Vnet(id) => sees(Kind::Vnet, id),
+        Holder::Vrouter(id) => sees(Kind::Vrouter, id),
     }
 }

@@ -27,6 +27,8 @@ pub enum Kind {
     VmGroup,
     /// Network template.
     VnTemplate,
+    /// Virtual router.
+    Vrouter,
     /// Zone.
     Zone,
     /// Access rule.
@@ -49,6 +51,7 @@ impl Kind {
             Kind::Secgroup => "secgroup",
             Kind::VmGroup => "vmgroup",
             Kind::VnTemplate => "vntemplate",
+            Kind::Vrouter => "vrouter",
             Kind::Zone => "zone",
             Kind::Acl => "acl",
         }
@@ -69,6 +72,7 @@ impl Kind {
             Kind::Secgroup => "SECURITY_GROUP",
             Kind::VmGroup => "VM_GROUP",
             Kind::VnTemplate => "VNTEMPLATE",
+            Kind::Vrouter => "VROUTER",
             Kind::Zone => "ZONE",
             Kind::Acl => "ACL",
         }
@@ -89,6 +93,7 @@ impl Kind {
             Kind::Secgroup => ("security group", "安全组"),
             Kind::VmGroup => ("VM group", "虚拟机组"),
             Kind::VnTemplate => ("network template", "网络模板"),
+            Kind::Vrouter => ("virtual router", "虚拟路由器"),
             Kind::Zone => ("zone", "区域"),
             Kind::Acl => ("access rule", "访问规则"),
         }
@@ -105,6 +110,7 @@ impl Kind {
                 | Kind::Secgroup
                 | Kind::VmGroup
                 | Kind::VnTemplate
+                | Kind::Vrouter
         )
     }
 

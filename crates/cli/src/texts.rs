@@ -70,12 +70,27 @@ type Row = (&'static str, &'static str, &'static str);
 const SUBCOMMANDS: &[Row] = &[
     (
         "onevntemplate instantiate",
-        "makes networks of a network template",
+        "Makes networks of a network template",
         "用网络模板创建虚拟网络",
     ),
-    ("role-add", "adds a role to a VM group", "为虚拟机组添加角色"),
-    ("role-delete", "takes a role out of a VM group", "从虚拟机组删除角色"),
-    ("role-update", "changes a role of a VM group", "修改虚拟机组的角色"),
+    (
+        "onevrouter instantiate",
+        "Makes VMs of a virtual router",
+        "创建虚拟路由器的虚拟机",
+    ),
+    (
+        "onevrouter nic-attach",
+        "Adds a NIC to a virtual router",
+        "为虚拟路由器添加网卡",
+    ),
+    (
+        "onevrouter nic-detach",
+        "Takes a NIC out of a virtual router",
+        "从虚拟路由器移除网卡",
+    ),
+    ("role-add", "Adds a role to a VM group", "为虚拟机组添加角色"),
+    ("role-delete", "Takes a role out of a VM group", "从虚拟机组删除角色"),
+    ("role-update", "Changes a role of a VM group", "修改虚拟机组的角色"),
     ("create", "Creates a {}", "创建{}"),
     ("delete", "Deletes the {}", "删除{}"),
     ("update", "Changes the template of the {}: from a file, standard input or an editor", "修改{}的模板：来自文件、标准输入或编辑器"),
@@ -190,6 +205,7 @@ const SUBCOMMANDS: &[Row] = &[
 
 #[rustfmt::skip]
 const OPTIONS: &[Row] = &[
+    ("float", "Gives the NIC a floating address", "为网卡分配浮动地址"),
     ("verbose", "Says what was done to each object", "显示对每个对象的操作"),
     ("help", "Shows this help", "显示帮助"),
     ("version", "Shows the version", "显示版本"),

@@ -91,6 +91,8 @@ kinds! {
     Document "document" 0x4000_0000_0000 "DOCUMENT" "document" "DOCUMENT_POOL" Free 0;
     /// Zone.
     Zone "zone" 0x8000_0000_0000 "ZONE" "zone" "ZONE_POOL" Pool 100;
+    /// Virtual router.
+    Vrouter "vrouter" 0x4_0000_0000_0000 "VROUTER" "virtual router" "VROUTER_POOL" Free 0;
     /// VM group.
     VmGroup "vm_group" 0x20_0000_0000_0000 "VMGROUP" "vm group" "VM_GROUP_POOL" Owner 0;
     /// Network template.

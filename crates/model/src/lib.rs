@@ -40,6 +40,7 @@ pub mod vnet;
 pub mod vnet_address;
 pub mod vnet_range;
 pub mod vntemplate;
+pub mod vrouter;
 mod wire_enum;
 pub mod zone;
 

@@ -39,6 +39,10 @@ pub trait View {
     fn vnet_leases(&self, id: Id) -> Vec<LeaseUse>;
     /// VMs that use a virtual network.
     fn vnet_vms(&self, id: Id) -> Vec<Id>;
+    /// Virtual routers with a NIC in a virtual network.
+    fn vnet_vrouters(&self, id: Id) -> Vec<Id>;
+    /// VMs of a virtual router.
+    fn vrouter_vms(&self, id: Id) -> Vec<Id>;
     /// VMs of a role of a VM group.
     fn vmgroup_vms(&self, id: Id, role: &str) -> Vec<Id>;
     /// VMs with a NIC in a security group.

@@ -133,6 +133,8 @@ pub struct Demand {
     pub port: u16,
     /// VM group and role.
     pub group: Option<(Id, Arc<str>)>,
+    /// Virtual router that it is part of.
+    pub vrouter: Option<Id>,
     /// PCI devices it asks for that are no NICs.
     pub pci_devices: i64,
     /// PCI devices it asks for that are NICs.
@@ -149,6 +151,9 @@ impl Demand {
                 ("CPU", plerion_template::PackedValue::Single(text)) => demand.cpu = hundredths(text),
                 ("MEMORY", plerion_template::PackedValue::Single(text)) => {
                     demand.memory_mib = text.parse().unwrap_or(0);
+                }
+                ("VROUTER_ID", plerion_template::PackedValue::Single(text)) => {
+                    demand.vrouter = text.parse().ok();
                 }
                 ("DISK", plerion_template::PackedValue::Vector(disk)) => demand.disks.push(disk_demand(disk)),
                 ("NIC" | "NIC_ALIAS", plerion_template::PackedValue::Vector(nic)) => {

@@ -107,7 +107,7 @@ impl Vnet {
         out.number("VLAN_ID_AUTOMATIC", 0);
         out.number("OUTER_VLAN_ID_AUTOMATIC", 0);
         out.number("USED_LEASES", i64::try_from(leases.len()).unwrap_or(i64::MAX));
-        render_ids(out, "VROUTERS", &[]);
+        render_ids(out, "VROUTERS", &view.vnet_vrouters(self.id));
         render_ids(out, "UPDATED_VMS", &view.vnet_vms(self.id));
         for list in ["OUTDATED_VMS", "UPDATING_VMS", "ERROR_VMS"] {
             render_ids(out, list, &[]);

@@ -105,13 +105,11 @@ impl Holder {
 
     /// Kind and id in one number, as list calls show them (recorded): the bit of the kind in ACL rules and the id.
     fn number(self) -> u64 {
-        /// The bit of virtual routers in ACL rules.
-        const VROUTER_BIT: u64 = 0x4_0000_0000_0000;
         let (bit, id) = match self {
             Self::Hold => (Kind::Vm.acl_bit(), -1),
             Self::Vm(id) => (Kind::Vm.acl_bit(), id),
             Self::Vnet(id) => (Kind::Vnet.acl_bit(), id),
-            Self::Vrouter(id) => (VROUTER_BIT, id),
+            Self::Vrouter(id) => (Kind::Vrouter.acl_bit(), id),
         };
         bit | u64::from(u32::from_ne_bytes(id.to_ne_bytes()))
     }

@@ -57,6 +57,8 @@ impl View for PlanView<'_> {
         image_clones -> Vec<Id>;
         vnet_leases -> Vec<LeaseUse>;
         vnet_vms -> Vec<Id>;
+        vnet_vrouters -> Vec<Id>;
+        vrouter_vms -> Vec<Id>;
         secgroup_vms -> Vec<Id>;
         datastore_space -> (u64, u64, u64);
         vm_sample -> Option<Arc<VmSampleView>>;

@@ -15,6 +15,7 @@ use plerion_model::vmgroup::VmGroup;
 use plerion_model::vmtemplate::VmTemplate;
 use plerion_model::vnet::Vnet;
 use plerion_model::vntemplate::VnTemplate;
+use plerion_model::vrouter::Vrouter;
 use plerion_model::zone::Zone;
 use plerion_model::{Id, Kind, Owned, Seconds};
 use plerion_template::PackedTemplate;
@@ -24,7 +25,7 @@ use serde::de::DeserializeOwned;
 
 use crate::schema::{
     ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL,
-    SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS, VNTEMPLATES, ZONES, table_of,
+    SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES, table_of,
 };
 use crate::{LogRow, StoreError};
 
@@ -256,6 +257,10 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             let cells = named(zone.id, &zone.name);
             finish(&ZONES, cells, &[zone.state.into()], zone, &zone.template)
         }
+        Object::Vrouter(vrouter) => {
+            let cells = owned_cells(vrouter.id, &vrouter.name, &vrouter.owned);
+            finish(&VROUTERS, cells, &[], vrouter, &vrouter.template)
+        }
         Object::VmGroup(group) => {
             let cells = owned_cells(group.id, &group.name, &group.owned);
             finish(&VMGROUPS, cells, &[], group, &group.template)
@@ -294,6 +299,7 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
         Kind::Cluster => with_template!(Cluster, Cluster),
         Kind::Document => with_template!(Document, Document),
         Kind::Zone => with_template!(Zone, Zone),
+        Kind::Vrouter => with_template!(Vrouter, Vrouter),
         Kind::VmGroup => with_template!(VmGroup, VmGroup),
         Kind::VnTemplate => with_template!(VnTemplate, VnTemplate),
         Kind::SecurityGroup => with_template!(SecurityGroup, SecurityGroup),

@@ -112,6 +112,9 @@ tables! {
         oid Int, name Name, uid Int, gid Int, perms Int, type Int, body Text, template Text
     );
     ZONES "zones" key 1 (oid Int, name Name, state Int, body Text, template Text);
+    VROUTERS "vrouters" key 1 (
+        oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
+    );
     VMGROUPS "vmgroups" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
     );
@@ -138,6 +141,7 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::Cluster => &CLUSTERS,
         Kind::Document => &DOCUMENTS,
         Kind::Zone => &ZONES,
+        Kind::Vrouter => &VROUTERS,
         Kind::VmGroup => &VMGROUPS,
         Kind::VnTemplate => &VNTEMPLATES,
         Kind::SecurityGroup => &SECGROUPS,
@@ -158,6 +162,7 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::Image,
     Kind::Template,
     Kind::Document,
+    Kind::Vrouter,
     Kind::VmGroup,
     Kind::VnTemplate,
     Kind::Vm,

@@ -138,10 +138,13 @@ proptest! {
 /// The made-up commands would prove little if they led nowhere.
 #[test]
 fn made_up_commands_reach_the_states_that_matter() {
-    let steps: Vec<Step> = (0..6000u32)
+    let steps: Vec<Step> = (0..8_000u64)
         .map(|n| {
-            let mixed = n.wrapping_mul(2_654_435_761).rotate_left(n % 31);
-            let bytes = mixed.to_le_bytes();
+            // The finalizer of splitmix64: draws that have nothing to do with each other.
+            let mut mixed = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let bytes = (mixed ^ mixed >> 31).to_le_bytes();
             (bytes[1] % COMMANDS, bytes[2], bytes[3])
         })
         .collect();

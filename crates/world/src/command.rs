@@ -15,6 +15,7 @@ use crate::vm_migrate::Migration;
 use crate::vmgroup::VmGroupCommand;
 use crate::vnet::VnetCommand;
 use crate::vntemplate::VnTemplateCommand;
+use crate::vrouter::VrouterCommand;
 
 /// What was drawn for a command before it is applied, so that applying it is a function.
 #[derive(Clone, Debug, Default)]
@@ -359,6 +360,8 @@ pub enum Command {
     Vnet(VnetCommand),
     /// On network templates.
     VnTemplate(VnTemplateCommand),
+    /// On virtual routers.
+    Vrouter(VrouterCommand),
     /// On VM groups.
     VmGroup(VmGroupCommand),
     /// `one.secgroup.allocate`.

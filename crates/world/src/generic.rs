@@ -15,7 +15,7 @@ use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{cluster, datastore, group, host, image, secgroup, user, vm_state, vmtemplate, vnet};
-use crate::{vmgroup, vntemplate};
+use crate::{vmgroup, vntemplate, vrouter};
 
 /// The right that changing the template of a kind needs.
 const fn update_right(kind: Kind) -> Operation {
@@ -31,6 +31,7 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::Cluster
         | Kind::Document
         | Kind::VmGroup
+        | Kind::Vrouter
         | Kind::VnTemplate
         | Kind::Zone
         | Kind::SecurityGroup => Operation::Manage,
@@ -73,6 +74,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
             datastore::datastore_updated(world, Arc::make_mut(datastore), old, new)?
         }
         Object::Template(template) => vmtemplate::template_updated(Arc::make_mut(template), new),
+        Object::Vrouter(vrouter) => vrouter::vrouter_updated(Arc::make_mut(vrouter), old, new),
         Object::VmGroup(group) => vmgroup::vmgroup_updated(Arc::make_mut(group), new)?,
         Object::VnTemplate(template) => vntemplate::vntemplate_updated(Arc::make_mut(template), new),
         Object::SecurityGroup(group) => secgroup::secgroup_updated(Arc::make_mut(group), new)?,
@@ -156,6 +158,11 @@ pub(crate) fn chmod(
         ));
     }
     txn.update(object);
+    if kind == Kind::Vrouter {
+        vrouter::vms_follow(txn, id, |owned| {
+            owned.permissions = owned.permissions.changed(bits)
+        });
+    }
     Ok(id)
 }
 
@@ -190,6 +197,16 @@ pub(crate) fn chown(
         owned.gid = gid;
     }
     txn.update(object);
+    if kind == Kind::Vrouter {
+        vrouter::vms_follow(txn, id, |owned| {
+            if uid >= 0 {
+                owned.uid = uid;
+            }
+            if gid >= 0 {
+                owned.gid = gid;
+            }
+        });
+    }
     Ok(id)
 }
 
@@ -260,6 +277,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         | Kind::Datastore
         | Kind::Document
         | Kind::VmGroup
+        | Kind::Vrouter
         | Kind::VnTemplate
         | Kind::SecurityGroup => Operation::Manage,
     };
@@ -271,6 +289,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::User => user::user_delete(txn, id)?,
         Kind::Template | Kind::Document | Kind::VnTemplate => txn.delete(kind, id),
         Kind::VmGroup => vmgroup::vmgroup_delete(txn, id)?,
+        Kind::Vrouter => vrouter::vrouter_delete(txn, caller, id)?,
         Kind::Group => group::group_delete(txn, id)?,
         Kind::Datastore => datastore::datastore_delete(txn, id)?,
         Kind::Cluster => cluster::cluster_delete(txn, id)?,

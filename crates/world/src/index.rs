@@ -9,6 +9,7 @@ use plerion_model::vm::Vm;
 use plerion_model::vm_state::{Phase, VmState};
 use plerion_model::vnet::Vnet;
 use plerion_model::vnet_range::{Holder, LeaseUse};
+use plerion_model::vrouter::Vrouter;
 use plerion_model::{Id, Kind};
 
 use crate::quota::Account;
@@ -62,6 +63,10 @@ pub struct Index {
     pub(crate) vnet_vms: imbl::OrdMap<Id, Ids>,
     /// VMs with a NIC in a security group.
     pub(crate) secgroup_vms: imbl::OrdMap<Id, Ids>,
+    /// Virtual routers with a NIC in a network.
+    pub(crate) vnet_vrouters: imbl::OrdMap<Id, Ids>,
+    /// VMs of a virtual router.
+    pub(crate) vrouter_vms: imbl::OrdMap<Id, Ids>,
     /// VMs in a VM group.
     pub(crate) vmgroup_vms: imbl::OrdMap<Id, Ids>,
     /// VMs that wait for a host.
@@ -130,6 +135,9 @@ impl Index {
             let count = self.ports.entry(vm.demand.port).or_insert(0);
             *count = count.saturating_add(1);
         }
+        if let Some(vrouter) = vm.demand.vrouter {
+            member_add(&mut self.vrouter_vms, vrouter, vm.id);
+        }
         if let Some((group, _)) = &vm.demand.group {
             member_add(&mut self.vmgroup_vms, *group, vm.id);
         }
@@ -170,6 +178,9 @@ impl Index {
         }
         if holds.port && vm.demand.port > 0 {
             self.port_remove(vm.demand.port);
+        }
+        if let Some(vrouter) = vm.demand.vrouter {
+            member_remove(&mut self.vrouter_vms, vrouter, vm.id);
         }
         if let Some((group, _)) = &vm.demand.group {
             member_remove(&mut self.vmgroup_vms, *group, vm.id);
@@ -214,6 +225,40 @@ impl Index {
             if let (Some(offset), Some(leases)) = (offset, self.leases.get_mut(&(lease.vnet, lease.range)))
                 && leases.used.get(&offset) == Some(&Holder::Vm(vm.id))
             {
+                leases.give(offset);
+            }
+        }
+    }
+
+    /// Puts in (or takes out) the networks of a virtual router.
+    pub(crate) fn vrouter_set(&mut self, vrouter: &Vrouter, add: bool) {
+        for vnet in vrouter.networks() {
+            if add {
+                member_add(&mut self.vnet_vrouters, vnet, vrouter.id);
+            } else {
+                member_remove(&mut self.vnet_vrouters, vnet, vrouter.id);
+            }
+        }
+    }
+
+    /// Takes (or gives back) the floating addresses of a virtual router, which must lie in ranges of `vnet_of`.
+    pub(crate) fn floats_set<'a>(
+        &mut self,
+        vrouter: &Vrouter,
+        vnet_of: impl Fn(Id) -> Option<&'a Arc<Vnet>>,
+        take: bool,
+    ) {
+        let holder = Holder::Vrouter(vrouter.id);
+        for float in vrouter.floats() {
+            let range = vnet_of(float.vnet).and_then(|vnet| vnet.range(float.range));
+            let offset = range.and_then(|range| range.offset_of_mac(float.mac));
+            let leases = self.leases.get_mut(&(float.vnet, float.range));
+            let (Some(offset), Some(leases)) = (offset, leases) else {
+                continue;
+            };
+            if take {
+                leases.take(offset, holder);
+            } else if leases.used.get(&offset) == Some(&holder) {
                 leases.give(offset);
             }
         }

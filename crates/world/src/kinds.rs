@@ -19,6 +19,7 @@ macro_rules! for_kinds {
             Cluster clusters (plerion_model::cluster::Cluster) cluster "Clusters.";
             Document documents (plerion_model::document::Document) document "Documents.";
             Zone zones (plerion_model::zone::Zone) zone "Zones.";
+            Vrouter vrouters (plerion_model::vrouter::Vrouter) vrouter "Virtual routers.";
             VmGroup vmgroups (plerion_model::vmgroup::VmGroup) vmgroup "VM groups.";
             VnTemplate vntemplates (plerion_model::vntemplate::VnTemplate) vntemplate "Network templates.";
             SecurityGroup secgroups (plerion_model::secgroup::SecurityGroup) secgroup "Security groups.";

@@ -63,6 +63,7 @@ mod vnet_lease;
 mod vnet_range;
 mod vnet_reserve;
 mod vntemplate;
+mod vrouter;
 mod world;
 
 pub use acl::AclCommand;
@@ -88,4 +89,5 @@ pub use vmgroup::VmGroupCommand;
 pub use vmgroup_affinity::{affinity_refusal, hosts_of};
 pub use vnet::{VnetCommand, VnetRecover};
 pub use vntemplate::VnTemplateCommand;
+pub use vrouter::VrouterCommand;
 pub use world::World;

@@ -14,7 +14,7 @@ pub(crate) fn restricted_check(
     template: &Template,
 ) -> Result<(), ApiError> {
     let list = match kind {
-        Kind::Vm | Kind::Template => "VM_RESTRICTED_ATTR",
+        Kind::Vm | Kind::Template | Kind::Vrouter => "VM_RESTRICTED_ATTR",
         Kind::Image => "IMAGE_RESTRICTED_ATTR",
         Kind::Vnet | Kind::VnTemplate => "VNET_RESTRICTED_ATTR",
         Kind::User => "USER_RESTRICTED_ATTR",

@@ -116,6 +116,14 @@ impl View for Snapshot<'_> {
         members(&self.world.index.vnet_vms, id)
     }
 
+    fn vnet_vrouters(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.vnet_vrouters, id)
+    }
+
+    fn vrouter_vms(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.vrouter_vms, id)
+    }
+
     fn vmgroup_vms(&self, id: Id, role: &str) -> Vec<Id> {
         self.world.vmgroup_vms(id, role).map(|vm| vm.id).collect()
     }

@@ -61,6 +61,8 @@ pub(crate) struct VmOrigin {
     /// What the default name is made of, before the id.
     pub(crate) name_default: String,
     pub(crate) hold: bool,
+    /// Attributes that the system sets.
+    pub(crate) system: Vec<(&'static str, String)>,
 }
 
 fn refused(reason: &str) -> ApiError {
@@ -86,6 +88,7 @@ pub(crate) fn vm_allocate(
         name,
         name_default: "one-".into(),
         hold,
+        system: Vec::new(),
     };
     vm_create(txn, caller, template.clone(), &origin)
 }
@@ -111,6 +114,9 @@ pub(crate) fn vm_create(
     let (mut system, user) = split(template);
     // Before the context is made: it may name the VM.
     system.set("VMID", id.to_string());
+    for (name, value) in &origin.system {
+        system.set(name, value.clone());
+    }
     capacity_check(&mut system)?;
     system_defaults(txn, &mut system);
     let disks = disks_complete(&txn.world, caller, &mut system)?;

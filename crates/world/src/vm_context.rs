@@ -71,6 +71,15 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
             nic_variables(of.world, nic, &mut context);
         }
     }
+    for name in [
+        "VROUTER_ID",
+        "VROUTER_KEEPALIVED_ID",
+        "VROUTER_KEEPALIVED_PASSWORD",
+    ] {
+        if let Some(value) = of.template.get(name) {
+            context.set(name, value);
+        }
+    }
     context.set("DISK_ID", of.template.vectors("DISK").count().to_string());
     Ok(Some(context))
 }

@@ -104,6 +104,12 @@ fn nic_of_vnet(
     for (name, address) in range.addresses_at(offset) {
         nic.set(name, address);
     }
+    if nic.get("VROUTER_MAC").is_some() && is_yes(nic, "FLOATING_ONLY") {
+        // The VM of a virtual router that has the floating address, when it has it, and no other.
+        for name in ["IP", "IP6", "IP6_GLOBAL", "IP6_LINK", "IP6_ULA"] {
+            nic.remove(name);
+        }
+    }
     nic.set("MAC", range.mac_at(offset).to_string());
     nic.set("NETWORK", vnet.name.clone());
     nic.set("NETWORK_ID", vnet.id.to_string());
@@ -119,8 +125,15 @@ fn nic_of_vnet(
     Ok(())
 }
 
+/// Whether an attribute says yes.
+pub(crate) fn is_yes(vector: &Vector, name: &str) -> bool {
+    vector
+        .get(name)
+        .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
+}
+
 /// The address that the NIC asks for, or the lowest free one.
-fn lease_choose<'a>(
+pub(crate) fn lease_choose<'a>(
     world: &World,
     nic: &Vector,
     vnet: &'a Vnet,

@@ -72,6 +72,11 @@ pub(crate) fn template_instantiate(
     let source = txn.world.template(id)?.clone();
     let mut template = source.template.unpack();
     template.merge(extra);
+    if template.get_bool("VROUTER").unwrap_or(false) {
+        return Err(ApiError::action(
+            "Virtual router templates cannot be instantiated: make a virtual router and instantiate that (onevrouter instantiate)",
+        ));
+    }
     let name = if name.is_empty() {
         extra.get("NAME").unwrap_or_default().to_owned()
     } else {
@@ -82,6 +87,7 @@ pub(crate) fn template_instantiate(
         name,
         name_default: format!("{}-", source.name),
         hold,
+        system: Vec::new(),
     };
     vm_create(txn, caller, template, &origin)
 }

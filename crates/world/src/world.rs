@@ -234,6 +234,11 @@ impl World {
                 }
                 self.reservation_set(vnet, true);
             }
+            Object::Vrouter(vrouter) => {
+                let vnets = self.vnets.clone();
+                self.index.vrouter_set(vrouter, true);
+                self.index.floats_set(vrouter, |id| vnets.get(id), true);
+            }
             Object::Image(image) => self.index.image_add(image.datastore_id, image.id),
             _ => {}
         }
@@ -249,13 +254,24 @@ impl World {
                 self.index.leases_remove(vm, |id| vnets.get(id));
             }
             Object::Vnet(vnet) => self.reservation_set(vnet, false),
+            Object::Vrouter(vrouter) => {
+                let vnets = self.vnets.clone();
+                self.index.vrouter_set(vrouter, false);
+                self.index.floats_set(vrouter, |id| vnets.get(id), false);
+            }
             Object::Image(image) => self.index.image_remove(image.datastore_id, image.id),
             _ => {}
         }
     }
 
-    /// VMs that outlived a range have their leases again when a range like it comes back.
+    /// Virtual routers and VMs that outlived a range have their leases again when a range like it comes back.
     fn leases_again(&mut self, vnet: &Arc<Vnet>) {
+        for id in members(&self.index.vnet_vrouters, vnet.id) {
+            if let Some(vrouter) = self.vrouters.get(id).cloned() {
+                self.index
+                    .floats_set(&vrouter, |id| (id == vnet.id).then_some(vnet), true);
+            }
+        }
         let vms: Vec<Arc<Vm>> = members(&self.index.vnet_vms, vnet.id)
             .into_iter()
             .filter_map(|id| self.vms.get(id).cloned())

@@ -10,7 +10,7 @@ mod vnet;
 use crate::definition::Command;
 
 /// All commands.
-pub static COMMANDS: [&Command; 14] = [
+pub static COMMANDS: [&Command; 15] = [
     &vm::VM,
     &infrastructure::HOST,
     &infrastructure::CLUSTER,
@@ -22,6 +22,7 @@ pub static COMMANDS: [&Command; 14] = [
     &accounts::GROUPS,
     &vnet::SECGROUP,
     &vnet::VNTEMPLATE,
+    &vm::VROUTER,
     &vm::VMGROUP,
     &infrastructure::ZONE,
     &accounts::RULES,

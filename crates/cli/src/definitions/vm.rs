@@ -4,7 +4,7 @@ use super::shared::{
     self, FILE, FILE_NEEDED, FILTER, GROUP, GROUP_MAYBE, NAME, OCTET, USER, number, one, plain, some, with,
 };
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
-use crate::families::{common, template, vm, vm_devices, vmgroup};
+use crate::families::{common, template, vm, vm_devices, vmgroup, vrouter};
 use crate::kind::Kind;
 
 const VM_ONE: ArgDef = one(Kind::Vm, "vmid");
@@ -377,5 +377,48 @@ pub static VMGROUP: Command = Command {
         plain("role-add", &[VMGROUP_ONE, FILE], vmgroup::role_add),
         plain("role-delete", &[VMGROUP_ONE, ROLE], vmgroup::role_delete),
         plain("role-update", &[VMGROUP_ONE, ROLE, FILE], vmgroup::role_update),
+    ],
+};
+
+const VROUTER_ONE: ArgDef = one(Kind::Vrouter, "vrouterid");
+const VROUTER_SOME: ArgDef = some(Kind::Vrouter, "range|vrouterid_list");
+const ROUTER_NIC: &[OptDef] = &[
+    OptDef::value(Some('n'), "network", OptKind::Object(Kind::Vnet), "id|name"),
+    OptDef::value(Some('i'), "ip", OptKind::Text, "ip"),
+    OptDef::flag(None, "float"),
+];
+
+/// `onevrouter`.
+pub static VROUTER: Command = Command {
+    name: "onevrouter",
+    kind: Kind::Vrouter,
+    list: &vrouter::LIST,
+    show: vrouter::show,
+    subcommands: &[
+        plain("create", &[FILE], vrouter::create),
+        with(
+            "instantiate",
+            &[VROUTER_ONE, TEMPLATE_ONE, FILE],
+            &[DESCRIPTION, AS_USER, HOLD, MULTIPLE],
+            vrouter::instantiate,
+        ),
+        shared::delete(&[VROUTER_SOME]),
+        shared::chgrp(&[VROUTER_SOME, GROUP]),
+        shared::chown(&[VROUTER_SOME, USER, GROUP_MAYBE]),
+        shared::chmod(&[VROUTER_SOME, OCTET]),
+        shared::update(&[VROUTER_ONE, FILE]),
+        shared::rename(&[VROUTER_ONE, NAME]),
+        with(
+            "nic-attach",
+            &[VROUTER_ONE],
+            &[ROUTER_NIC, FILE_OPTION],
+            vrouter::nic_attach,
+        ),
+        plain("nic-detach", &[VROUTER_ONE, NIC], vrouter::nic_detach),
+        shared::list(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
+        shared::show(&[VROUTER_ONE], &[shared::SHOW, ALL]),
+        shared::top(&[FILTER], &[shared::LIST, shared::DESCRIBE]),
+        shared::lock(&[VROUTER_SOME]),
+        shared::unlock(&[VROUTER_SOME]),
     ],
 };

@@ -18,4 +18,5 @@ pub mod vmgroup;
 pub mod vnet;
 pub mod vnet_show;
 pub mod vntemplate;
+pub mod vrouter;
 pub mod zone;

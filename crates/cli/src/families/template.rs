@@ -178,7 +178,7 @@ impl Question {
 }
 
 /// The answers to the template's questions: from `--user-inputs`, asked for on a terminal, else defaults.
-fn user_inputs(session: &mut Session, input: &Input, id: i32) -> Result<String, CliError> {
+pub(super) fn user_inputs(session: &mut Session, input: &Input, id: i32) -> Result<String, CliError> {
     let text = session.info(Kind::Template, id)?;
     let document = xml::document_parse(&text)?;
     let Some(list) = xml::at(document.root_element(), "TEMPLATE/USER_INPUTS") else {
