@@ -377,3 +377,57 @@ def test_security_group_in_use_stays(one, vnet):
         one.secgroup.delete(group)
     with pytest.raises(pyone.OneActionException):
         one.secgroup.delete(0)
+
+
+def test_new_rules_reach_the_vms(one, vnet):
+    group = one.secgroup.allocate('NAME="reach"\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="22"]')
+    copy = one.secgroup.clone(group, "reach-copy")
+    assert one.secgroup.info(copy).TEMPLATE == one.secgroup.info(group).TEMPLATE
+    with pytest.raises(pyone.OneException, match="already taken"):
+        one.secgroup.clone(group, "reach-copy")
+    vm = one.vm.allocate(cloud.VM.format("reached") + f'\nNIC=[NETWORK_ID="{vnet}",SECURITY_GROUPS="{group}"]', True)
+
+    def ranges_of_vm():
+        rules = one.vm.info(vm).TEMPLATE["SECURITY_GROUP_RULE"]
+        return [rule.get("RANGE") for rule in rules if rule["SECURITY_GROUP_ID"] == str(group)]
+
+    assert ranges_of_vm() == ["22"]
+    one.secgroup.update(group, 'RULE=[PROTOCOL="TCP",RULE_TYPE="inbound",RANGE="80"]', 0)
+    assert ranges_of_vm() == ["80"]
+    assert one.secgroup.commit(group, False) == group
+    body = one.secgroup.info(group)
+    assert (body.UPDATED_VMS.ID, body.OUTDATED_VMS.ID) == ([vm], [])
+    with pytest.raises(pyone.OneException):
+        one.secgroup.update(group, 'RULE=[PROTOCOL="NOSUCH",RULE_TYPE="inbound"]', 0)
+    assert ranges_of_vm() == ["80"]
+
+
+def test_aliases(one, vnet):
+    other = one.vn.allocate('NAME="alias-net"\nVN_MAD="dummy"\nBRIDGE="br1"\nAR=[TYPE="IP4",IP="10.5.0.1",SIZE="5"]', -1)
+    text = cloud.VM.format("aliased") + f"""
+CONTEXT=[NETWORK="YES"]
+NIC=[NETWORK_ID="{vnet}"]
+NIC=[NETWORK_ID="{vnet}",NAME="second"]
+NIC_ALIAS=[NETWORK_ID="{vnet}",PARENT="NIC0"]
+NIC_ALIAS=[NETWORK="alias-net",PARENT="second",IP="10.5.0.3",NAME="extra"]
+NIC_ALIAS=[NETWORK_ID="{vnet}",PARENT="NIC0"]"""
+    vm = one.vm.allocate(text, True)
+    template = one.vm.info(vm).TEMPLATE
+    assert [nic.get("ALIAS_IDS") for nic in template["NIC"]] == ["2,4", "3"]
+    found = [
+        tuple(alias[name] for name in ("NIC_ID", "ALIAS_ID", "PARENT_ID", "NAME", "IP", "TARGET"))
+        for alias in template["NIC_ALIAS"]
+    ]
+    assert found == [
+        ("2", "0", "0", "NIC0_ALIAS2", "192.0.2.12", f"one-{vm}-2"),
+        ("3", "0", "1", "extra", "10.5.0.3", f"one-{vm}-3"),
+        ("4", "1", "0", "NIC0_ALIAS4", "192.0.2.13", f"one-{vm}-4"),
+    ]
+    context = template["CONTEXT"]
+    assert (context["ETH0_ALIAS1_IP"], context["ETH1_ALIAS0_IP"]) == ("192.0.2.13", "10.5.0.3")
+    assert (one.vn.info(vnet).USED_LEASES, one.vn.info(other).USED_LEASES) == (4, 1)
+    for wrong in ("", ',PARENT="NIC7"'):
+        with pytest.raises(pyone.OneException, match="is the NAME of no NIC"):
+            one.vm.allocate(f'{text}\nNIC_ALIAS=[NETWORK_ID="{vnet}"{wrong}]', True)
+    one.vm.action("terminate", vm)
+    cloud.eventually(lambda: one.vn.info(vnet).USED_LEASES, lambda used: used == 0, "the leases back")

@@ -9,6 +9,7 @@ use crate::acl;
 use crate::decode::{self, Decoded};
 use crate::document;
 use crate::quota;
+use crate::secgroup;
 use crate::vmgroup;
 use crate::vnet;
 use crate::vntemplate;
@@ -134,6 +135,7 @@ fn table() -> Vec<Method> {
     table.extend(vmgroup::methods());
     table.extend(vntemplate::methods());
     table.extend(vrouter::methods());
+    table.extend(secgroup::methods());
     table
 }
 

@@ -131,6 +131,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::VnetHold { id, template, hold } => vnet_lease::vnet_hold(txn, caller, *id, template, *hold)?,
         Command::Vnet(command) => vnet::vnet_command(txn, caller, command)?,
         Command::VnTemplate(command) => crate::vntemplate::vntemplate_command(txn, caller, command)?,
+        Command::Secgroup(command) => secgroup::secgroup_command(txn, caller, command)?,
         Command::Vrouter(command) => crate::vrouter::vrouter_command(txn, caller, command)?,
         Command::VmGroup(command) => crate::vmgroup::vmgroup_command(txn, caller, command)?,
         Command::SecgroupAllocate { template } => secgroup::secgroup_allocate(txn, caller, template)?,

@@ -11,6 +11,7 @@ use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
 use crate::quota::QuotaCommand;
+use crate::secgroup::SecgroupCommand;
 use crate::vm_migrate::Migration;
 use crate::vmgroup::VmGroupCommand;
 use crate::vnet::VnetCommand;
@@ -360,6 +361,8 @@ pub enum Command {
     Vnet(VnetCommand),
     /// On network templates.
     VnTemplate(VnTemplateCommand),
+    /// On security groups.
+    Secgroup(SecgroupCommand),
     /// On virtual routers.
     Vrouter(VrouterCommand),
     /// On VM groups.

@@ -62,6 +62,9 @@ pub(crate) fn update(
     new.merge(template);
     after_update(&txn.world, &mut object, &old, new)?;
     txn.update(object);
+    if kind == Kind::SecurityGroup {
+        secgroup::vms_refresh(txn, id);
+    }
     Ok(id)
 }
 

@@ -81,6 +81,7 @@ pub use object::Object;
 pub use pairs::{PairRefusal, datastores_fit};
 pub use pool::Pool;
 pub use quota::QuotaCommand;
+pub use secgroup::SecgroupCommand;
 pub use strangers::strangers_differ;
 pub use view::{Measurements, Snapshot};
 pub use vm_deploy::host_refusal;

@@ -1,5 +1,7 @@
 //! Commands on security groups.
 
+use std::sync::Arc;
+
 use plerion_model::secgroup::SecurityGroup;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Vector};
@@ -9,8 +11,76 @@ use crate::index::members;
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::txn::Txn;
+use crate::vm_nic::rules_add;
 
 const PROTOCOLS: &[&str] = &["ALL", "TCP", "UDP", "ICMP", "ICMPV6", "IPSEC"];
+
+/// What can be asked of security groups beyond what all kinds have in common and being made.
+#[derive(Clone, Debug)]
+pub enum SecgroupCommand {
+    /// `one.secgroup.clone`.
+    Clone {
+        /// Security group.
+        id: Id,
+        /// Name of the copy.
+        name: String,
+    },
+    /// `one.secgroup.commit`.
+    Commit {
+        /// Security group.
+        id: Id,
+    },
+}
+
+/// Carries a command out. Answers the id of the object.
+pub(crate) fn secgroup_command(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    command: &SecgroupCommand,
+) -> Result<Id, ApiError> {
+    match command {
+        SecgroupCommand::Clone { id, name } => {
+            let rights = [
+                (Operation::Create, Target::new_of(Kind::SecurityGroup)),
+                (Operation::Use, Target::of(&txn.world, Kind::SecurityGroup, *id)?),
+            ];
+            require(&txn.world, caller, &rights)?;
+            name_check_new(&txn.world, Kind::SecurityGroup, caller.uid, name)?;
+            let template = txn.world.secgroup(*id)?.template.clone();
+            let copy = txn.id_next(Kind::SecurityGroup);
+            txn.create(SecurityGroup {
+                id: copy,
+                name: name.clone(),
+                owned: owned_new(&txn.world, caller),
+                template,
+            });
+            Ok(copy)
+        }
+        SecgroupCommand::Commit { id } => {
+            let target = Target::of(&txn.world, Kind::SecurityGroup, *id)?;
+            require(&txn.world, caller, &[(Operation::Manage, target)])?;
+            vms_refresh(txn, *id);
+            Ok(*id)
+        }
+    }
+}
+
+/// The VMs of a security group get its rules as they are now: those that VMs carry are copies.
+pub(crate) fn vms_refresh(txn: &mut Txn<'_>, id: Id) {
+    for vm in members(&txn.world.index.secgroup_vms, id) {
+        let Some(mut vm) = txn.world.vms.get(vm).cloned() else {
+            continue;
+        };
+        let mut template = vm.template.unpack();
+        let groups = vm.demand.security_groups.iter().copied().collect();
+        rules_add(&txn.world, &groups, &mut template);
+        let template = PackedTemplate::new(&template);
+        if template != vm.template {
+            Arc::make_mut(&mut vm).template = template;
+            txn.update(vm);
+        }
+    }
+}
 
 /// `one.secgroup.allocate`.
 pub(crate) fn secgroup_allocate(

@@ -68,7 +68,13 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
         .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
     {
         for nic in of.template.vectors("NIC") {
-            nic_variables(of.world, nic, &mut context);
+            let prefix = format!("ETH{}_", nic.get("NIC_ID").unwrap_or_default());
+            nic_variables(of.world, nic, &prefix, &mut context);
+        }
+        for alias in of.template.vectors("NIC_ALIAS") {
+            let number = |name: &str| alias.get(name).unwrap_or_default();
+            let prefix = format!("ETH{}_ALIAS{}_", number("PARENT_ID"), number("ALIAS_ID"));
+            nic_variables(of.world, alias, &prefix, &mut context);
         }
     }
     for name in [
@@ -85,8 +91,7 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
 }
 
 /// Variables that find nothing are written empty and replace what the user gave (recorded).
-fn nic_variables(world: &World, nic: &Vector, context: &mut Vector) {
-    let prefix = format!("ETH{}_", nic.get("NIC_ID").unwrap_or_default());
+fn nic_variables(world: &World, nic: &Vector, prefix: &str, context: &mut Vector) {
     let vnet = nic
         .get("NETWORK_ID")
         .and_then(|text| text.parse().ok())
@@ -136,6 +141,7 @@ impl Resolver for ContextOf<'_> {
                 let nic = self
                     .template
                     .vectors("NIC")
+                    .chain(self.template.vectors("NIC_ALIAS"))
                     .find(|nic| selects(nic, selector, "NETWORK"))?;
                 let id = nic.get("NETWORK_ID")?.parse().ok()?;
                 self.world.vnets.get(id)?.template.get(key).map(str::to_owned)

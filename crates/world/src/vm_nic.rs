@@ -41,16 +41,12 @@ pub(crate) fn nics_complete(
     let mut plan = NicPlan::default();
     // Leases taken by earlier NICs of the same VM; the world learns of them with the VM.
     let mut taken = BTreeSet::new();
-    let count = template.vectors("NIC").count();
+    let nics = template.vectors("NIC").count();
+    let count = nics.saturating_add(template.vectors("NIC_ALIAS").count());
     if count > NICS_MAX {
         return Err(refused(&format!(
             "{count} NICs are more than the {NICS_MAX} allowed."
         )));
-    }
-    if template.contains("NIC_ALIAS") {
-        return Err(refused(
-            "NIC_ALIAS is not supported yet: use a NIC of its own for each address.",
-        ));
     }
     let defaults = template.vector("NIC_DEFAULT").cloned();
     for (index, nic) in template.vectors_mut("NIC").enumerate() {
@@ -67,18 +63,70 @@ pub(crate) fn nics_complete(
                 "NETWORK_MODE=auto is not supported yet: name the network of each NIC.",
             ));
         }
-        let keys = ["NETWORK_ID", "NETWORK", "NETWORK_UID", "NETWORK_UNAME"];
-        let Some(id) = named_id(world, caller, Kind::Vnet, nic, keys)? else {
-            return Err(refused("A NIC names no network: set NETWORK or NETWORK_ID."));
-        };
-        let vnet = world.vnet(id)?.clone();
-        plan.rights
-            .push((Operation::Use, Target::of(world, Kind::Vnet, id)?));
-        plan.clusters.push(vnet.clusters.clone());
-        nic_of_vnet(world, vm, index, nic, &vnet, &mut taken)?;
-        groups_set(world, nic, &vnet, &mut plan)?;
+        nic_complete(world, caller, vm, index, nic, &mut taken, &mut plan)?;
+    }
+    aliases_number(template, nics)?;
+    for (index, alias) in template.vectors_mut("NIC_ALIAS").enumerate() {
+        let id = nics.saturating_add(index);
+        nic_complete(world, caller, vm, id, alias, &mut taken, &mut plan)?;
     }
     Ok(plan)
+}
+
+/// Finds the network of a NIC and takes a lease of it.
+fn nic_complete(
+    world: &World,
+    caller: &Caller,
+    vm: Id,
+    index: usize,
+    nic: &mut Vector,
+    taken: &mut BTreeSet<(Id, Id, u32)>,
+    plan: &mut NicPlan,
+) -> Result<(), ApiError> {
+    let keys = ["NETWORK_ID", "NETWORK", "NETWORK_UID", "NETWORK_UNAME"];
+    let Some(id) = named_id(world, caller, Kind::Vnet, nic, keys)? else {
+        return Err(refused("A NIC names no network: set NETWORK or NETWORK_ID."));
+    };
+    let vnet = world.vnet(id)?.clone();
+    plan.rights
+        .push((Operation::Use, Target::of(world, Kind::Vnet, id)?));
+    plan.clusters.push(vnet.clusters.clone());
+    nic_of_vnet(world, vm, index, nic, &vnet, taken)?;
+    groups_set(world, nic, &vnet, plan)
+}
+
+/// Gives aliases their numbers and parents. (Recorded: their ids follow those of NICs, their names are made of the
+/// parent's name and the id.)
+fn aliases_number(template: &mut Template, nics: usize) -> Result<(), ApiError> {
+    let mut parents: Vec<(String, Vec<String>)> = template
+        .vectors("NIC")
+        .map(|nic| (nic.get("NAME").unwrap_or_default().to_owned(), Vec::new()))
+        .collect();
+    for (index, alias) in template.vectors_mut("NIC_ALIAS").enumerate() {
+        let id = nics.saturating_add(index).to_string();
+        let parent = alias.get("PARENT").unwrap_or_default().to_owned();
+        let found = parents
+            .iter_mut()
+            .enumerate()
+            .find(|(_, (name, _))| *name == parent);
+        let Some((parent_id, (_, aliases))) = found else {
+            return Err(refused(&format!(
+                "NIC_ALIAS has the PARENT \"{parent}\", which is the NAME of no NIC: NICs without a NAME are NIC0, NIC1, …"
+            )));
+        };
+        alias.set("ALIAS_ID", aliases.len().to_string());
+        alias.set("NIC_ID", id.clone());
+        alias.set("PARENT_ID", parent_id.to_string());
+        alias.set_if_missing("NAME", format!("{parent}_ALIAS{id}"));
+        aliases.push(id);
+    }
+    for (nic, (_, aliases)) in template.vectors_mut("NIC").zip(&parents) {
+        nic.remove("ALIAS_IDS");
+        if !aliases.is_empty() {
+            nic.set("ALIAS_IDS", aliases.join(","));
+        }
+    }
+    Ok(())
 }
 
 fn nic_of_vnet(
