@@ -93,7 +93,8 @@ impl Means {
             | Action::DomainSave { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
-            | Action::DomainResize { .. } => self.domain(&roots, action, limits),
+            | Action::DomainResize { .. }
+            | Action::DomainMedia { .. } => self.domain(&roots, action, limits),
             Action::ScriptRun(call) => match &self.scripts {
                 Some(scripts) => scripts.run(call, limits),
                 None => Err(refused(
@@ -162,6 +163,15 @@ impl Means {
                 domains.domain_save(name, uuid, &checkpoint, limits)
             }
             Action::DomainReboot { name, uuid } => domains.domain_reboot(name, uuid, limits),
+            Action::DomainMedia {
+                name,
+                uuid,
+                target,
+                path,
+            } => {
+                let path = roots.target(path)?;
+                domains.domain_media(name, uuid, target, &path, limits)
+            }
             Action::DomainResize {
                 name,
                 uuid,

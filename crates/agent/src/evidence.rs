@@ -126,6 +126,7 @@ impl Evidence {
             | Action::DatastoreStat { .. }
             | Action::DomainAbsent { .. }
             | Action::DomainResize { .. }
+            | Action::DomainMedia { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
             | Action::ScriptRun(_) => Self::Nothing,

@@ -61,6 +61,16 @@ pub(crate) fn interface_check(name: &str) -> Act<()> {
     )))
 }
 
+/// Checks the name of a drive in a domain: a few small letters, as in `sda`.
+pub(crate) fn target_check(name: &str) -> Act<()> {
+    if (3..=8).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return Ok(());
+    }
+    Err(refused(format!(
+        "{name:?} is not the name of a drive (sda, hdb, vdc, …)"
+    )))
+}
+
 /// Checks a plain file name: no directory, not hidden.
 pub(crate) fn file_check(name: &str) -> Act<()> {
     let bad = name.is_empty()

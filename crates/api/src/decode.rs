@@ -21,19 +21,22 @@ pub(crate) fn template_or_empty(text: &str) -> Result<Template, Reject> {
     Template::parse_or_empty(text).map_err(|error| ApiError::internal(error.to_string()).into())
 }
 
+/// Whether attributes are added to the old ones, or replace them.
+fn is_append(mode: i32) -> Result<bool, Reject> {
+    match mode {
+        0 => Ok(false),
+        1 => Ok(true),
+        other => Err(ApiError::rpc_api(format!(
+            "Wrong update type {other}: it is 0 to replace or 1 to append"
+        ))
+        .into()),
+    }
+}
+
 pub(crate) fn update(kind: Kind, params: &mut Params) -> Decoded {
     let (id, text, mode) = (params.int()?, params.string()?, params.int_or(0)?);
     let template = template_or_empty(&text)?;
-    let append = match mode {
-        0 => false,
-        1 => true,
-        other => {
-            return Err(ApiError::rpc_api(format!(
-                "Wrong update type {other}: it is 0 to replace or 1 to append"
-            ))
-            .into());
-        }
-    };
+    let append = is_append(mode)?;
     Ok(Command::Update {
         kind,
         id,
@@ -386,6 +389,15 @@ pub(crate) fn vm_resize(params: &mut Params) -> Decoded {
         id,
         template: template_or_empty(&text)?,
         enforce,
+    })
+}
+
+pub(crate) fn vm_updateconf(params: &mut Params) -> Decoded {
+    let (id, text, mode) = (params.int()?, params.string()?, params.int_or(0)?);
+    Ok(Command::VmUpdateConf {
+        id,
+        template: template_or_empty(&text)?,
+        append: is_append(mode)?,
     })
 }
 

@@ -340,6 +340,7 @@ fn own_methods() -> Vec<Method> {
         row("one.vm.deploy", "id:int, host:int, enforce:bool(false), datastore:int(-1), nics:string(empty)", on(Admin, Vm), "places a VM", command(decode::vm_deploy)),
         row("one.vm.migrate", "id:int, host:int, live:bool, enforce:bool(false), datastore:int(-1), type:int(0)", on(Admin, Vm), "moves a VM to another host or system datastore", command(decode::vm_migrate)),
         row("one.vm.resize", "id:int, template:string, enforce:bool(true)", on(Manage, Vm), "changes CPU and memory of a VM", command(decode::vm_resize)),
+        row("one.vm.updateconf", "id:int, template:string, append:int(0)", on(Manage, Vm), "changes the configuration of a VM", command(decode::vm_updateconf)),
         row("one.vm.action", "action:string, id:int", on(Manage, Vm), "does an action on a VM", command(decode::vm_action)),
         row("one.vm.recover", "id:int, operation:int", on(Admin, Vm), "settles a VM", command(decode::vm_recover)),
         row("one.vmpool.infoextended", "filter:int, start:int, end:int, state:int, search:string(empty)", Right::Filtered(Vm), "lists VMs with everything", Handler::Pool(Vm, PoolForm::VmExtended)),

@@ -57,6 +57,7 @@ pub(crate) fn vm_plan(
                 cleanup_files(&mut plan, &other)?;
             }
         }
+        Ask::Context => context_change(&mut plan, &stay, driver, environment)?,
         Ask::Resize => domain_resize(&mut plan, &stay, driver),
         Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
@@ -187,11 +188,37 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::Epilog
         | Ask::ToFrontEnd
         | Ask::Resize
+        | Ask::Context
         | Ask::Migrate
         | Ask::Leave
         | Ask::Move
         | Ask::Cleanup => (Action::DomainShutdown { name, uuid }, SHUTDOWN_DEADLINE_S),
     }
+}
+
+/// Makes the CONTEXT disk anew and has the running guest see it.
+fn context_change(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    driver: Driver,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    if driver == Driver::Libvirt || matches!(Transfer::of(stay), Transfer::Script(_)) {
+        context_plan(plan, stay, environment)?;
+    }
+    if driver == Driver::Libvirt
+        && let Some(context) = stay.vm.template.vectors("CONTEXT").next()
+    {
+        let (name, uuid) = stay.domain();
+        let action = Action::DomainMedia {
+            name,
+            uuid,
+            target: context.get("TARGET").unwrap_or_default().to_owned(),
+            path: stay.disk_path(context.get("DISK_ID").unwrap_or_default()),
+        };
+        plan.host(stay.host.id, action, QUICK_DEADLINE_S);
+    }
+    Ok(())
 }
 
 /// Gives the domain what of its capacity has changed.

@@ -26,10 +26,12 @@
     )
 )]
 
+mod reconfigure;
 mod relocate;
 mod transient;
 mod vm;
 
+pub use reconfigure::may_reconfigure;
 pub use relocate::Relocation;
 pub use transient::{Ask, Transient, failure_of, transient};
 pub use vm::{Event, Outcome, Recover, Refusal, vm_step};

@@ -31,6 +31,8 @@ pub enum Ask {
     Move,
     /// Give the running domain another number of CPUs or another amount of memory.
     Resize,
+    /// Make the context disk anew and show it to the running guest.
+    Context,
     /// Ask the guest to restart; the phase does not change.
     Reboot,
     /// Reset the machine; the phase does not change.
@@ -99,6 +101,7 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         ),
         L::PrologMigrateUnknown => row(Ask::Move, active(L::Boot), active(L::PrologMigrateUnknownFailure)),
         L::BootMigrate => row(Ask::Restore, RUNNING, active(L::BootMigrateFailure)),
+        L::Hotplug => row(Ask::Context, RUNNING, RUNNING),
         L::HotplugResize => row(Ask::Resize, RUNNING, RUNNING),
         L::SaveStop => row(Ask::Save, active(L::EpilogStop), RUNNING),
         L::Epilog => row(Ask::Epilog, Phase::rest(VmState::Done), active(L::EpilogFailure)),
@@ -137,7 +140,6 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         | L::PrologResumeFailure
         | L::PrologUndeployFailure
         | L::PrologMigrateUnknownFailure
-        | L::Hotplug
         | L::HotplugSnapshot
         | L::HotplugNic
         | L::HotplugSaveas

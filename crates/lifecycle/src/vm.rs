@@ -45,6 +45,8 @@ pub enum Event {
     Relocate(Relocation),
     /// Change its CPU and memory.
     Resize,
+    /// Show it another context while it runs.
+    Reconfigure,
     /// Let the scheduler move it.
     Resched,
     /// Do not.
@@ -74,6 +76,7 @@ impl Event {
             Self::Suspend,
             Self::Resume,
             Self::Resize,
+            Self::Reconfigure,
             Self::Resched,
             Self::Unresched,
             Self::Done,
@@ -210,6 +213,7 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::Reboot { hard } => reboot(phase, hard),
         Event::Resched | Event::Unresched => resched(phase),
         Event::Resize => resize(phase),
+        Event::Reconfigure => reconfigure(phase),
         Event::Relocate(relocation) => relocate(phase, relocation),
         Event::Done => ended(phase, last, true),
         Event::Failed => ended(phase, last, false),
@@ -375,6 +379,14 @@ fn resize(phase: Phase) -> Result<Outcome, Refusal> {
         | VmState::CloningFailure => Ok(Outcome::stay()),
         VmState::Active if phase.lcm == LcmState::Running => Ok(Outcome::to(active(LcmState::HotplugResize))),
         VmState::Active | VmState::Stopped | VmState::Suspended | VmState::Done => Err(Refusal::State(phase)),
+    }
+}
+
+fn reconfigure(phase: Phase) -> Result<Outcome, Refusal> {
+    if phase == active(LcmState::Running) {
+        Ok(Outcome::to(active(LcmState::Hotplug)))
+    } else {
+        Err(Refusal::State(phase))
     }
 }
 

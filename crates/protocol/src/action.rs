@@ -317,6 +317,17 @@ pub enum Action {
         /// UUID.
         uuid: String,
     },
+    /// Puts a file into a CD-ROM drive of a running domain, also where it has that path already: a new file under the name.
+    DomainMedia {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// The drive (`sda`).
+        target: String,
+        /// The file.
+        path: String,
+    },
     /// Gives a running domain another number of virtual CPUs and another amount of memory (by its balloon).
     DomainResize {
         /// Name.

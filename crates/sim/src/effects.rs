@@ -87,6 +87,7 @@ impl Simulation {
             }
             Action::DomainReboot { name, uuid }
             | Action::DomainReset { name, uuid }
+            | Action::DomainMedia { name, uuid, .. }
             | Action::DomainResize { name, uuid, .. } => {
                 if self.runs(number, name, uuid) {
                     Ok(ActionOutput::default())

@@ -311,6 +311,7 @@ impl Node {
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
             | Action::DomainResize { .. }
+            | Action::DomainMedia { .. }
             | Action::ScriptRun(_) => Evidence::Nothing,
         }
     }

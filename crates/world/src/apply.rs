@@ -10,7 +10,7 @@ use crate::txn::Txn;
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate,
-    vm_deploy, vm_migrate, vm_resize, vmtemplate, vnet, vnet_lease, vnet_range,
+    vm_deploy, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range,
 };
 
 /// A command that was accepted.
@@ -156,6 +156,9 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             template,
             enforce,
         } => vm_resize::vm_resize(txn, caller, *id, template, *enforce)?,
+        Command::VmUpdateConf { id, template, append } => {
+            vm_updateconf::vm_updateconf(txn, caller, *id, template, *append)?
+        }
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
         Command::VmRecover { id, recover } => vm::vm_recover(txn, caller, *id, *recover)?,
         Command::VmPlacementRefused {

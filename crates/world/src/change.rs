@@ -148,6 +148,7 @@ mod ask_name {
         (Ask::Leave, "leave"),
         (Ask::Move, "move"),
         (Ask::Resize, "resize"),
+        (Ask::Context, "context"),
         (Ask::Reboot, "reboot"),
         (Ask::Reset, "reset"),
     ];

@@ -429,6 +429,15 @@ pub enum Command {
         /// Whether the host must have room.
         enforce: bool,
     },
+    /// `one.vm.updateconf`.
+    VmUpdateConf {
+        /// VM.
+        id: Id,
+        /// New attributes.
+        template: Template,
+        /// Whether they are added to the old ones.
+        append: bool,
+    },
     /// `one.vm.action`.
     VmAction {
         /// VM.

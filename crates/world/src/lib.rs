@@ -55,6 +55,7 @@ mod vm_migrate;
 mod vm_nic;
 mod vm_resize;
 mod vm_state;
+mod vm_updateconf;
 mod vmgroup;
 mod vmgroup_affinity;
 mod vmtemplate;

@@ -1,7 +1,7 @@
 //! Restricted attributes: those that only administrators may set.
 
 use plerion_model::{ApiError, Kind};
-use plerion_template::{Template, Value};
+use plerion_template::{Template, Value, Vector};
 
 use crate::auth::Caller;
 use crate::world::World;
@@ -39,6 +39,42 @@ pub(crate) fn restricted_check(
         )),
         None => Ok(()),
     }
+}
+
+/// The same for a change: what stays as it is needs no right.
+pub(crate) fn restricted_check_changed(
+    world: &World,
+    caller: &Caller,
+    given: &Template,
+    old: &Template,
+) -> Result<(), ApiError> {
+    if caller.is_admin() {
+        return Ok(());
+    }
+    let mut changed = Template::new();
+    for attribute in given.iter() {
+        let Value::Vector(vector) = &attribute.value else {
+            if old.get(&attribute.name) != given.get(&attribute.name) {
+                changed.add(&attribute.name, attribute.value.clone());
+            }
+            continue;
+        };
+        let known = old.vector(&attribute.name);
+        let mut rest = Vector::new();
+        for (key, value) in vector.iter() {
+            if known.and_then(|known| known.get(key)) != Some(value) {
+                rest.set(key, value);
+            }
+        }
+        changed.add_vector(&attribute.name, rest);
+    }
+    restricted_check(world, caller, Kind::Vm, &changed)
+}
+
+/// Whether an attribute within a vector of a VM is for administrators only.
+pub(crate) fn is_restricted_key(world: &World, vector: &str, key: &str) -> bool {
+    let list = "VM_RESTRICTED_ATTR";
+    world.config.is_restricted(list, vector) || world.config.is_restricted(list, &format!("{vector}/{key}"))
 }
 
 fn restricted_find(world: &World, list: &str, template: &Template) -> Option<String> {

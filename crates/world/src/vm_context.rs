@@ -53,6 +53,14 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
         return Ok(None);
     };
     let mut context = Vector::new();
+    given_add(of, given, &mut context)?;
+    network_add(of, &mut context);
+    context.set("DISK_ID", of.template.vectors("DISK").count().to_string());
+    Ok(Some(context))
+}
+
+/// What is given, with its variables replaced.
+fn given_add(of: &ContextOf<'_>, given: &Vector, context: &mut Vector) -> Result<(), String> {
     for (name, value) in given.iter() {
         // Its references stand for sources already.
         if name == "FILES_DS" {
@@ -63,18 +71,23 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
             substitute(value, of).map_err(|error| format!("Wrong variable in CONTEXT/{name}: {error}."))?;
         context.set(name, text);
     }
+    Ok(())
+}
+
+/// The variables of the NICs, where NETWORK asks for them.
+fn network_add(of: &ContextOf<'_>, context: &mut Vector) {
     if context
         .get("NETWORK")
         .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
     {
         for nic in of.template.vectors("NIC") {
             let prefix = format!("ETH{}_", nic.get("NIC_ID").unwrap_or_default());
-            nic_variables(of.world, nic, &prefix, &mut context);
+            nic_variables(of.world, nic, &prefix, context);
         }
         for alias in of.template.vectors("NIC_ALIAS") {
             let number = |name: &str| alias.get(name).unwrap_or_default();
             let prefix = format!("ETH{}_ALIAS{}_", number("PARENT_ID"), number("ALIAS_ID"));
-            nic_variables(of.world, alias, &prefix, &mut context);
+            nic_variables(of.world, alias, &prefix, context);
         }
     }
     for name in [
@@ -86,8 +99,28 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
             context.set(name, value);
         }
     }
-    context.set("DISK_ID", of.template.vectors("DISK").count().to_string());
-    Ok(Some(context))
+}
+
+/// The CONTEXT of a VM after a change: what is given, over the old one or instead of it; variables of NICs are made anew
+/// where NETWORK asks for them.
+///
+/// # Errors
+/// When a variable cannot be parsed; the text names the attribute.
+pub(crate) fn context_update(
+    of: &ContextOf<'_>,
+    old: &Vector,
+    given: &Vector,
+    append: bool,
+) -> Result<Vector, String> {
+    let mut context = if append { old.clone() } else { Vector::new() };
+    given_add(of, given, &mut context)?;
+    network_add(of, &mut context);
+    for key in ["DISK_ID", "TARGET"] {
+        if let Some(value) = old.get(key) {
+            context.set(key, value);
+        }
+    }
+    Ok(context)
 }
 
 /// Variables that find nothing are written empty and replace what the user gave (recorded).

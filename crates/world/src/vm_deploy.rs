@@ -221,7 +221,7 @@ pub(crate) fn system_set(template: &mut Template, system: &Datastore) {
 }
 
 /// The console port: the first port plus the VM's id where that is free, else the next free one.
-fn port_set(world: &World, vm: &Vm, template: &mut Template) {
+pub(crate) fn port_set(world: &World, vm: &Vm, template: &mut Template) {
     let start = u32::from(world.config.port_start);
     let span = PORT_LAST.saturating_sub(start).saturating_add(1);
     let wanted = u32::try_from(vm.id).unwrap_or(0) % span;

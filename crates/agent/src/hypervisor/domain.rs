@@ -246,6 +246,33 @@ impl Hypervisor {
         self.domain_tell("reset", name, uuid, limits)
     }
 
+    /// See [`plerion_protocol::Action::DomainMedia`]. The drive is told to open the path again.
+    pub(crate) fn domain_media(
+        &self,
+        name: &str,
+        uuid: &str,
+        target: &str,
+        path: &Path,
+        limits: &Limits,
+    ) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        names::uuid_check(uuid)?;
+        names::target_check(target)?;
+        let began = Instant::now();
+        let path = path.to_string_lossy();
+        let arguments = [
+            "change-media",
+            uuid,
+            target,
+            &path,
+            "--update",
+            "--live",
+            "--force",
+        ];
+        self.done(&arguments, limits)?;
+        Ok(output(None, began))
+    }
+
     /// See [`plerion_protocol::Action::DomainResize`]. CPUs first: the guest may not let go of one.
     pub(crate) fn domain_resize(
         &self,

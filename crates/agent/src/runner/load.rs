@@ -41,6 +41,7 @@ impl Class {
             | Action::DomainDestroy { .. }
             | Action::DomainSave { .. }
             | Action::DomainResize { .. }
+            | Action::DomainMedia { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. } => Self::Other,
         }
