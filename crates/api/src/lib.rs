@@ -18,6 +18,7 @@ mod service;
 mod short_cache;
 mod system;
 mod user;
+mod vm_device;
 mod vmgroup;
 mod vnet;
 mod vntemplate;

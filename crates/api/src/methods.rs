@@ -10,6 +10,7 @@ use crate::decode::{self, Decoded};
 use crate::document;
 use crate::quota;
 use crate::secgroup;
+use crate::vm_device;
 use crate::vmgroup;
 use crate::vnet;
 use crate::vntemplate;
@@ -341,6 +342,13 @@ fn own_methods() -> Vec<Method> {
         row("one.vm.migrate", "id:int, host:int, live:bool, enforce:bool(false), datastore:int(-1), type:int(0)", on(Admin, Vm), "moves a VM to another host or system datastore", command(decode::vm_migrate)),
         row("one.vm.resize", "id:int, template:string, enforce:bool(true)", on(Manage, Vm), "changes CPU and memory of a VM", command(decode::vm_resize)),
         row("one.vm.updateconf", "id:int, template:string, append:int(0)", on(Manage, Vm), "changes the configuration of a VM", command(decode::vm_updateconf)),
+        row("one.vm.attachnic", "id:int, template:string", on(Manage, Vm), "attaches a NIC or an alias of one", command(vm_device::nic_attach)),
+        row("one.vm.detachnic", "id:int, nic:int", on(Manage, Vm), "detaches a NIC with its aliases, or an alias", command(vm_device::nic_detach)),
+        row("one.vm.updatenic", "id:int, nic:int, template:string, merge:int(0)", on(Manage, Vm), "changes the bounds on a NIC's traffic", command(vm_device::nic_update)),
+        row("one.vm.attachsg", "id:int, nic:int, secgroup:int", on(Manage, Vm), "puts a NIC into a security group", command(vm_device::secgroup_attach)),
+        row("one.vm.detachsg", "id:int, nic:int, secgroup:int", on(Manage, Vm), "takes a NIC out of a security group", command(vm_device::secgroup_detach)),
+        row("one.vm.attach", "id:int, template:string", on(Manage, Vm), "attaches a disk", command(vm_device::disk_attach)),
+        row("one.vm.detach", "id:int, disk:int", on(Manage, Vm), "detaches a disk", command(vm_device::disk_detach)),
         row("one.vm.action", "action:string, id:int", on(Manage, Vm), "does an action on a VM", command(decode::vm_action)),
         row("one.vm.recover", "id:int, operation:int", on(Admin, Vm), "settles a VM", command(decode::vm_recover)),
         row("one.vmpool.infoextended", "filter:int, start:int, end:int, state:int, search:string(empty)", Right::Filtered(Vm), "lists VMs with everything", Handler::Pool(Vm, PoolForm::VmExtended)),

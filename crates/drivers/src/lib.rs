@@ -8,6 +8,7 @@ mod intent;
 mod link;
 mod plan;
 mod plan_context;
+mod plan_device;
 mod plan_image;
 mod plan_migrate;
 mod plan_orphan;

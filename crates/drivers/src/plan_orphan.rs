@@ -79,7 +79,7 @@ impl<'a> Orphan<'a> {
             | Ask::Leave
             | Ask::Move
             | Ask::Resize
-            | Ask::Context
+            | Ask::Device
             | Ask::Reboot
             | Ask::Reset => {
                 return Err(format!(

@@ -155,21 +155,32 @@ pub(crate) fn disks_of(stay: &Stay<'_>) -> Vec<Vector> {
 /// Gives the disks that are to be kept back to their datastores, and deletes the others.
 pub(crate) fn disk_scripts_end(plan: &mut Plan, stay: &Stay<'_>, side: Side) -> Result<(), String> {
     for disk in &disks_of(stay) {
-        let Some(scripts) = DiskScripts::of(stay, disk)? else {
-            continue;
-        };
-        let there = side.path(stay, &scripts.rest);
-        if disk
-            .get("SAVE")
-            .is_some_and(|save| save.eq_ignore_ascii_case("yes"))
-        {
-            let source = text(scripts.source(stay)?);
-            scripts.line(plan, stay, "mvds", vec![there, source]);
-        } else {
-            scripts.line(plan, stay, "delete", vec![there]);
-        }
+        disk_script_end(plan, stay, disk, side)?;
     }
     Ok(())
+}
+
+/// Gives one disk back to its datastore, or deletes it. Says whether scripts do that.
+pub(crate) fn disk_script_end(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    disk: &Vector,
+    side: Side,
+) -> Result<bool, String> {
+    let Some(scripts) = DiskScripts::of(stay, disk)? else {
+        return Ok(false);
+    };
+    let there = side.path(stay, &scripts.rest);
+    if disk
+        .get("SAVE")
+        .is_some_and(|save| save.eq_ignore_ascii_case("yes"))
+    {
+        let source = text(scripts.source(stay)?);
+        scripts.line(plan, stay, "mvds", vec![there, source]);
+    } else {
+        scripts.line(plan, stay, "delete", vec![there]);
+    }
+    Ok(true)
 }
 
 /// Deletes all disks that scripts have made.

@@ -5,8 +5,8 @@ use plerion_template::Vector;
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
 use crate::plan_script_disk::{
-    Side, directory_script_delete, directory_script_move, disk_script_prepare, disk_scripts_end,
-    disk_scripts_move, disks_of,
+    Side, directory_script_delete, directory_script_move, disk_script_end, disk_script_prepare,
+    disk_scripts_end, disk_scripts_move, disks_of,
 };
 use crate::transfer::Transfer;
 
@@ -173,6 +173,26 @@ pub(crate) fn files_end(
             plan.host(stay.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
         }
     }
+    Ok(())
+}
+
+/// Brings one disk home where it is to be kept, and deletes its file on the host.
+pub(crate) fn disk_end(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    disk: &Vector,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    if disk_script_end(plan, stay, disk, Side::Host)? {
+        return Ok(());
+    }
+    match Transfer::of_disk(stay, disk) {
+        Transfer::Dummy | Transfer::Script(_) => return Ok(()),
+        Transfer::Ssh => disk_bring_home(plan, stay, disk, environment),
+        Transfer::Shared => {}
+    }
+    let path = stay.disk_path(disk.get("DISK_ID").unwrap_or_default());
+    plan.host(stay.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
     Ok(())
 }
 

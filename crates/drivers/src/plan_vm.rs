@@ -9,6 +9,7 @@ use plerion_world::{Intent, Measurements, Snapshot, World};
 
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
 use crate::plan_context::{boot_files_plan, context_plan};
+use crate::plan_device;
 use crate::plan_migrate;
 use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete};
@@ -57,8 +58,8 @@ pub(crate) fn vm_plan(
                 cleanup_files(&mut plan, &other)?;
             }
         }
-        Ask::Context => context_change(&mut plan, &stay, driver, environment)?,
         Ask::Resize => domain_resize(&mut plan, &stay, driver),
+        Ask::Device => plan_device::device_plan(&mut plan, &stay, driver, environment)?,
         Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
         Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver)?,
@@ -188,7 +189,7 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::Epilog
         | Ask::ToFrontEnd
         | Ask::Resize
-        | Ask::Context
+        | Ask::Device
         | Ask::Migrate
         | Ask::Leave
         | Ask::Move
@@ -197,7 +198,7 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
 }
 
 /// Makes the CONTEXT disk anew and has the running guest see it.
-fn context_change(
+pub(crate) fn context_change(
     plan: &mut Plan,
     stay: &Stay<'_>,
     driver: Driver,

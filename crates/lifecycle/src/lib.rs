@@ -14,6 +14,13 @@
 //!  UNKNOWN --migrate--> PROLOG_MIGRATE_UNKNOWN > BOOT > RUNNING
 //! ```
 //!
+//! Changes of devices (`device.rs`) lead back to where the VM was:
+//!
+//! ```text
+//!  RUNNING > HOTPLUG, HOTPLUG_NIC, DISK_SNAPSHOT, … > RUNNING
+//!  POWEROFF > HOTPLUG_PROLOG_POWEROFF, DISK_RESIZE_POWEROFF, … > POWEROFF
+//! ```
+//!
 //! No wildcard arms over states or events: a new one does not compile before somebody has thought about it.
 
 #![cfg_attr(
@@ -26,11 +33,13 @@
     )
 )]
 
+mod device;
 mod reconfigure;
 mod relocate;
 mod transient;
 mod vm;
 
+pub use device::DeviceWork;
 pub use reconfigure::may_reconfigure;
 pub use relocate::Relocation;
 pub use transient::{Ask, Transient, failure_of, transient};

@@ -31,8 +31,9 @@ pub enum Ask {
     Move,
     /// Give the running domain another number of CPUs or another amount of memory.
     Resize,
-    /// Make the context disk anew and show it to the running guest.
-    Context,
+    /// Change a device of the VM, as its pending change says; without one, make the context disk anew and show it to the
+    /// running guest.
+    Device,
     /// Ask the guest to restart; the phase does not change.
     Reboot,
     /// Reset the machine; the phase does not change.
@@ -55,10 +56,19 @@ const fn row(ask: Ask, done: Phase, failed: Phase) -> Option<Transient> {
 }
 
 const RUNNING: Phase = Phase::active(LcmState::Running);
+const POWEROFF: Phase = Phase::rest(VmState::Poweroff);
+const SUSPENDED: Phase = Phase::rest(VmState::Suspended);
+const STOPPED: Phase = Phase::rest(VmState::Stopped);
+const UNDEPLOYED: Phase = Phase::rest(VmState::Undeployed);
+
+/// Whether it works or not, a change of a device leads back to where the VM was.
+const fn device_row(back: Phase) -> Option<Transient> {
+    row(Ask::Device, back, back)
+}
 
 /// The row of a transient phase; `None` where a VM stays until somebody acts.
 ///
-/// The phases of hot plugging, disk snapshots and backups have no row: no action leads there yet.
+/// The phases of backups have no row: no action leads there yet.
 #[must_use]
 pub const fn transient(lcm: LcmState) -> Option<Transient> {
     use LcmState as L;
@@ -101,8 +111,27 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         ),
         L::PrologMigrateUnknown => row(Ask::Move, active(L::Boot), active(L::PrologMigrateUnknownFailure)),
         L::BootMigrate => row(Ask::Restore, RUNNING, active(L::BootMigrateFailure)),
-        L::Hotplug => row(Ask::Context, RUNNING, RUNNING),
         L::HotplugResize => row(Ask::Resize, RUNNING, RUNNING),
+        L::Hotplug
+        | L::HotplugSnapshot
+        | L::HotplugNic
+        | L::HotplugSaveas
+        | L::DiskSnapshot
+        | L::DiskSnapshotDelete
+        | L::DiskResize => device_row(RUNNING),
+        L::HotplugSaveasPoweroff
+        | L::HotplugPrologPoweroff
+        | L::HotplugEpilogPoweroff
+        | L::DiskSnapshotPoweroff
+        | L::DiskSnapshotRevertPoweroff
+        | L::DiskSnapshotDeletePoweroff
+        | L::DiskResizePoweroff
+        | L::HotplugNicPoweroff => device_row(POWEROFF),
+        L::HotplugSaveasSuspended | L::DiskSnapshotSuspended | L::DiskSnapshotDeleteSuspended => {
+            device_row(SUSPENDED)
+        }
+        L::DiskResizeUndeployed | L::HotplugSaveasUndeployed => device_row(UNDEPLOYED),
+        L::HotplugSaveasStopped => device_row(STOPPED),
         L::SaveStop => row(Ask::Save, active(L::EpilogStop), RUNNING),
         L::Epilog => row(Ask::Epilog, Phase::rest(VmState::Done), active(L::EpilogFailure)),
         L::EpilogStop => row(
@@ -140,26 +169,6 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         | L::PrologResumeFailure
         | L::PrologUndeployFailure
         | L::PrologMigrateUnknownFailure
-        | L::HotplugSnapshot
-        | L::HotplugNic
-        | L::HotplugSaveas
-        | L::HotplugSaveasPoweroff
-        | L::HotplugSaveasSuspended
-        | L::HotplugPrologPoweroff
-        | L::HotplugEpilogPoweroff
-        | L::DiskSnapshotPoweroff
-        | L::DiskSnapshotRevertPoweroff
-        | L::DiskSnapshotDeletePoweroff
-        | L::DiskSnapshotSuspended
-        | L::DiskSnapshotDeleteSuspended
-        | L::DiskSnapshot
-        | L::DiskSnapshotDelete
-        | L::DiskResize
-        | L::DiskResizePoweroff
-        | L::DiskResizeUndeployed
-        | L::HotplugNicPoweroff
-        | L::HotplugSaveasUndeployed
-        | L::HotplugSaveasStopped
         | L::Backup
         | L::BackupPoweroff
         | L::Restore => None,

@@ -3,6 +3,7 @@
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 
+use crate::device::{DeviceWork, device};
 use crate::relocate::{Relocation, arrived, moving_of, relocate, stays_at_home};
 use crate::transient::{Ask, failure_of, transient};
 
@@ -47,6 +48,8 @@ pub enum Event {
     Resize,
     /// Show it another context while it runs.
     Reconfigure,
+    /// Change one of its devices.
+    Device(DeviceWork),
     /// Let the scheduler move it.
     Resched,
     /// Do not.
@@ -94,6 +97,7 @@ impl Event {
             ]);
         }
         events.extend(Relocation::ALL.map(Self::Relocate));
+        events.extend(DeviceWork::ALL.map(Self::Device));
         events.extend((0..6).filter_map(Recover::from_number).map(Self::Recover));
         events
     }
@@ -153,7 +157,7 @@ pub enum Refusal {
 }
 
 impl Outcome {
-    fn stay() -> Self {
+    pub(crate) fn stay() -> Self {
         Self::default()
     }
 
@@ -214,6 +218,7 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::Resched | Event::Unresched => resched(phase),
         Event::Resize => resize(phase),
         Event::Reconfigure => reconfigure(phase),
+        Event::Device(work) => device(phase, work),
         Event::Relocate(relocation) => relocate(phase, relocation),
         Event::Done => ended(phase, last, true),
         Event::Failed => ended(phase, last, false),

@@ -30,6 +30,7 @@ pub mod secgroup;
 pub mod user;
 pub mod view;
 pub mod vm;
+pub mod vm_device;
 pub mod vm_history;
 pub mod vm_holds;
 pub mod vm_short;

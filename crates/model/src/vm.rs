@@ -7,6 +7,7 @@ use plerion_template::{Markup, PackedTemplate, PackedVector};
 use serde::{Deserialize, Serialize};
 
 use crate::view::VmSampleView;
+use crate::vm_device::DeviceChange;
 use crate::vm_history::History;
 use crate::vm_holds::Holds;
 use crate::vm_state::{LcmState, Phase, VmState};
@@ -51,6 +52,9 @@ pub struct Vm {
     /// Its capacity before it was resized while it runs, until that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_before: Option<Box<Capacity>>,
+    /// The change of a device that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_change: Option<DeviceChange>,
     /// Stays on hosts, the last one last.
     pub history: Arc<Vec<History>>,
     /// Attributes that the system uses.

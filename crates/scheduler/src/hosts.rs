@@ -164,7 +164,7 @@ pub(crate) fn vms_starting(world: &World) -> Vec<Starting<'_>> {
                 | Ask::Migrate
                 | Ask::Leave
                 | Ask::Resize
-                | Ask::Context
+                | Ask::Device
                 | Ask::Reboot
                 | Ask::Reset,
             )

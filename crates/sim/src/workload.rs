@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plerion_lifecycle::{Event as Action, Recover, Relocation};
 use plerion_model::{Id, Kind};
 use plerion_template::{Template, Vector};
-use plerion_world::{Caller, Command, HostStatus, ImageSpec, Migration, Order, World};
+use plerion_world::{Caller, Command, HostStatus, ImageSpec, Migration, Order, VmDeviceCommand, World};
 
 use crate::front_end::Asker;
 use crate::ledger::MARK;
@@ -29,6 +29,7 @@ const CHOICES: &[Choice] = &[
     (Simulation::vm_deploy, 5),
     (Simulation::vm_migrate, 6),
     (Simulation::vm_resize, 4),
+    (Simulation::vm_device, 10),
     (Simulation::host_call, 5),
     (Simulation::image_call, 6),
     (Simulation::vnet_call, 4),
@@ -277,6 +278,26 @@ impl Simulation {
             template: template(&[("CPU", cpu), ("MEMORY", memory)]),
             enforce: true,
         })
+    }
+
+    fn vm_device(&mut self, world: &Arc<World>) -> Option<Command> {
+        let id = self.vm_pick(world)?;
+        let part = self.random.pick(&[0, 1, 2, 3])?;
+        let image = self.image_pick(world)?.to_string();
+        let of = |name: &str, pairs: &[(&str, &str)]| {
+            let mut template = Template::new();
+            template.add_vector(name, vector(pairs));
+            template
+        };
+        let command = match self.random.below(6) {
+            0 => VmDeviceCommand::NicAttach(of("NIC", &[("NETWORK_ID", "0")])),
+            1 => VmDeviceCommand::NicAttach(of("NIC_ALIAS", &[("NETWORK_ID", "0"), ("PARENT", "NIC0")])),
+            2 => VmDeviceCommand::NicDetach(part),
+            3 => VmDeviceCommand::DiskAttach(of("DISK", &[("IMAGE_ID", &image)])),
+            4 => VmDeviceCommand::DiskAttach(of("DISK", &[("TYPE", "fs"), ("SIZE", "5")])),
+            _ => VmDeviceCommand::DiskDetach(part),
+        };
+        Some(Command::VmDevice { id, command })
     }
 
     fn host_call(&mut self, world: &Arc<World>) -> Option<Command> {

@@ -79,6 +79,7 @@ fn vm(id: Id, phase: Phase, template: PackedTemplate) -> Vm {
         home_datastore: None,
         moving_from: None,
         capacity_before: None,
+        device_change: None,
         history: Arc::new(Vec::new()),
         demand: Arc::new(Demand::read(&template)),
         template,

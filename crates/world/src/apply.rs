@@ -10,7 +10,8 @@ use crate::txn::Txn;
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate,
-    vm_deploy, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range,
+    vm_deploy, vm_device_command, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease,
+    vnet_range,
 };
 
 /// A command that was accepted.
@@ -159,6 +160,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::VmUpdateConf { id, template, append } => {
             vm_updateconf::vm_updateconf(txn, caller, *id, template, *append)?
         }
+        Command::VmDevice { id, command } => vm_device_command::vm_device_command(txn, caller, *id, command)?,
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
         Command::VmRecover { id, recover } => vm::vm_recover(txn, caller, *id, *recover)?,
         Command::VmPlacementRefused {

@@ -148,7 +148,7 @@ mod ask_name {
         (Ask::Leave, "leave"),
         (Ask::Move, "move"),
         (Ask::Resize, "resize"),
-        (Ask::Context, "context"),
+        (Ask::Device, "device"),
         (Ask::Reboot, "reboot"),
         (Ask::Reset, "reset"),
     ];

@@ -12,6 +12,7 @@ use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
 use crate::quota::QuotaCommand;
 use crate::secgroup::SecgroupCommand;
+use crate::vm_device_command::VmDeviceCommand;
 use crate::vm_migrate::Migration;
 use crate::vmgroup::VmGroupCommand;
 use crate::vnet::VnetCommand;
@@ -437,6 +438,13 @@ pub enum Command {
         template: Template,
         /// Whether they are added to the old ones.
         append: bool,
+    },
+    /// Changes of a VM's devices.
+    VmDevice {
+        /// VM.
+        id: Id,
+        /// What.
+        command: VmDeviceCommand,
     },
     /// `one.vm.action`.
     VmAction {

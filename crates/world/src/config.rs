@@ -157,6 +157,17 @@ impl Config {
             })
     }
 
+    /// Whether hosts are asked when a NIC of a VM that is off comes or goes: what `VM_MAD` says (`COLD_NIC_ATTACH`), else
+    /// no.
+    #[must_use]
+    pub fn hypervisor_attaches_cold(&self, driver: &str) -> bool {
+        self.attributes
+            .vectors("VM_MAD")
+            .find(|conf| conf.get("NAME") == Some(driver))
+            .and_then(|conf| conf.get("COLD_NIC_ATTACH"))
+            .is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    }
+
     /// Whether an attribute of VM templates is for administrators only. `path` is `NAME` or `NAME/KEY`.
     #[must_use]
     pub fn is_restricted(&self, list: &str, path: &str) -> bool {

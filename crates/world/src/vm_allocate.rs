@@ -158,6 +158,7 @@ pub(crate) fn vm_create(
         home_datastore: None,
         moving_from: None,
         capacity_before: None,
+        device_change: None,
         history: Arc::default(),
         demand: Arc::new(Demand::read(&template)),
         template,

@@ -81,13 +81,10 @@ fn network_add(of: &ContextOf<'_>, context: &mut Vector) {
         .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
     {
         for nic in of.template.vectors("NIC") {
-            let prefix = format!("ETH{}_", nic.get("NIC_ID").unwrap_or_default());
-            nic_variables(of.world, nic, &prefix, context);
+            nic_variables(of.world, nic, &nic_prefix(nic), context);
         }
         for alias in of.template.vectors("NIC_ALIAS") {
-            let number = |name: &str| alias.get(name).unwrap_or_default();
-            let prefix = format!("ETH{}_ALIAS{}_", number("PARENT_ID"), number("ALIAS_ID"));
-            nic_variables(of.world, alias, &prefix, context);
+            nic_variables(of.world, alias, &nic_prefix(alias), context);
         }
     }
     for name in [
@@ -121,6 +118,39 @@ pub(crate) fn context_update(
         }
     }
     Ok(context)
+}
+
+/// What the names of a NIC's variables begin with.
+fn nic_prefix(nic: &Vector) -> String {
+    let text = |name: &str| nic.get(name).unwrap_or_default();
+    match nic.get("PARENT_ID") {
+        Some(parent) => format!("ETH{parent}_ALIAS{}_", text("ALIAS_ID")),
+        None => format!("ETH{}_", text("NIC_ID")),
+    }
+}
+
+/// Puts in the variables of a NIC that came, or takes out those of one that went, with those of its aliases.
+pub(crate) fn context_nic_set(world: &World, template: &mut Template, nic: &Vector, there: bool) {
+    let Some(mut context) = template.vector("CONTEXT").cloned() else {
+        return;
+    };
+    if !context
+        .get("NETWORK")
+        .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
+    {
+        return;
+    }
+    let prefix = nic_prefix(nic);
+    if there {
+        nic_variables(world, nic, &prefix, &mut context);
+    } else {
+        context = context
+            .iter()
+            .filter(|(name, _)| !name.starts_with(&prefix))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+    }
+    template.set_vector("CONTEXT", context);
 }
 
 /// Variables that find nothing are written empty and replace what the user gave (recorded).

@@ -8,7 +8,7 @@ use plerion_model::host::{Host, HostState};
 use plerion_model::vm::{Demand, Vm};
 use plerion_model::vm_history::{History, HistoryAction};
 use plerion_model::{ApiError, Id, Kind, Operation};
-use plerion_template::{PackedTemplate, Template};
+use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::{Caller, Target, require};
 use crate::pairs::datastores_fit;
@@ -206,18 +206,23 @@ pub(crate) fn system_set(template: &mut Template, system: &Datastore) {
         .vectors_mut("DISK")
         .filter(|disk| disk.get("IMAGE_ID").is_none())
     {
-        let from_store = |name: &str, default: &str| system.template.get(name).unwrap_or(default).to_owned();
-        disk.set("ALLOW_ORPHANS", from_store("ALLOW_ORPHANS", "NO"));
-        disk.set("CLUSTER_ID", crate::vm_disk::join(&system.clusters));
-        disk.set("DATASTORE", system.name.clone());
-        disk.set("DATASTORE_ID", system.id.to_string());
-        disk.set("DISK_TYPE", system.disk_type.as_str());
-        let format = disk.get("FORMAT").unwrap_or("raw").to_owned();
-        disk.set("DRIVER", format);
-        disk.set("PERSISTENT_SNAPSHOTS", from_store("PERSISTENT_SNAPSHOTS", "YES"));
-        disk.set("TM_MAD", system.tm_mad.clone());
+        volatile_set(disk, system);
     }
     template.set("TM_MAD_SYSTEM", system.tm_mad.clone());
+}
+
+/// The system datastore in a volatile disk.
+pub(crate) fn volatile_set(disk: &mut Vector, system: &Datastore) {
+    let from_store = |name: &str, default: &str| system.template.get(name).unwrap_or(default).to_owned();
+    disk.set("ALLOW_ORPHANS", from_store("ALLOW_ORPHANS", "NO"));
+    disk.set("CLUSTER_ID", crate::vm_disk::join(&system.clusters));
+    disk.set("DATASTORE", system.name.clone());
+    disk.set("DATASTORE_ID", system.id.to_string());
+    disk.set("DISK_TYPE", system.disk_type.as_str());
+    let format = disk.get("FORMAT").unwrap_or("raw").to_owned();
+    disk.set("DRIVER", format);
+    disk.set("PERSISTENT_SNAPSHOTS", from_store("PERSISTENT_SNAPSHOTS", "YES"));
+    disk.set("TM_MAD", system.tm_mad.clone());
 }
 
 /// The console port: the first port plus the VM's id where that is free, else the next free one.

@@ -11,7 +11,7 @@ use crate::auth::{Caller, Target};
 use crate::world::World;
 
 /// Most disks of a VM.
-const DISKS_MAX: usize = 256;
+pub(crate) const DISKS_MAX: usize = 256;
 /// Most disks on an IDE bus.
 const IDE_DISKS_MAX: usize = 4;
 
@@ -72,19 +72,30 @@ pub(crate) fn disks_complete(
         ));
     }
     for (index, disk) in template.vectors_mut("DISK").enumerate() {
-        disk.set("DISK_ID", index.to_string());
-        let keys = ["IMAGE_ID", "IMAGE", "IMAGE_UID", "IMAGE_UNAME"];
-        match named_id(world, caller, Kind::Image, disk, keys)? {
-            Some(id) => {
-                let image = world.image(id)?.clone();
-                plan.rights
-                    .push((Operation::Use, Target::of(world, Kind::Image, id)?));
-                plan.clusters.push(disk_of_image(world, disk, &image)?);
-            }
-            None => disk_volatile(world, disk)?,
-        }
+        disk_complete(world, caller, index, disk, &mut plan)?;
     }
     Ok(plan)
+}
+
+/// Completes one DISK. Answers its image; `None` for a volatile disk.
+pub(crate) fn disk_complete(
+    world: &World,
+    caller: &Caller,
+    index: usize,
+    disk: &mut Vector,
+    plan: &mut DiskPlan,
+) -> Result<Option<Arc<Image>>, ApiError> {
+    disk.set("DISK_ID", index.to_string());
+    let keys = ["IMAGE_ID", "IMAGE", "IMAGE_UID", "IMAGE_UNAME"];
+    let Some(id) = named_id(world, caller, Kind::Image, disk, keys)? else {
+        disk_volatile(world, disk)?;
+        return Ok(None);
+    };
+    let image = world.image(id)?.clone();
+    plan.rights
+        .push((Operation::Use, Target::of(world, Kind::Image, id)?));
+    plan.clusters.push(disk_of_image(world, disk, &image)?);
+    Ok(Some(image))
 }
 
 fn refused(reason: &str) -> ApiError {
@@ -293,6 +304,34 @@ pub(crate) fn targets_assign(template: &mut Template) -> Result<(), ApiError> {
         .vectors_mut("DISK")
         .filter(waits)
         .for_each(|disk| target_set(disk, &mut used));
+    ide_check(template, &used)
+}
+
+/// Gives a disk that comes later its device name: the one it names, or the first free one.
+pub(crate) fn target_assign(template: &Template, disk: &mut Vector) -> Result<(), ApiError> {
+    let mut used: BTreeSet<String> = ["DISK", "CONTEXT"]
+        .into_iter()
+        .flat_map(|name| template.vectors(name))
+        .filter_map(|other| other.get("TARGET"))
+        .map(str::to_owned)
+        .collect();
+    match disk.get("TARGET").filter(|target| !target.is_empty()) {
+        Some(target) if used.contains(target) => {
+            return Err(refused(&format!("Another disk has the TARGET {target}.")));
+        }
+        Some(target) => {
+            used.insert(target.to_owned());
+        }
+        None => target_set(disk, &mut used),
+    }
+    ide_check(template, &used)
+}
+
+/// An IDE bus takes few disks.
+fn ide_check(template: &Template, used: &BTreeSet<String>) -> Result<(), ApiError> {
+    let q35 = template
+        .pair("OS", "MACHINE")
+        .is_some_and(|machine| machine.contains("q35"));
     let ide = used.iter().filter(|target| target.starts_with("hd")).count();
     if ide > IDE_DISKS_MAX && !q35 {
         return Err(refused(&format!(

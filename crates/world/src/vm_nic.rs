@@ -15,7 +15,7 @@ use crate::vnet_lease::{address_named, range_id_named};
 use crate::world::World;
 
 /// Most NICs of a VM.
-const NICS_MAX: usize = 256;
+pub(crate) const NICS_MAX: usize = 256;
 
 /// What the NICs of a VM need.
 #[derive(Default)]
@@ -50,18 +50,8 @@ pub(crate) fn nics_complete(
     }
     let defaults = template.vector("NIC_DEFAULT").cloned();
     for (index, nic) in template.vectors_mut("NIC").enumerate() {
-        nic.set("NIC_ID", index.to_string());
-        nic.set_if_missing("NAME", format!("NIC{index}"));
         for (name, value) in defaults.iter().flat_map(Vector::iter) {
             nic.set_if_missing(name, value);
-        }
-        if nic
-            .get("NETWORK_MODE")
-            .is_some_and(|mode| mode.eq_ignore_ascii_case("auto"))
-        {
-            return Err(refused(
-                "NETWORK_MODE=auto is not supported yet: name the network of each NIC.",
-            ));
         }
         nic_complete(world, caller, vm, index, nic, &mut taken, &mut plan)?;
     }
@@ -73,8 +63,8 @@ pub(crate) fn nics_complete(
     Ok(plan)
 }
 
-/// Finds the network of a NIC and takes a lease of it.
-fn nic_complete(
+/// Numbers a NIC or an alias, finds its network and takes a lease of it.
+pub(crate) fn nic_complete(
     world: &World,
     caller: &Caller,
     vm: Id,
@@ -83,6 +73,16 @@ fn nic_complete(
     taken: &mut BTreeSet<(Id, Id, u32)>,
     plan: &mut NicPlan,
 ) -> Result<(), ApiError> {
+    nic.set("NIC_ID", index.to_string());
+    nic.set_if_missing("NAME", format!("NIC{index}"));
+    if nic
+        .get("NETWORK_MODE")
+        .is_some_and(|mode| mode.eq_ignore_ascii_case("auto"))
+    {
+        return Err(refused(
+            "NETWORK_MODE=auto is not supported yet: name the network of each NIC.",
+        ));
+    }
     let keys = ["NETWORK_ID", "NETWORK", "NETWORK_UID", "NETWORK_UNAME"];
     let Some(id) = named_id(world, caller, Kind::Vnet, nic, keys)? else {
         return Err(refused("A NIC names no network: set NETWORK or NETWORK_ID."));

@@ -12,6 +12,7 @@ use plerion_template::PackedTemplate;
 use crate::auth::Caller;
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
 use crate::txn::Txn;
+use crate::vm_device::device_end;
 use crate::vm_migrate::{has_arrived, history_back, history_left};
 use crate::vm_resize::resize_end;
 
@@ -120,6 +121,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
             matches!(event, Event::Done | Event::Recover(Recover::Success)),
         );
     }
+    device_end(txn, vm, old, phase, event);
     if has_arrived(phase) {
         vm.moving_from = None;
     }

@@ -1,0 +1,50 @@
+//! Calls that change devices of a VM.
+
+use plerion_model::Id;
+use plerion_world::{Command, VmDeviceCommand};
+
+use crate::decode::{Decoded, template_or_empty};
+use crate::xmlrpc::Params;
+
+fn vm_device(id: Id, command: VmDeviceCommand) -> Decoded {
+    Ok(Command::VmDevice { id, command })
+}
+
+pub(crate) fn nic_attach(params: &mut Params) -> Decoded {
+    let (id, text) = (params.int()?, params.string()?);
+    vm_device(id, VmDeviceCommand::NicAttach(template_or_empty(&text)?))
+}
+
+pub(crate) fn nic_detach(params: &mut Params) -> Decoded {
+    vm_device(params.int()?, VmDeviceCommand::NicDetach(params.int()?))
+}
+
+pub(crate) fn nic_update(params: &mut Params) -> Decoded {
+    let (id, nic, text) = (params.int()?, params.int()?, params.string()?);
+    let merge = params.int_or(0)? != 0;
+    let template = template_or_empty(&text)?;
+    let command = VmDeviceCommand::NicUpdate { nic, template, merge };
+    vm_device(id, command)
+}
+
+pub(crate) fn secgroup_attach(params: &mut Params) -> Decoded {
+    secgroup(params, true)
+}
+
+pub(crate) fn secgroup_detach(params: &mut Params) -> Decoded {
+    secgroup(params, false)
+}
+
+fn secgroup(params: &mut Params, attach: bool) -> Decoded {
+    let (id, nic, group) = (params.int()?, params.int()?, params.int()?);
+    vm_device(id, VmDeviceCommand::SecurityGroup { nic, group, attach })
+}
+
+pub(crate) fn disk_attach(params: &mut Params) -> Decoded {
+    let (id, text) = (params.int()?, params.string()?);
+    vm_device(id, VmDeviceCommand::DiskAttach(template_or_empty(&text)?))
+}
+
+pub(crate) fn disk_detach(params: &mut Params) -> Decoded {
+    vm_device(params.int()?, VmDeviceCommand::DiskDetach(params.int()?))
+}

@@ -1,0 +1,52 @@
+//! What a change of a VM's device means for its host.
+
+use plerion_model::Id;
+use plerion_model::vm_device::DeviceChange;
+use plerion_model::vm_state::{LcmState, Phase};
+use plerion_template::Vector;
+
+use crate::plan::{Environment, Plan, Stay};
+use crate::plan_script_disk::disks_of;
+use crate::plan_transfer::{disk_end, disk_prepare};
+use crate::plan_vm::{Driver, context_change};
+
+/// Plans the change of a device that is under way.
+pub(crate) fn device_plan(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    driver: Driver,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    let Some(change) = stay.vm.device_change else {
+        return context_change(plan, stay, driver, environment);
+    };
+    // There is no machine whose devices could be changed.
+    let off = stay.vm.phase != Phase::active(LcmState::Hotplug);
+    match change {
+        DeviceChange::DiskAttach { disk } if off || driver == Driver::Dummy => {
+            disk_prepare(plan, stay, &disk_of(stay, disk)?, environment)
+        }
+        DeviceChange::DiskDetach { disk } if off || driver == Driver::Dummy => {
+            disk_end(plan, stay, &disk_of(stay, disk)?, environment)
+        }
+        DeviceChange::NicAttach { .. }
+        | DeviceChange::NicDetach { .. }
+        | DeviceChange::NicUpdate { .. }
+        | DeviceChange::DiskAttach { .. }
+        | DeviceChange::DiskDetach { .. } => match driver {
+            Driver::Dummy => Ok(()),
+            Driver::Libvirt => Err(format!(
+                "this change of a device is not supported yet on hosts of the driver {}",
+                stay.host.vm_mad
+            )),
+        },
+    }
+}
+
+fn disk_of(stay: &Stay<'_>, id: Id) -> Result<Vector, String> {
+    let wanted = id.to_string();
+    disks_of(stay)
+        .into_iter()
+        .find(|disk| disk.get("DISK_ID") == Some(&wanted))
+        .ok_or_else(|| format!("VM {} has no disk {id}", stay.vm.id))
+}

@@ -1,0 +1,154 @@
+//! Disks of VMs that exist: they come and go.
+
+use plerion_lifecycle::DeviceWork;
+use plerion_model::vm::Vm;
+use plerion_model::vm_device::DeviceChange;
+use plerion_model::vm_history::HistoryAction;
+use plerion_model::{ApiError, Id, Kind};
+use plerion_template::{Template, Value, Vector};
+
+use crate::auth::{Caller, require};
+use crate::pairs::datastores_fit;
+use crate::restricted::restricted_check;
+use crate::txn::Txn;
+use crate::vm_deploy::volatile_set;
+use crate::vm_device::{as_action, device_begin, device_vm, is_router, template_set};
+use crate::vm_disk::{DISKS_MAX, DiskPlan, disk_complete, target_assign};
+
+const DISK: &str = "DISK";
+
+pub(crate) fn disk_id(disk: &Vector) -> Id {
+    disk.get("DISK_ID")
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(-1)
+}
+
+/// A disk of a VM. (The context disk is none.)
+pub(crate) fn disk_find(template: &mut Template, disk: Id) -> Result<&mut Vector, ApiError> {
+    template
+        .vectors_mut(DISK)
+        .find(|vector| disk_id(vector) == disk)
+        .ok_or_else(|| ApiError::action("VM disk does not exist"))
+}
+
+fn router_refuse(vm: &Vm) -> Result<(), ApiError> {
+    if is_router(vm) {
+        return Err(ApiError::action("Action is not supported for virtual router VMs"));
+    }
+    Ok(())
+}
+
+/// `one.vm.attach`.
+pub(crate) fn vm_disk_attach(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    given: &Template,
+) -> Result<Id, ApiError> {
+    let vm = device_vm(txn, caller, id)?;
+    restricted_check(&txn.world, caller, Kind::Vm, given)?;
+    router_refuse(&vm)?;
+    let Some(record) = vm.last_history().cloned() else {
+        return Err(ApiError::action("VM is not running in any host"));
+    };
+    let what = format!("attach a new disk to VM {id}");
+    let begun = device_begin(vm.clone(), DeviceWork::DiskAttach, &what)?;
+    begun.only_dummy_running("Attaching a disk to a running VM")?;
+    let mut disk = disk_given(given)?;
+    let mut template = vm.template.unpack();
+    if template.vectors(DISK).count() >= DISKS_MAX {
+        return Err(ApiError::action(format!(
+            "A VM has {DISKS_MAX} disks at most, and VM {id} has as many"
+        )));
+    }
+    let number = next_id(&template);
+    let index = usize::try_from(number).unwrap_or_default();
+    let mut plan = DiskPlan::default();
+    let image = disk_complete(&txn.world, caller, index, &mut disk, &mut plan).map_err(as_action)?;
+    require(&txn.world, caller, &plan.rights)?;
+    let system = txn.world.datastore(record.datastore)?;
+    match image {
+        Some(image) => {
+            let home = txn.world.datastore(image.datastore_id)?;
+            if !home.clusters.contains(&record.cluster) {
+                return Err(ApiError::action(format!(
+                    "Datastore {} of the image is not in cluster {} of host {} ({}), on which the VM is",
+                    home.id, record.cluster, record.host, record.hostname
+                )));
+            }
+            datastores_fit(home, system).map_err(|refusal| ApiError::action(refusal.0))?;
+        }
+        None => {
+            volatile_set(&mut disk, system);
+            // Recorded for volatile disks that are attached.
+            disk.set("TM_MAD_SYSTEM", system.tm_mad.clone());
+        }
+    }
+    target_assign(&template, &mut disk).map_err(as_action)?;
+    disk.set("ATTACH", "YES");
+    template.add_vector(DISK, disk);
+    let change = DeviceChange::DiskAttach { disk: number };
+    begun.go(txn, caller, &template, change, Some(HistoryAction::DiskAttach));
+    Ok(id)
+}
+
+fn disk_given(given: &Template) -> Result<Vector, ApiError> {
+    let mut found = given.vectors(DISK);
+    match (found.next(), found.next()) {
+        (Some(disk), None) => Ok(disk.clone()),
+        (None, _) => Err(ApiError::internal(
+            "The template holds no DISK: write DISK=[IMAGE=\"…\"] or DISK=[TYPE=\"fs\",SIZE=\"…\",FORMAT=\"raw\"]",
+        )),
+        (Some(_), Some(_)) => Err(ApiError::internal(
+            "The template holds more than one DISK: attach them one by one",
+        )),
+    }
+}
+
+/// The number after those of the disks and of the context disk (recorded).
+fn next_id(template: &Template) -> Id {
+    [DISK, "CONTEXT"]
+        .into_iter()
+        .flat_map(|name| template.vectors(name))
+        .map(disk_id)
+        .max()
+        .unwrap_or(-1)
+        .saturating_add(1)
+}
+
+/// `one.vm.detach`.
+pub(crate) fn vm_disk_detach(txn: &mut Txn<'_>, caller: &Caller, id: Id, number: Id) -> Result<Id, ApiError> {
+    let vm = device_vm(txn, caller, id)?;
+    router_refuse(&vm)?;
+    let what = format!("detach disk from VM {id}");
+    let begun = device_begin(vm.clone(), DeviceWork::DiskDetach, &what)?;
+    begun.only_dummy_running("Detaching a disk from a running VM")?;
+    let mut template = vm.template.unpack();
+    disk_find(&mut template, number)?.set("ATTACH", "YES");
+    let change = DeviceChange::DiskDetach { disk: number };
+    begun.go(txn, caller, &template, change, Some(HistoryAction::DiskDetach));
+    Ok(id)
+}
+
+/// A disk has come or gone, or has not.
+pub(crate) fn disk_change_end(vm: &mut Vm, change: DeviceChange, success: bool) {
+    let (number, stays) = match change {
+        DeviceChange::DiskAttach { disk } => (disk, success),
+        DeviceChange::DiskDetach { disk } => (disk, !success),
+        DeviceChange::NicAttach { .. } | DeviceChange::NicDetach { .. } | DeviceChange::NicUpdate { .. } => {
+            return;
+        }
+    };
+    let mut template = vm.template.unpack();
+    if stays {
+        if let Ok(disk) = disk_find(&mut template, number) {
+            disk.remove("ATTACH");
+        }
+    } else {
+        template.retain(|attribute| match &attribute.value {
+            Value::Vector(disk) if attribute.name == DISK => disk_id(disk) != number,
+            _ => true,
+        });
+    }
+    template_set(vm, &template);
+}

@@ -1,0 +1,100 @@
+"""pyone and the command line: devices of VMs come, go and change."""
+
+import pyone
+import pytest
+from pyone import LCM_STATE, VM_STATE
+
+from harness import cloud
+from harness.cli import plerion
+from harness.rpc import Session
+
+
+@pytest.fixture(scope="module")
+def made(server):
+    """Dummy hosts and what a VM needs."""
+    return cloud.cloud_make(Session(server), "d", hosts=1)
+
+
+def await_phase(one, vm, state, lcm=LCM_STATE.LCM_INIT):
+    def phase():
+        body = one.vm.info(vm)
+        return VM_STATE(body.STATE), LCM_STATE(body.LCM_STATE)
+
+    cloud.eventually(phase, lambda seen: seen == (state, lcm), f"VM {vm} to {state} {lcm}")
+
+
+def running(one, made, name):
+    vm = one.template.instantiate(made.template, name, True)
+    one.vm.deploy(vm, made.hosts[0])
+    await_phase(one, vm, VM_STATE.ACTIVE, LCM_STATE.RUNNING)
+    return vm
+
+
+def settled(one, vm):
+    """The VM's template once it runs (again)."""
+    await_phase(one, vm, VM_STATE.ACTIVE, LCM_STATE.RUNNING)
+    return one.vm.info(vm).TEMPLATE
+
+
+def vectors(template, name):
+    found = template.get(name, [])
+    return found if isinstance(found, list) else [found]
+
+
+def test_nics_and_aliases(one, server, made):
+    vm = running(one, made, "d-nics")
+    assert one.vm.attachnic(vm, f'NIC=[NETWORK_ID="{made.vnet}"]') == vm
+    nics = vectors(settled(one, vm), "NIC")
+    assert [nic["NAME"] for nic in nics] == ["NIC0", "NIC1"]
+    assert one.vn.info(made.vnet).USED_LEASES == 2
+    plerion(server, "onevm", "nic-attach", str(vm), "--network", str(made.vnet), "--alias", "NIC0")
+    aliases = vectors(settled(one, vm), "NIC_ALIAS")
+    assert [(alias["NAME"], alias["PARENT_ID"], alias["ALIAS_ID"]) for alias in aliases] == [("NIC0_ALIAS2", "0", "0")]
+    assert one.vm.updatenic(vm, 1, 'NIC=[INBOUND_AVG_BW="1000"]', 1) == vm
+    assert vectors(settled(one, vm), "NIC")[1]["INBOUND_AVG_BW"] == "1000"
+    plerion(server, "onevm", "nic-detach", str(vm), "0")
+    template = settled(one, vm)
+    assert [nic["NIC_ID"] for nic in vectors(template, "NIC")] == ["1"]
+    assert vectors(template, "NIC_ALIAS") == []
+    assert one.vn.info(made.vnet).USED_LEASES == 1
+    history = [record.ACTION for record in one.vm.info(vm).HISTORY_RECORDS.HISTORY]
+    assert history == [23, 46, 51, 24, 0]
+    with pytest.raises(pyone.OneActionException, match="Could not detach NIC with NIC_ID 9, it does not exist."):
+        one.vm.detachnic(vm, 9)
+    one.vm.action("terminate-hard", vm)
+    cloud.eventually(lambda: one.vn.info(made.vnet).USED_LEASES, lambda used: used == 0, "the leases back")
+
+
+def test_security_groups(one, server, made):
+    group = one.secgroup.allocate('NAME="d-web"\nRULE=[PROTOCOL="TCP",RULE_TYPE="INBOUND",RANGE="80"]')
+    vm = running(one, made, "d-groups")
+    assert one.vm.attachsg(vm, 0, group) == vm
+    assert vectors(one.vm.info(vm).TEMPLATE, "NIC")[0]["SECURITY_GROUPS"] == f"0,{group}"
+    assert one.secgroup.info(group).UPDATED_VMS.ID == [vm]
+    with pytest.raises(pyone.OneActionException, match=f"VM {vm} SG {group} already in NIC 0"):
+        one.vm.attachsg(vm, 0, group)
+    plerion(server, "onevm", "sg-detach", str(vm), "0", str(group))
+    assert vectors(one.vm.info(vm).TEMPLATE, "NIC")[0]["SECURITY_GROUPS"] == "0"
+    one.vm.action("terminate-hard", vm)
+
+
+def test_disks(one, server, made):
+    data = one.image.allocate('NAME="d-data"\nPATH="/data"\nPERSISTENT="YES"\nTYPE="DATABLOCK"', made.image_ds)
+    cloud.state_await(Session(server), "image.info", data, 1)
+    vm = running(one, made, "d-disks")
+    assert one.vm.attach(vm, f'DISK=[IMAGE_ID="{data}"]') == vm
+    disk = vectors(settled(one, vm), "DISK")[-1]
+    assert (disk["IMAGE_ID"], disk["SAVE"], disk["CLONE"]) == (str(data), "YES", "NO")
+    assert (one.image.info(data).STATE, one.image.info(data).VMS.ID) == (8, [vm])
+    with pytest.raises(pyone.OneActionException, match="in use by VM"):
+        one.vm.attach(vm, f'DISK=[IMAGE_ID="{data}"]')
+    plerion(server, "onevm", "disk-detach", str(vm), disk["DISK_ID"])
+    settled(one, vm)
+    assert one.image.info(data).STATE == 1
+    one.vm.action("poweroff-hard", vm)
+    await_phase(one, vm, VM_STATE.POWEROFF)
+    plerion(server, "onevm", "disk-attach", str(vm), "--image", str(data))
+    await_phase(one, vm, VM_STATE.POWEROFF)
+    assert [record.ACTION for record in one.vm.info(vm).HISTORY_RECORDS.HISTORY] == [21, 22, 21, 20]
+    one.vm.action("terminate-hard", vm)
+    cloud.eventually(lambda: one.image.info(data).STATE, lambda state: state == 1, "the image back")
