@@ -431,3 +431,74 @@ NIC_ALIAS=[NETWORK_ID="{vnet}",PARENT="NIC0"]"""
             one.vm.allocate(f'{text}\nNIC_ALIAS=[NETWORK_ID="{vnet}"{wrong}]', True)
     one.vm.action("terminate", vm)
     cloud.eventually(lambda: one.vn.info(vnet).USED_LEASES, lambda used: used == 0, "the leases back")
+
+
+@pytest.fixture(scope="module")
+def placed(server):
+    return cloud.cloud_make(Session(server), hosts=1)
+
+
+def auto(more=""):
+    return cloud.VM.format("auto") + f'\nCONTEXT=[NETWORK="YES"]\nNIC=[NETWORK_MODE="auto"{more}]'
+
+
+def test_network_is_chosen_when_the_vm_is_placed(server, one, placed):
+    admin = Session(server)
+    ids = [
+        one.vn.allocate(f'NAME="auto-{number}"\nVN_MAD="dummy"\nBRIDGE="br{number}"\nTRAFFIC="auto"\nWORTH="{worth}"'
+                        f'\nAR=[TYPE="IP4",IP="10.{number}.0.1",SIZE="{size}"]', -1)
+        for number, worth, size in ((70, 1, 5), (71, 2, 5), (72, 3, 1))
+    ]
+    rank = ',SCHED_REQUIREMENTS="TRAFFIC=auto",SCHED_RANK="WORTH"'
+    held = one.vm.allocate(auto(rank), True)
+    nic = one.vm.info(held).TEMPLATE["NIC"]
+    assert (nic["NAME"], nic["NIC_ID"], "NETWORK_ID" in nic) == ("NIC0", "0", False)
+    assert one.vn.info(ids[2]).USED_LEASES == 0
+    one.vm.action("release", held)
+    cloud.vm_await(admin, held, 3, 3)
+    template = one.vm.info(held).TEMPLATE
+    nic = template["NIC"]
+    assert (nic["NETWORK_ID"], nic["IP"], nic["BRIDGE"]) == (str(ids[2]), "10.72.0.1", "br72")
+    assert (template["CONTEXT"]["ETH0_IP"], nic["SECURITY_GROUPS"]) == ("10.72.0.1", "0")
+    assert one.vn.info(ids[2]).USED_LEASES == 1
+    # The best network is full: the next one.
+    second = one.vm.allocate(auto(rank), False)
+    cloud.vm_await(admin, second, 3, 3)
+    assert one.vm.info(second).TEMPLATE["NIC"]["NETWORK_ID"] == str(ids[1])
+    one.vm.action("terminate-hard", held)
+    cloud.eventually(lambda: one.vn.info(ids[2]).USED_LEASES, lambda used: used == 0, "the lease back")
+
+
+def test_vm_waits_for_a_network(server, one, placed):
+    admin = Session(server)
+    vm = one.vm.allocate(auto(',SCHED_REQUIREMENTS="PURPOSE=rare"'), False)
+    reason = cloud.eventually(lambda: one.vm.info(vm).USER_TEMPLATE.get("SCHED_MESSAGE", ""), bool, "the reason")
+    assert "No host has a network that will do" in reason
+    assert "no network serves NIC 0" in reason
+    with pytest.raises(pyone.OneActionException, match="no network serves NIC 0"):
+        one.vm.deploy(vm, placed.hosts[0], False, -1, "")
+    one.vn.update(placed.vnet, 'PURPOSE="rare"', 1)
+    cloud.vm_await(admin, vm, 3, 3)
+    assert one.vm.info(vm).TEMPLATE["NIC"]["NETWORK_ID"] == str(placed.vnet)
+
+
+def test_networks_of_others_are_not_chosen(server, one, placed):
+    admin = Session(server)
+    rule = next(
+        rule
+        for rule in re.findall(r"<ID>(\d+)</ID><USER>200000001</USER><RESOURCE>4400000000</RESOURCE>", admin.ok("acl.info"))
+    )
+    admin.ok("acl.delrule", int(rule))
+    admin.ok("user.allocate", "auto-user", "secret", "", [])
+    plain = Session(server, "auto-user:secret")
+    vm = plain.ok("vm.allocate", auto(), False)
+    reason = cloud.eventually(lambda: one.vm.info(vm).USER_TEMPLATE.get("SCHED_MESSAGE", ""), bool, "the reason")
+    assert "may not be used by user" in reason
+    one.vn.chmod(placed.vnet, -1, -1, -1, -1, -1, -1, 1, -1, -1)
+    cloud.vm_await(admin, vm, 3, 3)
+
+
+@pytest.mark.parametrize("wrong", [',SCHED_REQUIREMENTS="A="', ',SCHED_RANK="A +"'])
+def test_wishes_that_are_no_expressions(one, wrong):
+    with pytest.raises(pyone.OneException, match="is no expression"):
+        one.vm.allocate(auto(wrong), True)

@@ -114,6 +114,7 @@ def populate(admin):
     admin.ok("template.update", made.template, 'NOTE="x"\nCONTEXT=[NETWORK="YES"]', 1)
     groups_populate(admin)
     router_populate(admin, made)
+    nics_populate(admin, made)
     vms_populate(admin, made)
 
 
@@ -160,6 +161,13 @@ def groups_populate(admin):
     template = admin.ok("vntemplate.allocate", 'NAME="tenant"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="ETHER",SIZE="5"]')
     admin.ok("vntemplate.instantiate", template, "tenant-1", "")
     admin.ok("vntemplate.lock", template, 2, False)
+
+
+def nics_populate(admin, made):
+    """A NIC that waits for its network, and aliases."""
+    admin.ok("vm.allocate", cloud.VM.format("auto") + '\nNIC=[NETWORK_MODE="auto",SCHED_RANK="ID"]', True)
+    nic = f'NETWORK_ID="{made.vnet}",AR_ID="0"'
+    admin.ok("vm.allocate", cloud.VM.format("aliased") + f'\nNIC=[{nic}]\nNIC_ALIAS=[{nic},PARENT="NIC0"]', True)
 
 
 def router_populate(admin, made):

@@ -139,6 +139,8 @@ pub struct Demand {
     pub group: Option<(Id, Arc<str>)>,
     /// Virtual router that it is part of.
     pub vrouter: Option<Id>,
+    /// Whether the network of a NIC is chosen when the VM is placed.
+    pub auto_nics: bool,
     /// PCI devices it asks for that are no NICs.
     pub pci_devices: i64,
     /// PCI devices it asks for that are NICs.
@@ -162,6 +164,7 @@ impl Demand {
                 ("DISK", plerion_template::PackedValue::Vector(disk)) => demand.disks.push(disk_demand(disk)),
                 ("NIC" | "NIC_ALIAS", plerion_template::PackedValue::Vector(nic)) => {
                     demand.leases.extend(nic_lease(nic));
+                    demand.auto_nics |= nic_waits(nic);
                     demand
                         .security_groups
                         .extend(id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()));
@@ -228,6 +231,12 @@ fn nic_lease(nic: PackedVector<'_>) -> Option<NicLease> {
         mac: Mac::parse(nic.get("MAC")?)?,
         ip: number(nic, "IP"),
     })
+}
+
+/// Whether a NIC waits for a network: NETWORK_MODE is auto, and none is chosen yet.
+fn nic_waits(nic: PackedVector<'_>) -> bool {
+    let mode = nic.get("NETWORK_MODE").unwrap_or_default();
+    mode.eq_ignore_ascii_case("auto") && nic.get("NETWORK_ID").is_none_or(str::is_empty)
 }
 
 /// Ids of a list such as `0,100`; what is no number is left out.

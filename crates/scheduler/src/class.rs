@@ -29,6 +29,8 @@ pub(crate) struct Key<'w> {
     pub(crate) memory_mib: i64,
     /// Image, datastore, size and whether it is a copy, of each disk; the image only as far as there is one.
     disks: Vec<(bool, Id, u64, bool)>,
+    /// The VM itself where the network of a NIC is chosen with the host.
+    pub(crate) auto_nics: Option<Id>,
     /// VM group, role, and the VM itself where it is on a host that it leaves.
     pub(crate) group: Option<(Id, &'w str, Id)>,
     /// Datastore and transfer driver of the last stay of a VM whose files are kept.
@@ -49,6 +51,7 @@ impl<'w> Key<'w> {
                 .iter()
                 .map(|disk| (disk.image >= 0, disk.datastore, disk.size_mib, disk.clone))
                 .collect(),
+            auto_nics: vm.demand.auto_nics.then_some(vm.id),
             group: vm.demand.group.as_ref().map(|(id, role)| {
                 let itself = if vm.held_host().is_some() { vm.id } else { -1 };
                 (*id, &**role, itself)

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
 use plerion_model::{Id, Seconds};
-use plerion_world::{Measurements, World, affinity_refusal, hosts_of};
+use plerion_world::{Measurements, World, affinity_refusal, hosts_of, nics_refusal};
 
 use crate::class::{Class, ClassSource, Key, StoreChoice};
 use crate::host_document::{HostDocument, HostLookup};
@@ -122,6 +122,11 @@ impl<'w> Planner<'w> {
         affinity_refusal(self.world, (group, role), row.host.id, &hosts)
     }
 
+    /// Why no network serves a NIC of a VM on a host.
+    fn network_text(&self, key: &Key<'_>, host: usize) -> Option<String> {
+        nics_refusal(self.world, key.auto_nics?, self.hosts.get(host)?.host)
+    }
+
     /// Why a host cannot take a VM, datastores set aside.
     fn host_fault(&self, class: &Class, key: &Key<'_>, host: usize) -> Option<Reason> {
         let row = self.hosts.get(host)?;
@@ -146,6 +151,9 @@ impl<'w> Planner<'w> {
         }
         if self.affinity_text(key, host).is_some() {
             return Some(Reason::Affinity);
+        }
+        if self.network_text(key, host).is_some() {
+            return Some(Reason::Network);
         }
         if key.cpu > row.cpu_free() {
             return Some(Reason::Cpu);
@@ -341,6 +349,7 @@ impl<'w> Planner<'w> {
             Reason::AutomaticRequirements => explain(class.automatic),
             Reason::Requirements => explain(class.requirements),
             Reason::Affinity => self.affinity_text(key, host).unwrap_or_default(),
+            Reason::Network => self.network_text(key, host).unwrap_or_default(),
             Reason::Cpu => format!(
                 "not enough CPU: needs {}, {} free",
                 cpu_text(key.cpu),

@@ -21,6 +21,8 @@ pub enum Reason {
     Requirements,
     /// The VM's group does not let it be on the host.
     Affinity,
+    /// No network serves a NIC there whose network is chosen.
+    Network,
     /// The host has too little CPU left.
     Cpu,
     /// The host has too little memory left.
@@ -31,7 +33,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Expression,
         Self::NoHost,
         Self::HostState,
@@ -39,6 +41,7 @@ impl Reason {
         Self::AutomaticRequirements,
         Self::Requirements,
         Self::Affinity,
+        Self::Network,
         Self::Cpu,
         Self::Memory,
         Self::Datastore,
@@ -55,6 +58,7 @@ impl Reason {
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "REQUIREMENTS",
             Self::Affinity => "AFFINITY",
+            Self::Network => "NETWORK",
             Self::Cpu => "CPU",
             Self::Memory => "MEMORY",
             Self::Datastore => "DATASTORE",
@@ -71,6 +75,7 @@ impl Reason {
             Self::AutomaticRequirements => "No host meets AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "No host meets SCHED_REQUIREMENTS",
             Self::Affinity => "No host suits the rules of its VM group",
+            Self::Network => "No host has a network that will do for each NIC with NETWORK_MODE = auto",
             Self::Cpu | Self::Memory => "No host has enough capacity left",
             Self::Datastore => "No host has a system datastore that will do",
         }
@@ -88,6 +93,7 @@ impl fmt::Display for Reason {
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS not met",
             Self::Requirements => "SCHED_REQUIREMENTS not met",
             Self::Affinity => "rules of the VM group not met",
+            Self::Network => "no fitting network",
             Self::Cpu => "not enough CPU",
             Self::Memory => "not enough memory",
             Self::Datastore => "no fitting system datastore",

@@ -4,6 +4,7 @@ use plerion_model::Id;
 use plerion_template::substitute::{Resolver, substitute};
 use plerion_template::{Template, Vector};
 
+use crate::vm_nic_auto::is_auto;
 use crate::world::World;
 
 /// Suffix of the variable, attributes of the NIC that give it (the first found counts), and whether the network's
@@ -80,7 +81,7 @@ fn network_add(of: &ContextOf<'_>, context: &mut Vector) {
         .get("NETWORK")
         .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
     {
-        for nic in of.template.vectors("NIC") {
+        for nic in of.template.vectors("NIC").filter(|nic| !is_auto(nic)) {
             nic_variables(of.world, nic, &nic_prefix(nic), context);
         }
         for alias in of.template.vectors("NIC_ALIAS") {

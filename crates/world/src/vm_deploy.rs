@@ -14,6 +14,7 @@ use crate::auth::{Caller, Target, require};
 use crate::pairs::datastores_fit;
 use crate::txn::Txn;
 use crate::vm::vm_require;
+use crate::vm_nic_auto::nics_choose;
 use crate::vm_state::{Cause, vm_go};
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
@@ -68,6 +69,7 @@ pub(crate) fn vm_deploy(
     let system = system_datastore(&txn.world, &vm, &host, datastore)?;
     let own = Arc::make_mut(&mut vm);
     history_open(own, &host, &system, txn.context.now);
+    nics_choose(&txn.world, own, &host).map_err(ApiError::action)?;
     deploy_template(&txn.world, own, &system);
     vm_go(txn, vm, &outcome, Event::Deploy, &Cause::user(caller));
     Ok(id)

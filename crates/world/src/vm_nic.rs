@@ -11,6 +11,7 @@ use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
 use crate::vm_disk::{inherit, join, named_id};
+use crate::vm_nic_auto::{auto_check, is_auto};
 use crate::vnet_lease::{address_named, range_id_named};
 use crate::world::World;
 
@@ -53,6 +54,12 @@ pub(crate) fn nics_complete(
         for (name, value) in defaults.iter().flat_map(Vector::iter) {
             nic.set_if_missing(name, value);
         }
+        if is_auto(nic) {
+            nic.set("NIC_ID", index.to_string());
+            nic.set_if_missing("NAME", format!("NIC{index}"));
+            auto_check(nic).map_err(|reason| refused(&reason))?;
+            continue;
+        }
         nic_complete(world, caller, vm, index, nic, &mut taken, &mut plan)?;
     }
     aliases_number(template, nics)?;
@@ -80,7 +87,7 @@ pub(crate) fn nic_complete(
         .is_some_and(|mode| mode.eq_ignore_ascii_case("auto"))
     {
         return Err(refused(
-            "NETWORK_MODE=auto is not supported yet: name the network of each NIC.",
+            "NETWORK_MODE=auto serves NICs of new VMs only: name the network of this one.",
         ));
     }
     let keys = ["NETWORK_ID", "NETWORK", "NETWORK_UID", "NETWORK_UNAME"];
@@ -129,7 +136,7 @@ fn aliases_number(template: &mut Template, nics: usize) -> Result<(), ApiError> 
     Ok(())
 }
 
-fn nic_of_vnet(
+pub(crate) fn nic_of_vnet(
     world: &World,
     vm: Id,
     index: usize,
@@ -239,7 +246,12 @@ fn lowest_free(
 }
 
 /// The NIC's own security groups and the network's, without repetition. (Recorded: the network's come first.)
-fn groups_set(world: &World, nic: &mut Vector, vnet: &Vnet, plan: &mut NicPlan) -> Result<(), ApiError> {
+pub(crate) fn groups_set(
+    world: &World,
+    nic: &mut Vector,
+    vnet: &Vnet,
+    plan: &mut NicPlan,
+) -> Result<(), ApiError> {
     let own: Vec<Id> = id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()).collect();
     let inherited = vnet.template.get("SECURITY_GROUPS").unwrap_or_default();
     let mut groups = Vec::new();
