@@ -3,7 +3,7 @@
 use plerion_lifecycle::{Event, Recover, Relocation};
 use plerion_model::{ApiError, Kind};
 use plerion_template::Template;
-use plerion_world::{Command, HostStatus, Member, Migration};
+use plerion_world::{Command, GuestCommand, HostStatus, Member, Migration};
 
 use crate::reject::Reject;
 use crate::xmlrpc::Params;
@@ -398,6 +398,28 @@ pub(crate) fn vm_updateconf(params: &mut Params) -> Decoded {
         id,
         template: template_or_empty(&text)?,
         append: is_append(mode)?,
+    })
+}
+
+pub(crate) fn vm_exec(params: &mut Params) -> Decoded {
+    let (id, _command, _stdin) = (params.int()?, params.string()?, params.string_or("")?);
+    Ok(Command::VmExec {
+        id,
+        command: GuestCommand::Run,
+    })
+}
+
+pub(crate) fn vm_retryexec(params: &mut Params) -> Decoded {
+    Ok(Command::VmExec {
+        id: params.int()?,
+        command: GuestCommand::Retry,
+    })
+}
+
+pub(crate) fn vm_cancelexec(params: &mut Params) -> Decoded {
+    Ok(Command::VmExec {
+        id: params.int()?,
+        command: GuestCommand::Cancel,
     })
 }
 

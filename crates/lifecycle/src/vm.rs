@@ -498,7 +498,10 @@ fn settle_retry(phase: Phase) -> Result<Outcome, Refusal> {
     if phase.state != VmState::Active {
         return Err(Refusal::State(phase));
     }
-    let again = failure_of(phase.lcm).or_else(|| transient(phase.lcm).map(|_| phase.lcm));
+    // Recorded: what was asked of a VM that stays where it is, is not asked for again, and nothing is said.
+    let asks_again = |row: &crate::Transient| !matches!(row.ask, Ask::Device | Ask::Resize);
+    let own = transient(phase.lcm).filter(asks_again).map(|_| phase.lcm);
+    let again = failure_of(phase.lcm).or(own);
     Ok(again.map_or_else(Outcome::stay, |lcm| Outcome::to(active(lcm))))
 }
 

@@ -10,8 +10,8 @@ use crate::txn::Txn;
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate,
-    vm_deploy, vm_device_command, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease,
-    vnet_range,
+    vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet,
+    vnet_lease, vnet_range,
 };
 
 /// A command that was accepted.
@@ -161,6 +161,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             vm_updateconf::vm_updateconf(txn, caller, *id, template, *append)?
         }
         Command::VmDevice { id, command } => vm_device_command::vm_device_command(txn, caller, *id, command)?,
+        Command::VmExec { id, command } => vm_exec::vm_exec(txn, caller, *id, command)?,
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
         Command::VmRecover { id, recover } => vm::vm_recover(txn, caller, *id, *recover)?,
         Command::VmPlacementRefused {

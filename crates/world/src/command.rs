@@ -13,6 +13,7 @@ use crate::document::DocumentCommand;
 use crate::quota::QuotaCommand;
 use crate::secgroup::SecgroupCommand;
 use crate::vm_device_command::VmDeviceCommand;
+use crate::vm_exec::GuestCommand;
 use crate::vm_migrate::Migration;
 use crate::vmgroup::VmGroupCommand;
 use crate::vnet::VnetCommand;
@@ -445,6 +446,13 @@ pub enum Command {
         id: Id,
         /// What.
         command: VmDeviceCommand,
+    },
+    /// `one.vm.exec`, `retryexec` and `cancelexec`.
+    VmExec {
+        /// VM.
+        id: Id,
+        /// What.
+        command: GuestCommand,
     },
     /// `one.vm.action`.
     VmAction {

@@ -241,6 +241,9 @@ fn set_defaults(attributes: &mut Template, datastore_location: &str) {
     }
     set_default_list(attributes, "VM_RESTRICTED_ATTR", VM_RESTRICTED);
     set_default_list(attributes, "IMAGE_RESTRICTED_ATTR", &["SOURCE"]);
+    for name in ["USER_RESTRICTED_ATTR", "GROUP_RESTRICTED_ATTR"] {
+        set_default_list(attributes, name, RIGHTS_RESTRICTED);
+    }
     set_default_list(attributes, "VNET_RESTRICTED_ATTR", VNET_RESTRICTED);
     set_default_list(attributes, "INHERIT_VNET_ATTR", INHERIT_VNET);
     set_default_list(attributes, "INHERIT_DATASTORE_ATTR", INHERIT_DATASTORE);
@@ -325,6 +328,9 @@ const VM_RESTRICTED: &[&str] = &[
     "TOPOLOGY/PIN_POLICY",
     "TOPOLOGY/HUGEPAGE_SIZE",
 ];
+
+/// Attributes of users and groups that only administrators may set.
+const RIGHTS_RESTRICTED: &[&str] = &["VM_USE_OPERATIONS", "VM_MANAGE_OPERATIONS", "VM_ADMIN_OPERATIONS"];
 
 /// Attributes of networks that only administrators may set.
 #[rustfmt::skip]

@@ -13,6 +13,7 @@ use crate::object::Object;
 use crate::owner::others_allowed;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
+use crate::vm_right::{VmClass, rights_keep, vm_right};
 use crate::world::World;
 use crate::{cluster, datastore, group, host, image, secgroup, user, vm_state, vmtemplate, vnet};
 use crate::{vmgroup, vntemplate, vrouter};
@@ -48,7 +49,11 @@ pub(crate) fn update(
     append: bool,
 ) -> Result<Id, ApiError> {
     let target = Target::of(&txn.world, kind, id)?;
-    require(&txn.world, caller, &[(update_right(kind), target)])?;
+    let right = match kind {
+        Kind::Vm => vm_right(&txn.world, caller, VmClass::Update),
+        _ => update_right(kind),
+    };
+    require(&txn.world, caller, &[(right, target)])?;
     restricted_check(&txn.world, caller, kind, template)?;
     let mut object = txn.world.object(kind, id)?;
     let Some(packed) = object.entity_mut().template_mut() else {
@@ -60,6 +65,7 @@ pub(crate) fn update(
     let old = packed.unpack();
     let mut new = if append { old.clone() } else { Template::new() };
     new.merge(template);
+    rights_keep(caller, kind, &old, &mut new);
     after_update(&txn.world, &mut object, &old, new)?;
     txn.update(object);
     if kind == Kind::SecurityGroup {
@@ -106,10 +112,10 @@ pub(crate) fn rename(
     name: &str,
 ) -> Result<Id, ApiError> {
     let target = Target::of(&txn.world, kind, id)?;
-    let right = if kind == Kind::Host {
-        Operation::Admin
-    } else {
-        Operation::Manage
+    let right = match kind {
+        Kind::Host => Operation::Admin,
+        Kind::Vm => vm_right(&txn.world, caller, VmClass::Rename),
+        _ => Operation::Manage,
     };
     require(&txn.world, caller, &[(right, target)])?;
     let mut object = txn.world.object(kind, id)?;

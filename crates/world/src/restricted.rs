@@ -4,6 +4,7 @@ use plerion_model::{ApiError, Kind};
 use plerion_template::{Template, Value, Vector};
 
 use crate::auth::Caller;
+use crate::vm_right::is_right_list;
 use crate::world::World;
 
 /// Refuses attributes that only administrators may set.
@@ -24,7 +25,12 @@ pub(crate) fn restricted_check(
     if caller.is_admin() {
         return Ok(());
     }
-    match restricted_find(world, list, template) {
+    let own = matches!(kind, Kind::User | Kind::Group);
+    let rights = template
+        .iter()
+        .find(|attribute| own && is_right_list(&attribute.name))
+        .map(|attribute| attribute.name.clone());
+    match rights.or_else(|| restricted_find(world, list, template)) {
         // Recorded: the text names the attribute without its vector.
         Some(name) => Err(ApiError::authorization(
             caller.uid,

@@ -10,6 +10,7 @@ use plerion_template::PackedTemplate;
 
 use crate::auth::{Caller, Target, allows_unlocked, require};
 use crate::txn::Txn;
+use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::{Cause, vm_event};
 
 /// Refuses without the right, and says of a lock that it is one. (Recorded: `VM is locked.`)
@@ -45,10 +46,8 @@ pub(crate) fn vm_action(
     name: &str,
     event: Event,
 ) -> Result<Id, ApiError> {
-    let right = match event {
-        Event::Resched | Event::Unresched => Operation::Admin,
-        _ => Operation::Manage,
-    };
+    let class = VmClass::of_event(event);
+    let right = class.map_or(Operation::Admin, |class| vm_right(&txn.world, caller, class));
     vm_require(txn, caller, id, right)?;
     vm_event(txn, id, event, &Cause::user(caller)).map_err(|Refusal::State(phase)| {
         ApiError::action(format!(
@@ -66,7 +65,8 @@ pub(crate) fn vm_recover(
     id: Id,
     recover: Recover,
 ) -> Result<Id, ApiError> {
-    vm_require(txn, caller, id, Operation::Admin)?;
+    let class = VmClass::of_recover(recover);
+    vm_require(txn, caller, id, vm_right(&txn.world, caller, class))?;
     let mut cause = Cause::user(caller);
     // A host that does not answer cannot clean up, and whoever deletes the VM knows; it is not kept for that.
     let recover = match recover {

@@ -15,6 +15,7 @@ use crate::pairs::datastores_fit;
 use crate::txn::Txn;
 use crate::vm::vm_require;
 use crate::vm_nic_auto::nics_choose;
+use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::{Cause, vm_go};
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
@@ -31,7 +32,7 @@ pub(crate) fn vm_deploy(
     enforce: bool,
     datastore: Id,
 ) -> Result<Id, ApiError> {
-    vm_require(txn, caller, id, Operation::Admin)?;
+    vm_require(txn, caller, id, vm_right(&txn.world, caller, VmClass::Deploy))?;
     let mut rights = vec![(Operation::Manage, Target::of(&txn.world, Kind::Host, host_id)?)];
     if datastore >= 0 {
         rights.push((

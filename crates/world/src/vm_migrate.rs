@@ -15,6 +15,7 @@ use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
 use crate::vm::vm_unlocked;
 use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
+use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::{Cause, vm_go};
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
@@ -95,10 +96,11 @@ pub(crate) fn vm_migrate(
 }
 
 fn rights(txn: &Txn<'_>, caller: &Caller, id: Id, migration: &Migration) -> Result<(), ApiError> {
-    vm_unlocked(txn, caller, id, Operation::Admin)?;
+    let right = vm_right(&txn.world, caller, VmClass::Migrate);
+    vm_unlocked(txn, caller, id, right)?;
     // One refusal names all that is missing (recorded).
     let target = Target::of(&txn.world, Kind::Host, migration.host)?;
-    let mut rights = vec![(Operation::Admin, Target::of(&txn.world, Kind::Vm, id)?)];
+    let mut rights = vec![(right, Target::of(&txn.world, Kind::Vm, id)?)];
     rights.push((Operation::Manage, target));
     if migration.datastore >= 0 {
         let target = Target::of(&txn.world, Kind::Datastore, migration.datastore)?;

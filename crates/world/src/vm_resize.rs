@@ -6,7 +6,7 @@ use plerion_lifecycle::{Event, Refusal, vm_step};
 use plerion_model::vm::{Capacity, Demand, Vm, hundredths};
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
-use plerion_model::{ApiError, Id, Operation};
+use plerion_model::{ApiError, Id};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::Caller;
@@ -15,6 +15,7 @@ use crate::txn::Txn;
 use crate::vm::vm_require;
 use crate::vm_deploy::host_refusal;
 use crate::vm_history::history_renew;
+use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::{Cause, vm_go};
 
 /// Most CPU, in hundredths: more than any host has, and leaves room for sums.
@@ -72,7 +73,7 @@ pub(crate) fn vm_resize(
     template: &Template,
     enforce: bool,
 ) -> Result<Id, ApiError> {
-    vm_require(txn, caller, id, Operation::Manage)?;
+    vm_require(txn, caller, id, vm_right(&txn.world, caller, VmClass::Resize))?;
     let wanted = Wanted::read(template)?;
     let mut vm = txn.world.vm(id)?.clone();
     let outcome =

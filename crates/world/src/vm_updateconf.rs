@@ -5,7 +5,7 @@ use std::sync::Arc;
 use plerion_lifecycle::{Event, may_reconfigure};
 use plerion_model::vm::{Demand, Vm};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
-use plerion_model::{ApiError, Id, Operation};
+use plerion_model::{ApiError, Id};
 use plerion_template::{PackedTemplate, Template, Value, Vector};
 
 use crate::auth::{Caller, require};
@@ -15,6 +15,7 @@ use crate::vm::vm_require;
 use crate::vm_context::{ContextOf, context_update};
 use crate::vm_deploy::port_set;
 use crate::vm_files::files_complete;
+use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::{Cause, vm_event};
 
 /// What a value must be.
@@ -80,7 +81,7 @@ pub(crate) fn vm_updateconf(
     given: &Template,
     append: bool,
 ) -> Result<Id, ApiError> {
-    vm_require(txn, caller, id, Operation::Manage)?;
+    vm_require(txn, caller, id, vm_right(&txn.world, caller, VmClass::UpdateConf))?;
     let mut vm = txn.world.vm(id)?.clone();
     if !may_reconfigure(vm.phase) {
         return Err(ApiError::internal(format!(
