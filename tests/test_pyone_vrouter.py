@@ -145,3 +145,35 @@ def test_router_survives_a_restart(own_server):
     own_server.kill()
     own_server.start()
     assert (admin.ok("vrouter.info", router), admin.ok("vn.info", vnet)) == before
+
+
+def test_nics_of_running_vms(server, one, vnet, template):
+    admin = Session(server)
+    cloud.cloud_make(admin, hosts=1)
+    router = router_with_float(one, vnet)
+    one.vrouter.instantiate(router, 2, template, "", False, "")
+    made = vms(one, router)
+    for vm in made:
+        cloud.vm_await(admin, vm, 3, 3)
+
+    def macs(vm):
+        nics = one.vm.info(vm).TEMPLATE["NIC"]
+        return [nic["MAC"] for nic in (nics if isinstance(nics, list) else [nics])]
+
+    assert one.vrouter.attachnic(router, f'NIC=[NETWORK_ID="{vnet}",FLOATING_IP="YES"]') == router
+    for vm in made:
+        cloud.vm_await(admin, vm, 3, 3)
+        assert len(macs(vm)) == 2
+    # Two floating addresses, and two of each VM.
+    assert one.vn.info(vnet).USED_LEASES == 6
+    assert one.vm.info(made[0]).TEMPLATE["NIC"][1]["VROUTER_IP"] == "192.0.2.13"
+    first = [macs(vm)[1] for vm in made]
+    with pytest.raises(pyone.OneActionException, match="virtual router VMs"):
+        one.vm.attachnic(made[0], f'NIC=[NETWORK_ID="{vnet}"]')
+    assert one.vrouter.detachnic(router, 0) == router
+    for vm in made:
+        cloud.vm_await(admin, vm, 3, 3)
+    cloud.eventually(lambda: one.vn.info(vnet).USED_LEASES, lambda used: used == 3, "the leases back")
+    assert [macs(vm) for vm in made] == [[mac] for mac in first], "the first NIC went, the second stayed"
+    one.vrouter.delete(router)
+    cloud.eventually(lambda: one.vn.info(vnet).USED_LEASES, lambda used: used == 0, "all leases back")

@@ -69,11 +69,34 @@ pub(crate) fn vm_nic_attach(
     id: Id,
     given: &Template,
 ) -> Result<Id, ApiError> {
+    attach(txn, caller, id, given, false)
+}
+
+/// What `one.vrouter.attachnic` does to each VM.
+pub(crate) fn router_nic_attach(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    given: &Template,
+) -> Result<Id, ApiError> {
+    attach(txn, caller, id, given, true)
+}
+
+fn attach(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    given: &Template,
+    by_router: bool,
+) -> Result<Id, ApiError> {
     let vm = device_vm(txn, caller, id)?;
-    restricted_check(&txn.world, caller, Kind::Vm, given)?;
+    if !by_router {
+        // Recorded: before the state is looked at.
+        router_refuse(&vm)?;
+        restricted_check(&txn.world, caller, Kind::Vm, given)?;
+    }
     let what = format!("add a new NIC to VM {id}");
     let begun = device_begin(vm.clone(), work_of(txn, &vm), &what)?;
-    router_refuse(&vm)?;
     begun.only_dummy("Attaching a NIC")?;
     let (name, mut nic) = nic_given(given)?;
     let mut template = vm.template.unpack();
@@ -190,9 +213,25 @@ fn cluster_check(vm: &Vm, plan: &NicPlan) -> Result<(), ApiError> {
 
 /// `one.vm.detachnic`.
 pub(crate) fn vm_nic_detach(txn: &mut Txn<'_>, caller: &Caller, id: Id, number: Id) -> Result<Id, ApiError> {
+    detach(txn, caller, id, number, false)
+}
+
+/// What `one.vrouter.detachnic` does to each VM.
+pub(crate) fn router_nic_detach(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    number: Id,
+) -> Result<Id, ApiError> {
+    detach(txn, caller, id, number, true)
+}
+
+fn detach(txn: &mut Txn<'_>, caller: &Caller, id: Id, number: Id, by_router: bool) -> Result<Id, ApiError> {
     let vm = device_vm(txn, caller, id)?;
+    if !by_router {
+        router_refuse(&vm)?;
+    }
     let begun = device_begin(vm.clone(), work_of(txn, &vm), &format!("detach NIC from VM {id}"))?;
-    router_refuse(&vm)?;
     begun.only_dummy("Detaching a NIC")?;
     let mut template = vm.template.unpack();
     let mut action = None;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use plerion_lifecycle::{Event, Refusal};
 use plerion_model::vm::Vm;
-use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::vrouter::Vrouter;
 use plerion_model::{ApiError, Id, Kind, Operation, Owned};
 use plerion_template::{PackedTemplate, Template, Vector};
@@ -19,6 +18,7 @@ use crate::txn::Txn;
 use crate::vm_allocate::{VmOrigin, vm_create};
 use crate::vm_disk::named_id;
 use crate::vm_nic::{is_yes, lease_choose};
+use crate::vm_nic_change::{router_nic_attach, router_nic_detach};
 use crate::vm_state::{Cause, vm_event};
 use crate::world::World;
 
@@ -320,29 +320,6 @@ pub(crate) fn vrouter_delete(txn: &mut Txn<'_>, caller: &Caller, id: Id) -> Resu
     Ok(())
 }
 
-/// Refuses where a VM of the router cannot have its NICs changed.
-fn vms_check(world: &World, id: Id, what: &str) -> Result<(), ApiError> {
-    let vms = vms_of(world, id);
-    let takes = |vm: &Arc<Vm>| {
-        vm.phase == Phase::active(LcmState::Running) || vm.phase == Phase::rest(VmState::Poweroff)
-    };
-    if let Some(vm) = vms.iter().find(|vm| !takes(vm)) {
-        // Recorded.
-        return Err(ApiError::action(format!(
-            "Could not {what} VM {}, wrong state {}.",
-            vm.id,
-            vm.phase.as_str()
-        )));
-    }
-    match vms.first() {
-        Some(vm) => Err(ApiError::action(format!(
-            "Could not {what} VM {}: changing the NICs of virtual routers that have VMs is not supported yet",
-            vm.id
-        ))),
-        None => Ok(()),
-    }
-}
-
 fn nic_attach(txn: &mut Txn<'_>, caller: &Caller, id: Id, template: &Template) -> Result<Id, ApiError> {
     let mut rights = vec![(Operation::Manage, Target::of(&txn.world, Kind::Vrouter, id)?)];
     restricted_check(&txn.world, caller, Kind::Vrouter, template)?;
@@ -364,26 +341,45 @@ fn nic_attach(txn: &mut Txn<'_>, caller: &Caller, id: Id, template: &Template) -
     nic.set("NIC_ID", next.to_string());
     rights.push(nic_complete(&txn.world, caller, &mut nic, &mut BTreeSet::new())?);
     require(&txn.world, caller, &rights)?;
-    vms_check(&txn.world, id, "attach NIC to")?;
-    new.add_vector("NIC", nic);
+    new.add_vector("NIC", nic.clone());
     own.template = PackedTemplate::new(&new);
+    // Before the VMs: they must not get the floating address.
     txn.update(vrouter);
+    nic.remove("NIC_ID");
+    let mut given = Template::new();
+    given.add_vector("NIC", nic);
+    for vm in vms_of(&txn.world, id) {
+        router_nic_attach(txn, caller, vm.id, &given)?;
+    }
     Ok(id)
 }
 
 fn nic_detach(txn: &mut Txn<'_>, caller: &Caller, id: Id, nic: Id) -> Result<Id, ApiError> {
     let right = (Operation::Manage, Target::of(&txn.world, Kind::Vrouter, id)?);
     require(&txn.world, caller, &[right])?;
-    vms_check(&txn.world, id, "detach NIC from")?;
     let mut vrouter = txn.world.vrouter(id)?.clone();
     let own = Arc::make_mut(&mut vrouter);
     let mut new = own.template.unpack();
     let wanted = nic.to_string();
     let is_it = |vector: &Vector| vector.get("NIC_ID") == Some(wanted.as_str());
-    if !new.vectors("NIC").any(&is_it) {
+    let place = new.vectors("NIC").enumerate().find(|(_, vector)| is_it(vector));
+    let Some((place, network)) =
+        place.map(|(place, vector)| (place, vector.get("NETWORK_ID").map(str::to_owned)))
+    else {
         return Err(ApiError::action(format!(
             "Could not detach NIC with NIC_ID {nic}, it does not exist."
         )));
+    };
+    for vm in vms_of(&txn.world, id) {
+        // VMs have their NICs in the order of the router's, whatever their numbers are. One that failed to get it has none.
+        let template = vm.template.unpack();
+        let own = template.vectors("NIC").nth(place);
+        let number = own
+            .filter(|own| own.get("NETWORK_ID") == network.as_deref())
+            .and_then(|own| own.get("NIC_ID")?.parse().ok());
+        if let Some(number) = number {
+            router_nic_detach(txn, caller, vm.id, number)?;
+        }
     }
     new.retain(|attribute| match &attribute.value {
         plerion_template::Value::Vector(vector) => attribute.name != "NIC" || !is_it(vector),
