@@ -113,6 +113,7 @@ def populate(admin):
     admin.ok("template.lock", admin.ok("template.clone", made.template, "locked"), 2, False)
     admin.ok("template.update", made.template, 'NOTE="x"\nCONTEXT=[NETWORK="YES"]', 1)
     groups_populate(admin)
+    schedule_populate(admin)
     router_populate(admin, made)
     nics_populate(admin, made)
     vms_populate(admin, made)
@@ -177,6 +178,16 @@ def router_populate(admin, made):
     router = admin.ok("vrouter.allocate", f'NAME="edge"{nic}\nNIC=[NETWORK_ID="{made.vnet}",AR_ID="5",FLOATING_IP="YES"]')
     admin.ok("vrouter.instantiate", router, 2, template, "", True, "")
     admin.ok("vrouter.lock", router, 1, False)
+
+
+def schedule_populate(admin):
+    text = cloud.VM.format("scheduled") + '\nSCHED_ACTION=[ACTION="release",TIME="+90000"]'
+    vm = admin.ok("vm.allocate", text, True)
+    for more in ('REPEAT="0",DAYS="1,5",END_TYPE="1",END_VALUE="7"', 'REPEAT="3",DAYS="12",END_TYPE="2",END_VALUE="1999999999"', 'ARGS="a,b"'):
+        admin.ok("vm.schedadd", vm, f'SCHED_ACTION=[ACTION="terminate",TIME="1999990000",{more}]')
+    # One that is due, and cannot be done in this state.
+    admin.ok("vm.schedadd", vm, 'SCHED_ACTION=[ACTION="suspend",TIME="1"]')
+    cloud.eventually(lambda: admin.ok("vm.info", vm), lambda body: "not available for state" in body, "the action was tried")
 
 
 def vms_populate(admin, made):

@@ -36,6 +36,7 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
             }
         }
         Object::Acl(rule) => rule.render(out),
+        Object::SchedAction(action) => action.render(out),
         Object::Datastore(datastore) => datastore.render(out, view),
         Object::Cluster(cluster) => cluster.render(out, view),
         Object::Document(document) => document.render(out, view),

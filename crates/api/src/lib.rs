@@ -13,6 +13,7 @@ mod order;
 mod pool;
 mod quota;
 mod reject;
+mod sched_action;
 mod secgroup;
 mod service;
 mod short_cache;

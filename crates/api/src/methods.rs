@@ -9,6 +9,7 @@ use crate::acl;
 use crate::decode::{self, Decoded};
 use crate::document;
 use crate::quota;
+use crate::sched_action;
 use crate::secgroup;
 use crate::vm_device;
 use crate::vmgroup;
@@ -132,6 +133,7 @@ fn table() -> Vec<Method> {
     table.extend(acl::methods());
     table.extend(document::methods());
     table.extend(quota::methods());
+    table.extend(sched_action::methods());
     table.extend(vnet::methods());
     table.extend(vmgroup::methods());
     table.extend(vntemplate::methods());

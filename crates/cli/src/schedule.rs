@@ -126,7 +126,7 @@ pub fn from_options(
     pairs.push((
         "TIME",
         if relative.is_some() {
-            time.to_owned()
+            format!("+{}", seconds.saturating_sub(vm_created))
         } else {
             seconds.to_string()
         },

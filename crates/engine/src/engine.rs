@@ -1,7 +1,6 @@
 //! [`Engine`]: the front-end with its threads.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,7 +16,9 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
 use crate::core::{Core, CoreError};
+use crate::timer::timer_start;
 use crate::vm_files::{VmFilesSettings, vm_files_start};
+use crate::wake::Wake;
 use crate::woken::woken;
 use crate::writer::{Answer, WriterHandle, writer_start};
 
@@ -80,6 +81,7 @@ pub struct Engine {
     submit: WriterHandleCell,
     coordinator: CoordinatorHandle,
     scheduler: Arc<Wake>,
+    timer: Arc<Wake>,
     authenticator: Authenticator,
     reader: Arc<dyn StoreReader>,
     clock: Arc<dyn Clock>,
@@ -88,30 +90,6 @@ pub struct Engine {
 
 /// The handle for calls; emptied when the front-end stops, so that the writer sees its last order.
 type WriterHandleCell = ArcSwap<Option<WriterHandle>>;
-
-/// Wakes the scheduler.
-#[derive(Default)]
-struct Wake {
-    due: Mutex<bool>,
-    changed: Condvar,
-    stop: AtomicBool,
-}
-
-impl Wake {
-    fn wake(&self) {
-        *self.due.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
-    }
-
-    /// Waits until woken, or for a time after which it looks again by itself. Returns whether to go on.
-    fn wait(&self, time: Duration) -> bool {
-        let due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
-        let waited = self.changed.wait_timeout_while(due, time, |due| !*due);
-        let (mut due, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        *due = false;
-        !self.stop.load(Ordering::Acquire)
-    }
-}
 
 /// The scheduler looks by itself this often: space of datastores changes without an event.
 const SCHEDULE_EVERY: Duration = Duration::from_secs(15);
@@ -145,9 +123,9 @@ impl Engine {
         let published = Arc::new(ArcSwap::from(core.world().clone()));
         let measurements: Arc<ArcSwap<Measurements>> = Arc::default();
         let (coordinator, queue) = coordinator_queue();
-        let scheduler = Arc::new(Wake::default());
+        let (scheduler, timer) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
         let committed = {
-            let (coordinator, scheduler) = (coordinator.clone(), scheduler.clone());
+            let (coordinator, scheduler, timer) = (coordinator.clone(), scheduler.clone(), timer.clone());
             move |before: &World, after: &World| {
                 let woken = woken(before, after);
                 if woken.coordinator {
@@ -155,6 +133,9 @@ impl Engine {
                 }
                 if woken.scheduler {
                     scheduler.wake();
+                }
+                if woken.timer {
+                    timer.wake();
                 }
             }
         };
@@ -180,6 +161,7 @@ impl Engine {
             submit: ArcSwap::from_pointee(Some(writer.clone())),
             coordinator,
             scheduler: scheduler.clone(),
+            timer: timer.clone(),
             authenticator,
             reader: settings.reader,
             clock: settings.clock.clone(),
@@ -191,12 +173,13 @@ impl Engine {
                     .collect(),
             ),
         });
+        let timer_thread = timer_start(timer, published.clone(), writer.clone(), settings.clock.clone())?;
         let scheduler_thread = scheduler_start(scheduler, published, measurements, writer, settings.clock)?;
         engine
             .threads
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(0, scheduler_thread);
+            .splice(0..0, [scheduler_thread, timer_thread]);
         engine.scheduler.wake();
         Ok(engine)
     }
@@ -254,8 +237,8 @@ impl Engine {
     pub fn stop(&self) {
         self.submit.store(Arc::new(None));
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        self.scheduler.stop.store(true, Ordering::Release);
-        self.scheduler.wake();
+        self.scheduler.stop();
+        self.timer.stop();
         self.coordinator.notice(Notice::Stop);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

@@ -14,8 +14,10 @@ mod intake;
 mod session_cache;
 mod space;
 mod stranger;
+mod timer;
 mod token;
 mod vm_files;
+mod wake;
 mod woken;
 mod writer;
 

@@ -9,6 +9,8 @@ pub(crate) struct Woken {
     pub(crate) coordinator: bool,
     /// VMs wait to be placed or moved: any change may have made room for them.
     pub(crate) scheduler: bool,
+    /// Another scheduled action is the next one, or at another time.
+    pub(crate) timer: bool,
 }
 
 /// Who finds work after a change from one world to the next.
@@ -16,6 +18,7 @@ pub(crate) fn woken(before: &World, after: &World) -> Woken {
     Woken {
         coordinator: !(before.same_outbox(after) && before.same_places(after)),
         scheduler: after.awaits_placement(),
+        timer: before.sched_next() != after.sched_next(),
     }
 }
 
@@ -23,8 +26,11 @@ pub(crate) fn woken(before: &World, after: &World) -> Woken {
 mod tests {
     use std::collections::BTreeMap;
 
+    use plerion_model::Kind;
     use plerion_template::Template;
-    use plerion_world::{Caller, Command, Config, Context, HostReport, Order, apply, bootstrap};
+    use plerion_world::{
+        Caller, Command, Config, Context, HostReport, Order, SchedCommand, apply, bootstrap,
+    };
 
     use super::*;
 
@@ -53,6 +59,7 @@ mod tests {
             let expect = Woken {
                 coordinator,
                 scheduler,
+                timer: false,
             };
             let about = format!("{command:?}");
             assert_eq!(step(&mut world, command), expect, "{about}");
@@ -89,5 +96,17 @@ mod tests {
         check(deploy(3), (true, false));
         // What is under way is no news.
         check(vm(true), nobody);
+        let template = Template::parse("SCHED_ACTION=[ACTION=poweroff, TIME=100]").expect("a template");
+        let add = Command::Sched(SchedCommand::Add {
+            kind: Kind::Vm,
+            id: 0,
+            template,
+        });
+        let alone = Woken {
+            coordinator: false,
+            scheduler: false,
+            timer: true,
+        };
+        assert_eq!(step(&mut world, add), alone);
     }
 }

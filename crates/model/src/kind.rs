@@ -97,6 +97,8 @@ kinds! {
     VmGroup "vm_group" 0x20_0000_0000_0000 "VMGROUP" "vm group" "VM_GROUP_POOL" Owner 0;
     /// Network template.
     VnTemplate "vn_template" 0x40_0000_0000_0000 "VNTEMPLATE" "virtual network template" "VNTEMPLATE_POOL" Owner 0;
+    /// Scheduled action.
+    SchedAction "sched_action" 0x200_0000_0000_0000 "SCHEDULEDACTION" "scheduled action" "SCHED_ACTION_POOL" Free 0;
     /// Security group.
     SecurityGroup "security_group" 0x1_0000_0000_0000 "SECGROUP" "security group" "SECURITY_GROUP_POOL" Owner 100;
 }

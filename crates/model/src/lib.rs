@@ -26,6 +26,7 @@ pub mod kind;
 pub mod permissions;
 pub mod quota;
 pub mod quota_usage;
+pub mod sched_action;
 pub mod secgroup;
 pub mod user;
 pub mod view;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::quota::Quotas;
 use crate::quota_usage::QuotaUsage;
+use crate::sched_action::SchedAction;
 use crate::vnet_range::LeaseUse;
-use crate::{Id, Seconds};
+use crate::{Id, Kind, Seconds};
 
 /// Answers the questions of the XML forms: names, derived lists, measurements.
 pub trait View {
@@ -47,6 +48,8 @@ pub trait View {
     fn vmgroup_vms(&self, id: Id, role: &str) -> Vec<Id>;
     /// VMs with a NIC in a security group.
     fn secgroup_vms(&self, id: Id) -> Vec<Id>;
+    /// Scheduled actions of an object, by ascending id.
+    fn sched_actions(&self, kind: Kind, id: Id) -> Vec<Arc<SchedAction>>;
     /// Space of a datastore in MiB: total, free, used; zeros when unknown.
     fn datastore_space(&self, id: Id) -> (u64, u64, u64);
     /// Last measurement of a host.

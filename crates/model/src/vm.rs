@@ -6,13 +6,14 @@ use std::sync::Arc;
 use plerion_template::{Markup, PackedTemplate, PackedVector};
 use serde::{Deserialize, Serialize};
 
+use crate::sched_action;
 use crate::view::VmSampleView;
 use crate::vm_device::DeviceChange;
 use crate::vm_history::History;
 use crate::vm_holds::Holds;
 use crate::vm_state::{LcmState, Phase, VmState};
 use crate::vnet_address::Mac;
-use crate::{Id, Owned, Seconds, View};
+use crate::{Id, Kind, Owned, Seconds, View};
 
 /// A virtual machine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -377,10 +378,13 @@ impl Vm {
         out.element("DEPLOY_ID", &self.deploy_id);
         self.owned.render_lock(out);
         self.render_monitoring(out, sample.as_deref());
-        out.open("SCHED_ACTIONS");
-        out.close("SCHED_ACTIONS");
+        let actions = view.sched_actions(Kind::Vm, self.id);
+        sched_action::render_ids(out, actions.iter().map(|action| &**action));
         out.open("TEMPLATE");
         out.packed(&self.template);
+        for action in &actions {
+            action.render(out);
+        }
         out.close("TEMPLATE");
         out.open("USER_TEMPLATE");
         out.packed(&self.user_template);

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
+use jiff::tz::TimeZone;
 use plerion_api::ApiService;
 use plerion_api::xmlrpc::{Limits, serve};
 use plerion_drivers::{ProcessLinks, SshSettings, program_identity};
@@ -86,7 +87,8 @@ fn run(places: &Places) -> Result<(), String> {
     for name in plerion_drivers::hypervisor_conf_unknown(&hypervisor_conf) {
         tracing::warn!("vmm_exec_kvm.conf: {name} is not known and has no effect");
     }
-    let config = Config::new(oned, &places.var.join("datastores").to_string_lossy());
+    let mut config = Config::new(oned, &places.var.join("datastores").to_string_lossy());
+    config.time_zone = TimeZone::system();
     let address = listen_address(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use plerion_model::quota::Quotas;
 use plerion_model::quota_usage::QuotaUsage;
+use plerion_model::sched_action::SchedAction;
 use plerion_model::view::{HostSampleView, HostUsage, VmSampleView};
 use plerion_model::vnet_range::LeaseUse;
-use plerion_model::{Id, View};
+use plerion_model::{Id, Kind, View};
 use plerion_world::{Measurements, Snapshot, World};
 
 use crate::hosts::HostRow;
@@ -64,6 +65,10 @@ impl View for PlanView<'_> {
         vm_sample -> Option<Arc<VmSampleView>>;
         user_usage -> QuotaUsage;
         group_usage -> QuotaUsage;
+    }
+
+    fn sched_actions(&self, kind: Kind, id: Id) -> Vec<Arc<SchedAction>> {
+        self.snapshot.sched_actions(kind, id)
     }
 
     fn default_user_quotas(&self) -> Option<&Quotas> {

@@ -9,6 +9,7 @@ use plerion_model::document::Document;
 use plerion_model::group::Group;
 use plerion_model::host::Host;
 use plerion_model::image::Image;
+use plerion_model::sched_action::SchedAction;
 use plerion_model::secgroup::SecurityGroup;
 use plerion_model::user::User;
 use plerion_model::vmgroup::VmGroup;
@@ -25,7 +26,8 @@ use serde::de::DeserializeOwned;
 
 use crate::schema::{
     ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL,
-    SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES, table_of,
+    SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES,
+    table_of,
 };
 use crate::{LogRow, StoreError};
 
@@ -239,6 +241,14 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             rule.text().into(),
             body(&ACLS, rule.id, &**rule)?,
         ]),
+        Object::SchedAction(action) => Ok(vec![
+            action.id.into(),
+            kind_name(action.parent_kind).into(),
+            action.parent.into(),
+            action.time.into(),
+            action.done.unwrap_or(-1).into(),
+            body(&SCHED_ACTIONS, action.id, &**action)?,
+        ]),
         Object::Datastore(datastore) => {
             let cells = owned_cells(datastore.id, &datastore.name, &datastore.owned);
             let further = [datastore.state.number().into()];
@@ -289,6 +299,7 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
     let object = match kind {
         Kind::Vm => return Err(row_error(table, row.oid, "a VM has two templates")),
         Kind::Acl => Object::Acl(Arc::new(parse::<AclRule>(table, row.oid, &row.body)?)),
+        Kind::SchedAction => Object::SchedAction(Arc::new(parse::<SchedAction>(table, row.oid, &row.body)?)),
         Kind::Host => with_template!(Host, Host),
         Kind::Vnet => with_template!(Vnet, Vnet),
         Kind::Image => with_template!(Image, Image),

@@ -111,6 +111,7 @@ tables! {
     DOCUMENTS "documents" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, type Int, body Text, template Text
     );
+    SCHED_ACTIONS "sched_actions" key 1 (oid Int, parent_kind Name, parent Int, time Int, done Int, body Text);
     ZONES "zones" key 1 (oid Int, name Name, state Int, body Text, template Text);
     VROUTERS "vrouters" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
@@ -141,6 +142,7 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::Cluster => &CLUSTERS,
         Kind::Document => &DOCUMENTS,
         Kind::Zone => &ZONES,
+        Kind::SchedAction => &SCHED_ACTIONS,
         Kind::Vrouter => &VROUTERS,
         Kind::VmGroup => &VMGROUPS,
         Kind::VnTemplate => &VNTEMPLATES,
@@ -162,6 +164,7 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::Image,
     Kind::Template,
     Kind::Document,
+    Kind::SchedAction,
     Kind::Vrouter,
     Kind::VmGroup,
     Kind::VnTemplate,

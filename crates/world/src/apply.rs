@@ -1,6 +1,6 @@
 //! [`apply`]: from a world and a command to the next world.
 
-use plerion_model::{ApiError, Id};
+use plerion_model::{ApiError, Id, Seconds};
 
 use crate::auth::Caller;
 use crate::change::Change;
@@ -9,9 +9,9 @@ use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{
-    acl, cluster, datastore, document, generic, group, host, image, secgroup, user, vm, vm_allocate,
-    vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet,
-    vnet_lease, vnet_range,
+    acl, cluster, datastore, document, generic, group, host, image, sched_action, secgroup, user, vm,
+    vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize, vm_updateconf, vmtemplate,
+    vnet, vnet_lease, vnet_range,
 };
 
 /// A command that was accepted.
@@ -40,6 +40,23 @@ pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied,
     }
     let (world, change) = txn.finish();
     Ok(Applied { world, change, reply })
+}
+
+/// Does a scheduled action that is due. What it asked for, how that went and its next time are one change.
+fn sched_due(txn: &mut Txn<'_>, id: Id, time: Seconds) {
+    let Some(order) = sched_action::sched_order(&txn.world, id, time) else {
+        return;
+    };
+    let context = txn.context;
+    let outcome = order.and_then(|order| apply(&txn.world, &order, context).map_err(|refusal| refusal.text));
+    let error = match outcome {
+        Ok(applied) => {
+            txn.absorb(applied.world, applied.change);
+            None
+        }
+        Err(error) => Some(error),
+    };
+    sched_action::sched_ran(txn, id, error);
 }
 
 fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<Id>, ApiError> {
@@ -163,6 +180,11 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::VmDevice { id, command } => vm_device_command::vm_device_command(txn, caller, *id, command)?,
         Command::VmExec { id, command } => vm_exec::vm_exec(txn, caller, *id, command)?,
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
+        Command::Sched(command) => sched_action::sched_command(txn, caller, command)?,
+        Command::SchedDue { id, time } => {
+            sched_due(txn, *id, *time);
+            return Ok(None);
+        }
         Command::VmRecover { id, recover } => vm::vm_recover(txn, caller, *id, *recover)?,
         Command::VmPlacementRefused {
             id,

@@ -11,6 +11,7 @@ use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
 use crate::quota::QuotaCommand;
+use crate::sched_action::SchedCommand;
 use crate::secgroup::SecgroupCommand;
 use crate::vm_device_command::VmDeviceCommand;
 use crate::vm_exec::GuestCommand;
@@ -463,6 +464,16 @@ pub enum Command {
         /// The action.
         event: Event,
     },
+    /// On scheduled actions.
+    Sched(SchedCommand),
+    /// A scheduled action is due. It is done in the name of its object's owner, unless it has been done, changed or
+    /// deleted since.
+    SchedDue {
+        /// Scheduled action.
+        id: Id,
+        /// When it was to be done.
+        time: Seconds,
+    },
     /// `one.vm.recover`.
     VmRecover {
         /// VM.
@@ -507,6 +518,7 @@ impl Command {
                 | Self::VmPlacementRefused { .. }
                 | Self::IntentEnded { .. }
                 | Self::DomainSeen { .. }
+                | Self::SchedDue { .. }
         )
     }
 }

@@ -1,5 +1,6 @@
 //! The settings that decisions depend on, read from oned.conf over built-in defaults.
 
+use jiff::tz::TimeZone;
 use plerion_lifecycle::Relocation;
 use plerion_template::{Template, Vector};
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub umask: u16,
     /// How the scheduler moves VMs that are marked for it (`LIVE_RESCHEDS`, `COLD_MIGRATE_MODE`).
     pub resched: Relocation,
+    /// Where the days and hours of scheduled actions are counted.
+    pub time_zone: TimeZone,
     /// Metrics of VM quotas beyond the built-in ones (`QUOTA_VM_ATTRIBUTE`).
     pub quota_metrics: Vec<String>,
 }
@@ -123,6 +126,7 @@ impl Config {
                 text("COLD_MIGRATE_MODE").parse().unwrap_or(0),
             )
             .unwrap_or(Relocation::Save),
+            time_zone: TimeZone::UTC,
             quota_metrics: quota_metrics(&attributes),
             attributes,
         }

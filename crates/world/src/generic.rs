@@ -35,6 +35,7 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::Vrouter
         | Kind::VnTemplate
         | Kind::Zone
+        | Kind::SchedAction
         | Kind::SecurityGroup => Operation::Manage,
     }
 }
@@ -92,6 +93,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
         | Object::Image(_)
         | Object::Group(_)
         | Object::Acl(_)
+        | Object::SchedAction(_)
         | Object::Cluster(_)
         | Object::Document(_)
         | Object::Zone(_) => {
@@ -288,6 +290,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         | Kind::VmGroup
         | Kind::Vrouter
         | Kind::VnTemplate
+        | Kind::SchedAction
         | Kind::SecurityGroup => Operation::Manage,
     };
     require(&txn.world, caller, &[(right, target)])?;
@@ -303,7 +306,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::Datastore => datastore::datastore_delete(txn, id)?,
         Kind::Cluster => cluster::cluster_delete(txn, id)?,
         Kind::SecurityGroup => secgroup::secgroup_delete(txn, id)?,
-        Kind::Vm | Kind::Acl | Kind::Zone => {
+        Kind::Vm | Kind::Acl | Kind::SchedAction | Kind::Zone => {
             return Err(ApiError::new(
                 ErrorCode::Action,
                 format!("A {} is not deleted this way", kind.error_name()),

@@ -10,7 +10,7 @@ use plerion_model::vm_state::{Phase, VmState};
 use plerion_model::vnet::Vnet;
 use plerion_model::vnet_range::{Holder, LeaseUse};
 use plerion_model::vrouter::Vrouter;
-use plerion_model::{Id, Kind};
+use plerion_model::{Id, Kind, Seconds};
 
 use crate::quota::Account;
 use crate::range_leases::RangeLeases;
@@ -55,6 +55,10 @@ pub struct Index {
     pub(crate) host_usage: imbl::OrdMap<Id, Usage>,
     /// VMs that hold an image.
     pub(crate) image_vms: imbl::OrdMap<Id, Ids>,
+    /// Scheduled actions by the object that they are for.
+    pub(crate) scheduled: imbl::OrdSet<(Kind, Id, Id)>,
+    /// Scheduled actions that are to be done, by time.
+    pub(crate) sched_due: imbl::OrdSet<(Seconds, Id)>,
     /// Images of a datastore.
     pub(crate) datastore_images: imbl::OrdMap<Id, Ids>,
     /// Leases by network and range.

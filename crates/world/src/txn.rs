@@ -80,6 +80,20 @@ impl<'a> Txn<'a> {
         value
     }
 
+    /// Takes over what another command did to this world.
+    pub(crate) fn absorb(&mut self, world: World, change: Change) {
+        self.world = world;
+        self.change.puts.extend(change.puts);
+        self.change.deletes.extend(change.deletes);
+        self.change.intents.extend(change.intents);
+        self.change.intents_over.extend(change.intents_over);
+        for (kind, id) in change.last_ids {
+            self.change.last_ids.retain(|(other, _)| *other != kind);
+            self.change.last_ids.push((kind, id));
+        }
+        self.change.log.extend(change.log);
+    }
+
     /// Puts an object about which the log has something else to say, or no more than that it changed.
     pub(crate) fn put(&mut self, object: impl Into<Object>) {
         let object = object.into();

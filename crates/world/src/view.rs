@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use plerion_model::quota::Quotas;
 use plerion_model::quota_usage::QuotaUsage;
+use plerion_model::sched_action::SchedAction;
 use plerion_model::view::{HostSampleView, HostUsage, VmSampleView};
 use plerion_model::vnet_range::LeaseUse;
-use plerion_model::{Id, View, group, user};
+use plerion_model::{Id, Kind, View, group, user};
 
 use crate::index::members;
 use crate::quota::Account;
@@ -130,6 +131,10 @@ impl View for Snapshot<'_> {
 
     fn secgroup_vms(&self, id: Id) -> Vec<Id> {
         members(&self.world.index.secgroup_vms, id)
+    }
+
+    fn sched_actions(&self, kind: Kind, id: Id) -> Vec<Arc<SchedAction>> {
+        self.world.sched_actions_of(kind, id).cloned().collect()
     }
 
     fn datastore_space(&self, id: Id) -> (u64, u64, u64) {

@@ -11,6 +11,7 @@ use crate::auth::{Caller, Target, require};
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
+use crate::sched_action::sched_create;
 use crate::txn::Txn;
 use crate::vm_context::{ContextOf, context_complete};
 use crate::vm_disk::{disks_complete, targets_assign};
@@ -111,7 +112,9 @@ pub(crate) fn vm_create(
     };
     name_check_new(&txn.world, Kind::Vm, caller.uid, &name)?;
     let hold = origin.hold || template.get_bool("SUBMIT_ON_HOLD").unwrap_or(false);
-    let (mut system, user) = split(template);
+    let (mut system, mut user) = split(template);
+    let (scheduled, rest) = user.partition(|attribute| attribute.name == "SCHED_ACTION");
+    user = rest;
     // Before the context is made: it may name the VM.
     system.set("VMID", id.to_string());
     for (name, value) in &origin.system {
@@ -166,6 +169,7 @@ pub(crate) fn vm_create(
     };
     txn.log(Kind::Vm, id, "create", "", phase.as_str(), "");
     txn.put(vm);
+    sched_create(txn, Kind::Vm, id, &scheduled)?;
     Ok(id)
 }
 

@@ -11,6 +11,7 @@ use plerion_template::PackedTemplate;
 
 use crate::auth::Caller;
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
+use crate::sched_action::sched_forget;
 use crate::txn::Txn;
 use crate::vm_device::device_end;
 use crate::vm_migrate::{has_arrived, history_back, history_left};
@@ -112,6 +113,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
         vm.deploy_id.clear();
     }
     if phase.state == VmState::Done {
+        sched_forget(txn, Kind::Vm, vm.id);
         vm.etime = now;
     }
     vm.resched = vm.resched && phase.state == VmState::Active;

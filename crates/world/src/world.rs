@@ -240,6 +240,7 @@ impl World {
                 self.index.floats_set(vrouter, |id| vnets.get(id), true);
             }
             Object::Image(image) => self.index.image_add(image.datastore_id, image.id),
+            Object::SchedAction(action) => self.index.sched_set(action, true),
             _ => {}
         }
     }
@@ -260,6 +261,7 @@ impl World {
                 self.index.floats_set(vrouter, |id| vnets.get(id), false);
             }
             Object::Image(image) => self.index.image_remove(image.datastore_id, image.id),
+            Object::SchedAction(action) => self.index.sched_set(action, false),
             _ => {}
         }
     }

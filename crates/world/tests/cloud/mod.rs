@@ -60,6 +60,15 @@ impl Cloud {
         cloud
     }
 
+    /// Lets time pass.
+    pub fn pass(&mut self, seconds: i64) {
+        self.now += seconds;
+    }
+
+    pub fn now(&self) -> i64 {
+        self.now
+    }
+
     pub fn give(&mut self, caller: &Caller, command: Command) -> Result<Id, ApiError> {
         self.now += 1;
         let context = Context {
