@@ -502,3 +502,35 @@ def test_networks_of_others_are_not_chosen(server, one, placed):
 def test_wishes_that_are_no_expressions(one, wrong):
     with pytest.raises(pyone.OneException, match="is no expression"):
         one.vm.allocate(auto(wrong), True)
+
+
+def test_vlans_are_chosen(tmp_path):
+    settings = 'VLAN_IDS=[START="10",RESERVED="12"]\n'
+    instance = Server(tmp_path / "one", settings).start()
+    one = pyone.OneServer(instance.url, session=instance.admin)
+
+    def made(name, driver, more='AUTOMATIC_VLAN_ID="YES"'):
+        return one.vn.info(one.vn.allocate(f'NAME="{name}"\nVN_MAD="{driver}"\nPHYDEV="eth1"\n{more}', -1))
+
+    nets = [made("q0", "802.1Q"), made("x1", "vxlan"), made("q2", "802.1Q")]
+    assert [(net.VLAN_ID, net.VLAN_ID_AUTOMATIC, net.BRIDGE) for net in nets] == [
+        ("10", "1", "onebr0"),
+        # The first VXLAN and the id.
+        ("3", "1", "onebr1"),
+        # 12 is reserved.
+        ("13", "1", "onebr2"),
+    ]
+    assert "VLAN_ID" not in nets[0].TEMPLATE and "AUTOMATIC_VLAN_ID" not in nets[0].TEMPLATE
+    named = made("q3", "802.1Q", 'AUTOMATIC_VLAN_ID="YES"\nVLAN_ID="50"')
+    assert (named.VLAN_ID, named.VLAN_ID_AUTOMATIC, named.BRIDGE) == ("50", "0", "onebr.50")
+    both = made("o4", "ovswitch_vxlan", 'BRIDGE="ovs0"\nAUTOMATIC_VLAN_ID="YES"\nAUTOMATIC_OUTER_VLAN_ID="YES"')
+    assert (both.VLAN_ID, both.OUTER_VLAN_ID) == ("14", "6")
+    one.vn.add_ar(nets[1].ID, 'AR=[TYPE="ETHER",SIZE="5"]')
+    one.vn.update(nets[1].ID, 'NOTE="x"', 0)
+    vm = one.vm.allocate(cloud.VM.format("tagged") + f'\nNIC=[NETWORK_ID="{nets[1].ID}"]', True)
+    assert one.vm.info(vm).TEMPLATE["NIC"]["VLAN_ID"] == "3"
+    # What a deleted network had is free again.
+    one.vn.delete(nets[0].ID)
+    last = one.vn.info(one.vn.allocate('NAME="q5"\nVN_MAD="802.1Q"\nPHYDEV="eth1"\nAUTOMATIC_VLAN_ID="YES"', -1))
+    assert last.VLAN_ID == "15"
+    instance.end()

@@ -48,6 +48,12 @@ pub struct Vnet {
     /// Network template that it was made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_id: Option<Id>,
+    /// VLAN (or VXLAN) that was chosen for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan_automatic: Option<u32>,
+    /// Outer VLAN (or VXLAN) that was chosen for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outer_vlan_automatic: Option<u32>,
     /// Address ranges.
     pub ranges: Vec<AddressRange>,
     /// Attributes.
@@ -62,6 +68,21 @@ impl Vnet {
     #[must_use]
     pub fn range(&self, id: Id) -> Option<&AddressRange> {
         self.ranges.iter().find(|range| range.id == id)
+    }
+
+    /// PHYDEV, VLAN_ID or OUTER_VLAN_ID, chosen or named.
+    #[must_use]
+    pub fn link_attribute(&self, name: &str) -> Option<String> {
+        let chosen = match name {
+            "VLAN_ID" => self.vlan_automatic,
+            "OUTER_VLAN_ID" => self.outer_vlan_automatic,
+            _ => None,
+        };
+        let named = || self.template.get(name).map(str::to_owned);
+        chosen
+            .map(|id| id.to_string())
+            .or_else(named)
+            .filter(|text| !text.is_empty())
     }
 
     /// `<VNET>` as lists show it.
@@ -99,13 +120,16 @@ impl Vnet {
         }
         out.cdata_element("VN_MAD", &self.vn_mad);
         for name in ["PHYDEV", "VLAN_ID", "OUTER_VLAN_ID"] {
-            match self.template.get(name) {
-                Some(value) if !value.is_empty() => out.cdata_element(name, value),
-                _ => out.empty(name),
+            match self.link_attribute(name) {
+                Some(value) => out.cdata_element(name, &value),
+                None => out.empty(name),
             }
         }
-        out.number("VLAN_ID_AUTOMATIC", 0);
-        out.number("OUTER_VLAN_ID_AUTOMATIC", 0);
+        out.number("VLAN_ID_AUTOMATIC", i64::from(self.vlan_automatic.is_some()));
+        out.number(
+            "OUTER_VLAN_ID_AUTOMATIC",
+            i64::from(self.outer_vlan_automatic.is_some()),
+        );
         out.number("USED_LEASES", i64::try_from(leases.len()).unwrap_or(i64::MAX));
         render_ids(out, "VROUTERS", &view.vnet_vrouters(self.id));
         render_ids(out, "UPDATED_VMS", &view.vnet_vms(self.id));

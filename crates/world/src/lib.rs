@@ -71,6 +71,7 @@ mod vnet;
 mod vnet_lease;
 mod vnet_range;
 mod vnet_reserve;
+mod vnet_vlan;
 mod vntemplate;
 mod vrouter;
 mod world;

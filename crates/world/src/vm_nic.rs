@@ -170,8 +170,8 @@ pub(crate) fn nic_of_vnet(
     nic.set("NETWORK_ID", vnet.id.to_string());
     nic.set_if_missing("TARGET", format!("one-{vm}-{index}"));
     nic.set("VN_MAD", vnet.vn_mad.clone());
-    for name in ["PHYDEV", "VLAN_ID"] {
-        if let Some(value) = vnet.template.get(name).filter(|text| !text.is_empty()) {
+    for name in ["PHYDEV", "VLAN_ID", "OUTER_VLAN_ID"] {
+        if let Some(value) = vnet.link_attribute(name) {
             nic.set(name, value);
         }
     }

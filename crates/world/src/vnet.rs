@@ -13,6 +13,7 @@ use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vnet_range::range_add;
+use crate::vnet_vlan::vlans_choose;
 use crate::world::World;
 use crate::{vnet_range, vnet_reserve};
 
@@ -123,10 +124,15 @@ pub(crate) fn vnet_create(
                 "No BRIDGE in template: the {vn_mad} driver needs one."
             )));
         }
-        "" => format!("onebr{id}"),
+        // Recorded: a bridge is named by the VLAN that the template names.
+        "" => match template.get("VLAN_ID").filter(|vlan| !vlan.is_empty()) {
+            Some(vlan) if vn_mad == "802.1Q" => format!("onebr.{vlan}"),
+            _ => format!("onebr{id}"),
+        },
         given => given.to_owned(),
     };
     interface_check(&bridge).map_err(|reason| refused(&reason))?;
+    let vlans = vlans_choose(&txn.world, id, &vn_mad, &mut template).map_err(|reason| refused(&reason))?;
     let mut vnet = Vnet {
         id,
         name,
@@ -139,6 +145,8 @@ pub(crate) fn vnet_create(
         bridge,
         parent: None,
         template_id,
+        vlan_automatic: vlans.inner,
+        outer_vlan_automatic: vlans.outer,
         ranges: Vec::new(),
         template: PackedTemplate::default(),
     };
@@ -174,8 +182,20 @@ fn complete(vnet: &Vnet, template: &mut Template) {
     template.set("BRIDGE", vnet.bridge.clone());
     template.set("BRIDGE_TYPE", vnet.bridge_type.clone());
     template.set("VN_MAD", vnet.vn_mad.clone());
-    for name in ["PHYDEV", "VLAN_ID", "OUTER_VLAN_ID"] {
-        template.set_if_missing(name, "");
+    for (name, chosen) in [
+        ("PHYDEV", None),
+        ("VLAN_ID", vnet.vlan_automatic),
+        ("OUTER_VLAN_ID", vnet.outer_vlan_automatic),
+    ] {
+        // Recorded: what was chosen is no attribute of the template.
+        match chosen {
+            Some(_) => {
+                template.remove(name);
+            }
+            None => {
+                template.set_if_missing(name, "");
+            }
+        }
     }
     template.set_if_missing("SECURITY_GROUPS", "0");
 }
