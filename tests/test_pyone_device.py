@@ -98,3 +98,49 @@ def test_disks(one, server, made):
     assert [record.ACTION for record in one.vm.info(vm).HISTORY_RECORDS.HISTORY] == [21, 22, 21, 20]
     one.vm.action("terminate-hard", vm)
     cloud.eventually(lambda: one.image.info(data).STATE, lambda state: state == 1, "the image back")
+
+
+def test_disk_snapshots_and_sizes(one, server, made):
+    vm = running(one, made, "d-snapshots")
+    assert one.vm.disksnapshotcreate(vm, 0, "first") == 0
+    settled(one, vm)
+    plerion(server, "onevm", "disk-snapshot-create", str(vm), "0", "second")
+    settled(one, vm)
+    (tree,) = one.vm.info(vm).SNAPSHOTS
+    assert (tree.DISK_ID, tree.NEXT_SNAPSHOT, tree.CURRENT_BASE) == (0, 2, -1)
+    assert [(s.ID, s.NAME, s.PARENT, s.CHILDREN, s.ACTIVE) for s in tree.SNAPSHOT] == [
+        (0, "first", -1, "1", None),
+        (1, "second", 0, None, "YES"),
+    ]
+    plerion(server, "onevm", "disk-snapshot-rename", str(vm), "0", "0", "renamed")
+    assert "renamed" in plerion(server, "onevm", "disk-snapshot-list", str(vm), "0")
+    plerion(server, "onevm", "disk-snapshot-delete", str(vm), "0", "0")
+    settled(one, vm)
+    one.vm.action("poweroff-hard", vm)
+    await_phase(one, vm, VM_STATE.POWEROFF)
+    assert one.vm.disksnapshotrevert(vm, 0, 1) == vm
+    await_phase(one, vm, VM_STATE.POWEROFF)
+    with pytest.raises(pyone.OneActionException, match="Snapshot does not exist"):
+        one.vm.disksnapshotdelete(vm, 0, 9)
+    assert one.vm.disksnapshotdelete(vm, 0, 1) == vm
+    await_phase(one, vm, VM_STATE.POWEROFF)
+    plerion(server, "onevm", "disk-resize", str(vm), "0", "2048")
+    await_phase(one, vm, VM_STATE.POWEROFF)
+    assert vectors(one.vm.info(vm).TEMPLATE, "DISK")[0]["SIZE"] == "2048"
+    with pytest.raises(pyone.OneActionException, match="New disk size has to be greater than current one"):
+        one.vm.diskresize(vm, 0, "2048")
+    one.vm.action("terminate-hard", vm)
+
+
+def test_snapshots(one, server, made):
+    vm = running(one, made, "d-machine")
+    assert one.vm.snapshotcreate(vm, "s") == 0
+    (snapshot,) = vectors(settled(one, vm), "SNAPSHOT")
+    assert (snapshot["NAME"], snapshot["HYPERVISOR_ID"]) == ("s", "dummy-snap")
+    plerion(server, "onevm", "snapshot-revert", str(vm), "0")
+    settled(one, vm)
+    said = plerion(server, "onevm", "snapshot-revert", str(vm), "77", status=255)
+    assert f"[one.vm.snapshotrevert] Could not revert VM {vm} to snapshot 77, it does not exist." in said
+    plerion(server, "onevm", "snapshot-delete", str(vm), "0")
+    assert vectors(settled(one, vm), "SNAPSHOT") == []
+    one.vm.action("terminate-hard", vm)

@@ -40,6 +40,44 @@ fn secgroup(params: &mut Params, attach: bool) -> Decoded {
     vm_device(id, VmDeviceCommand::SecurityGroup { nic, group, attach })
 }
 
+pub(crate) fn disk_resize(params: &mut Params) -> Decoded {
+    let (id, disk, size) = (params.int()?, params.int()?, params.string()?);
+    vm_device(id, VmDeviceCommand::DiskResize { disk, size })
+}
+
+pub(crate) fn disk_snapshot_create(params: &mut Params) -> Decoded {
+    let (id, disk, name) = (params.int()?, params.int()?, params.string()?);
+    vm_device(id, VmDeviceCommand::DiskSnapshotCreate(disk, name))
+}
+
+pub(crate) fn disk_snapshot_revert(params: &mut Params) -> Decoded {
+    let (id, disk, snapshot) = (params.int()?, params.int()?, params.int()?);
+    vm_device(id, VmDeviceCommand::DiskSnapshotRevert(disk, snapshot))
+}
+
+pub(crate) fn disk_snapshot_delete(params: &mut Params) -> Decoded {
+    let (id, disk, snapshot) = (params.int()?, params.int()?, params.int()?);
+    vm_device(id, VmDeviceCommand::DiskSnapshotDelete(disk, snapshot))
+}
+
+pub(crate) fn disk_snapshot_rename(params: &mut Params) -> Decoded {
+    let (id, disk, snapshot) = (params.int()?, params.int()?, params.int()?);
+    let name = params.string()?;
+    vm_device(id, VmDeviceCommand::DiskSnapshotRename(disk, snapshot, name))
+}
+
+pub(crate) fn snapshot_create(params: &mut Params) -> Decoded {
+    vm_device(params.int()?, VmDeviceCommand::SnapshotCreate(params.string()?))
+}
+
+pub(crate) fn snapshot_revert(params: &mut Params) -> Decoded {
+    vm_device(params.int()?, VmDeviceCommand::SnapshotRevert(params.int()?))
+}
+
+pub(crate) fn snapshot_delete(params: &mut Params) -> Decoded {
+    vm_device(params.int()?, VmDeviceCommand::SnapshotDelete(params.int()?))
+}
+
 pub(crate) fn disk_attach(params: &mut Params) -> Decoded {
     let (id, text) = (params.int()?, params.string()?);
     vm_device(id, VmDeviceCommand::DiskAttach(template_or_empty(&text)?))

@@ -33,8 +33,20 @@ pub(crate) fn device_plan(
         | DeviceChange::NicDetach { .. }
         | DeviceChange::NicUpdate { .. }
         | DeviceChange::DiskAttach { .. }
-        | DeviceChange::DiskDetach { .. } => match driver {
-            Driver::Dummy => Ok(()),
+        | DeviceChange::DiskDetach { .. }
+        | DeviceChange::DiskResize { .. }
+        | DeviceChange::DiskSnapshotCreate { .. }
+        | DeviceChange::DiskSnapshotRevert { .. }
+        | DeviceChange::DiskSnapshotDelete { .. }
+        | DeviceChange::SnapshotCreate { .. }
+        | DeviceChange::SnapshotRevert { .. }
+        | DeviceChange::SnapshotDelete { .. } => match driver {
+            Driver::Dummy => {
+                // Recorded: what the dummy hypervisor calls a snapshot.
+                plan.output.snapshot =
+                    matches!(change, DeviceChange::SnapshotCreate { .. }).then(|| "dummy-snap".into());
+                Ok(())
+            }
             Driver::Libvirt => Err(format!(
                 "this change of a device is not supported yet on hosts of the driver {}",
                 stay.host.vm_mad

@@ -4,6 +4,7 @@ use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
 use crate::datastore::DiskType;
+use crate::snapshot::SnapshotTree;
 use crate::user::render_ids;
 use crate::wire_enum::wire_enum;
 use crate::{Id, Owned, Seconds, View};
@@ -87,6 +88,9 @@ pub struct Image {
     /// Step of the running action of the image, see the outbox.
     #[serde(default)]
     pub step: u64,
+    /// Its snapshots, while no VM uses it.
+    #[serde(default, skip_serializing_if = "SnapshotTree::is_unused")]
+    pub snapshots: SnapshotTree,
     /// Attributes.
     #[serde(skip)]
     pub template: PackedTemplate,
@@ -148,11 +152,7 @@ impl Image {
         out.open("TEMPLATE");
         out.packed(&self.template);
         out.close("TEMPLATE");
-        out.open("SNAPSHOTS");
-        out.cdata_element("ALLOW_ORPHANS", "NO");
-        out.cdata_element("CURRENT_BASE", "-1");
-        out.cdata_element("NEXT_SNAPSHOT", "0");
-        out.close("SNAPSHOTS");
+        self.snapshots.render(out, None);
         for empty in ["BACKUP_INCREMENTS", "BACKUP_DISK_IDS"] {
             out.open(empty);
             out.close(empty);

@@ -1,5 +1,6 @@
 //! Virtual machines.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use plerion_template::{Markup, PackedTemplate, PackedVector};
 use serde::{Deserialize, Serialize};
 
 use crate::sched_action;
+use crate::snapshot::SnapshotTree;
 use crate::view::VmSampleView;
 use crate::vm_device::DeviceChange;
 use crate::vm_history::History;
@@ -56,6 +58,9 @@ pub struct Vm {
     /// The change of a device that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_change: Option<DeviceChange>,
+    /// Snapshots of its disks, by DISK_ID.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disk_snapshots: BTreeMap<Id, SnapshotTree>,
     /// Stays on hosts, the last one last.
     pub history: Arc<Vec<History>>,
     /// Attributes that the system uses.
@@ -119,6 +124,10 @@ pub struct DiskDemand {
     pub size_mib: u64,
     /// Whether it is a copy of its image.
     pub clone: bool,
+    /// MiB that its snapshots take.
+    pub snapshots_mib: u64,
+    /// MiB by which it is larger than its image.
+    pub growth_mib: u64,
 }
 
 /// What a VM asks for, read from its template.
@@ -142,6 +151,8 @@ pub struct Demand {
     pub vrouter: Option<Id>,
     /// Whether the network of a NIC is chosen when the VM is placed.
     pub auto_nics: bool,
+    /// MiB that snapshots of the running machine take.
+    pub snapshots_mib: u64,
     /// PCI devices it asks for that are no NICs.
     pub pci_devices: i64,
     /// PCI devices it asks for that are NICs.
@@ -174,6 +185,10 @@ impl Demand {
                     demand.group = number(group, "VMGROUP_ID").zip(group.get("ROLE").map(Arc::from));
                 }
                 ("PCI", plerion_template::PackedValue::Vector(pci)) => demand.pci_add(pci),
+                ("SNAPSHOT", plerion_template::PackedValue::Vector(snapshot)) => {
+                    let size = number(snapshot, "SYSTEM_DISK_SIZE").unwrap_or(0);
+                    demand.snapshots_mib = demand.snapshots_mib.saturating_add(size);
+                }
                 ("GRAPHICS", plerion_template::PackedValue::Vector(graphics)) => {
                     demand.port = number(graphics, "PORT").unwrap_or(0);
                 }
@@ -197,14 +212,14 @@ impl Demand {
         *count = count.saturating_add(1);
     }
 
-    /// MiB that the disks take in a system datastore: copies and volatile disks.
+    /// MiB that the VM takes in a system datastore: disks that are copies or volatile, and snapshots.
     #[must_use]
     pub fn system_mib(&self) -> u64 {
         self.disks
             .iter()
             .filter(|disk| disk.clone || disk.image < 0)
-            .map(|disk| disk.size_mib)
-            .sum()
+            .map(|disk| disk.size_mib.saturating_add(disk.snapshots_mib))
+            .fold(self.snapshots_mib, u64::saturating_add)
     }
 }
 
@@ -213,14 +228,18 @@ fn number<T: std::str::FromStr>(vector: PackedVector<'_>, key: &str) -> Option<T
 }
 
 fn disk_demand(disk: PackedVector<'_>) -> DiskDemand {
+    let size_mib = number(disk, "SIZE").unwrap_or(0);
     DiskDemand {
         disk: number(disk, "DISK_ID").unwrap_or(-1),
         image: number(disk, "IMAGE_ID").unwrap_or(-1),
         datastore: number(disk, "DATASTORE_ID").unwrap_or(-1),
-        size_mib: number(disk, "SIZE").unwrap_or(0),
+        size_mib,
         clone: disk
             .get("CLONE")
             .is_none_or(|text| text.eq_ignore_ascii_case("yes")),
+        snapshots_mib: number(disk, "DISK_SNAPSHOT_TOTAL_SIZE").unwrap_or(0),
+        growth_mib: number(disk, "ORIGINAL_SIZE")
+            .map_or(0, |original: u64| size_mib.saturating_sub(original)),
     }
 }
 
@@ -394,6 +413,9 @@ impl Vm {
             record.render(out, self.id);
         }
         out.close("HISTORY_RECORDS");
+        for (disk, tree) in &self.disk_snapshots {
+            tree.render(out, Some(*disk));
+        }
         out.open("BACKUPS");
         out.empty("BACKUP_CONFIG");
         out.open("BACKUP_IDS");

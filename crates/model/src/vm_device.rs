@@ -33,4 +33,49 @@ pub enum DeviceChange {
         /// Its DISK_ID.
         disk: Id,
     },
+    /// A disk has its new size already, and gets the old one back if it cannot grow.
+    DiskResize {
+        /// Its DISK_ID.
+        disk: Id,
+        /// Size before, in MiB.
+        before_mib: u64,
+    },
+    /// A snapshot of a disk is listed already, and goes again if it cannot be taken.
+    DiskSnapshotCreate {
+        /// DISK_ID.
+        disk: Id,
+        /// The snapshot.
+        snapshot: Id,
+        /// The snapshot that was the active one before.
+        active: Id,
+    },
+    /// A disk is that of a snapshot once it went back to it.
+    DiskSnapshotRevert {
+        /// DISK_ID.
+        disk: Id,
+        /// The snapshot.
+        snapshot: Id,
+    },
+    /// A snapshot of a disk goes once it is deleted.
+    DiskSnapshotDelete {
+        /// DISK_ID.
+        disk: Id,
+        /// The snapshot.
+        snapshot: Id,
+    },
+    /// A snapshot of the running machine is listed already, and goes again if it cannot be taken.
+    SnapshotCreate {
+        /// The snapshot.
+        snapshot: Id,
+    },
+    /// The machine goes back to a snapshot.
+    SnapshotRevert {
+        /// The snapshot.
+        snapshot: Id,
+    },
+    /// A snapshot of the machine goes once it is deleted.
+    SnapshotDelete {
+        /// The snapshot.
+        snapshot: Id,
+    },
 }

@@ -268,6 +268,8 @@ impl Class {
             .disks
             .iter()
             .map(|(is_image, datastore, size_mib, clone)| DiskDemand {
+                snapshots_mib: 0,
+                growth_mib: 0,
                 disk: -1,
                 image: if *is_image { 0 } else { -1 },
                 datastore: *datastore,

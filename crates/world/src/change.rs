@@ -76,6 +76,9 @@ pub struct Output {
     pub size_mib: Option<u64>,
     /// Format of an image.
     pub format: Option<String>,
+    /// Name that the hypervisor knows a snapshot by.
+    #[serde(default)]
+    pub snapshot: Option<String>,
     /// Where an image was stored.
     pub source: Option<String>,
 }

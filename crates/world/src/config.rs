@@ -161,6 +161,19 @@ impl Config {
             })
     }
 
+    /// Whether a hypervisor driver keeps snapshots of machines that stop or move: what `VM_MAD` says (`KEEP_SNAPSHOTS`),
+    /// else what is built in.
+    #[must_use]
+    pub fn hypervisor_keeps_snapshots(&self, driver: &str) -> bool {
+        self.attributes
+            .vectors("VM_MAD")
+            .find(|conf| conf.get("NAME") == Some(driver))
+            .and_then(|conf| conf.get("KEEP_SNAPSHOTS"))
+            .map_or(matches!(driver, "kvm" | "qemu"), |value| {
+                value.eq_ignore_ascii_case("yes")
+            })
+    }
+
     /// Whether hosts are asked when a NIC of a VM that is off comes or goes: what `VM_MAD` says (`COLD_NIC_ATTACH`), else
     /// no.
     #[must_use]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plerion_model::datastore::{Datastore, DatastoreType, DiskType};
 use plerion_model::image::{Image, ImageState, ImageType};
+use plerion_model::snapshot::SnapshotTree;
 use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
 
@@ -187,6 +188,7 @@ fn image_new(
         cloning_id: -1,
         datastore_id: store.id,
         step: 0,
+        snapshots: SnapshotTree::default(),
         template: PackedTemplate::new(&rest),
     })
 }
@@ -430,6 +432,11 @@ pub(crate) fn image_clone(
             source.kind, source.state
         )));
     }
+    if !source.snapshots.snapshots.is_empty() {
+        return Err(refused(&format!(
+            "Image {id} cannot be cloned: it has snapshots."
+        )));
+    }
     let store = txn.world.datastore(store_id)?.clone();
     let home = txn.world.datastore(source.datastore_id)?;
     datastore_check(&store, source.kind)?;
@@ -449,6 +456,7 @@ pub(crate) fn image_clone(
     image.prev_state = ImageState::Locked;
     image.cloning_id = id;
     image.step = 0;
+    image.snapshots = SnapshotTree::default();
     ask_for(txn, &mut image, ImageAsk::Clone);
     let new = image.id;
     txn.create(image);

@@ -61,9 +61,24 @@ impl Charge {
                 charge
                     .places
                     .extend(images.map(|disk| (Section::Image, disk.image, one(0))));
+                // What the disk that is the image itself takes beyond it, until it is the image's own.
+                let kept = vm
+                    .demand
+                    .disks
+                    .iter()
+                    .filter(|disk| disk.image >= 0 && !disk.clone);
+                charge.places.extend(kept.filter_map(|disk| {
+                    let tree = vm.disk_snapshots.get(&disk.disk);
+                    let snapshots = tree.map_or(0, |tree| tree.size_mib().saturating_sub(tree.home_mib));
+                    let more = snapshots.saturating_add(disk.growth_mib);
+                    let size_mib = i64::try_from(more).unwrap_or(i64::MAX);
+                    let used = PlaceUse { count: 0, size_mib };
+                    (size_mib > 0).then_some((Section::Datastore, disk.datastore, used))
+                }));
             }
             Object::Image(image) => {
-                let size = i64::try_from(image.size_mib).unwrap_or(i64::MAX);
+                let size = image.size_mib.saturating_add(image.snapshots.size_mib());
+                let size = i64::try_from(size).unwrap_or(i64::MAX);
                 charge
                     .places
                     .push((Section::Datastore, image.datastore_id, one(size)));

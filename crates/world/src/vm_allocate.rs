@@ -15,6 +15,7 @@ use crate::sched_action::sched_create;
 use crate::txn::Txn;
 use crate::vm_context::{ContextOf, context_complete};
 use crate::vm_disk::{disks_complete, targets_assign};
+use crate::vm_disk_snapshot::snapshots_take;
 use crate::vm_files::files_complete;
 use crate::vm_nic::{nics_complete, rules_add};
 use crate::vmgroup::vmgroup_complete;
@@ -145,7 +146,7 @@ pub(crate) fn vm_create(
     }
     let phase = Phase::rest(if hold { VmState::Hold } else { VmState::Pending });
     let template = PackedTemplate::new(&system);
-    let vm = Vm {
+    let mut vm = Vm {
         id,
         name,
         owned: owned_new(&txn.world, caller),
@@ -162,11 +163,13 @@ pub(crate) fn vm_create(
         moving_from: None,
         capacity_before: None,
         device_change: None,
+        disk_snapshots: std::collections::BTreeMap::new(),
         history: Arc::default(),
         demand: Arc::new(Demand::read(&template)),
         template,
         user_template: PackedTemplate::new(&user),
     };
+    snapshots_take(txn, &mut vm);
     txn.log(Kind::Vm, id, "create", "", phase.as_str(), "");
     txn.put(vm);
     sched_create(txn, Kind::Vm, id, &scheduled)?;

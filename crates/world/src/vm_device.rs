@@ -13,9 +13,11 @@ use plerion_template::{PackedTemplate, Template};
 use crate::auth::Caller;
 use crate::txn::Txn;
 use crate::vm::vm_require;
-use crate::vm_disk_change::disk_change_end;
+use crate::vm_disk_change::{disk_change_end, disk_resize_end};
+use crate::vm_disk_snapshot::{disk_snapshot_end, snapshots_give, snapshots_take};
 use crate::vm_history::history_renew;
 use crate::vm_nic_change::nic_change_end;
+use crate::vm_snapshot::{snapshot_end, snapshots_drop};
 use crate::vm_state::{Cause, vm_go};
 
 /// The driver of hosts that are none: whatever is asked of them is done.
@@ -81,6 +83,9 @@ impl Begun {
         } = self;
         let own = Arc::make_mut(&mut vm);
         template_set(own, template);
+        if matches!(change, DeviceChange::DiskAttach { .. }) {
+            snapshots_take(txn, own);
+        }
         if let Some(action) = action {
             history_renew(own, action, &Cause::user(caller), txn.context.now);
         }
@@ -119,6 +124,12 @@ pub(crate) fn template_set(vm: &mut Vm, template: &Template) {
 /// The VM has entered a phase: the change that was under way has ended, unless it is asked for again or its remains are
 /// being cleaned up. Until then what comes and what goes both count as held.
 pub(crate) fn device_end(txn: &mut Txn<'_>, vm: &mut Vm, old: Phase, new: Phase, event: Event) {
+    snapshots_drop(&txn.world.config, vm, old, new, event);
+    if new.state == VmState::Done && old == Phase::active(LcmState::Epilog) {
+        for disk in vm.template.vectors("DISK") {
+            snapshots_give(txn, vm, &disk.to_vector());
+        }
+    }
     let rests = new.state != VmState::Active || new.lcm == LcmState::Running;
     let Some(change) = vm.device_change.filter(|_| rests) else {
         return;
@@ -136,8 +147,17 @@ fn change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, success: boo
             nic_change_end(txn, vm, change, success);
         }
         DeviceChange::DiskAttach { .. } | DeviceChange::DiskDetach { .. } => {
-            disk_change_end(vm, change, success);
+            disk_change_end(txn, vm, change, success);
         }
+        DeviceChange::DiskResize { disk, before_mib } => {
+            disk_resize_end(txn, vm, disk, before_mib, success);
+        }
+        DeviceChange::DiskSnapshotCreate { .. }
+        | DeviceChange::DiskSnapshotRevert { .. }
+        | DeviceChange::DiskSnapshotDelete { .. } => disk_snapshot_end(vm, change, success),
+        DeviceChange::SnapshotCreate { .. }
+        | DeviceChange::SnapshotRevert { .. }
+        | DeviceChange::SnapshotDelete { .. } => snapshot_end(vm, change, success),
     }
 }
 

@@ -5,8 +5,12 @@ use plerion_template::Template;
 
 use crate::auth::Caller;
 use crate::txn::Txn;
-use crate::vm_disk_change::{vm_disk_attach, vm_disk_detach};
+use crate::vm_disk_change::{vm_disk_attach, vm_disk_detach, vm_disk_resize};
+use crate::vm_disk_snapshot::{
+    disk_snapshot_create, disk_snapshot_delete, disk_snapshot_rename, disk_snapshot_revert,
+};
 use crate::vm_nic_change::{vm_nic_attach, vm_nic_detach, vm_nic_update, vm_secgroup_set};
+use crate::vm_snapshot::{snapshot_create, snapshot_delete, snapshot_revert};
 
 /// What can be asked for.
 #[derive(Clone, Debug)]
@@ -37,9 +41,30 @@ pub enum VmDeviceCommand {
     DiskAttach(Template),
     /// `one.vm.detach`: a DISK_ID.
     DiskDetach(Id),
+    /// `one.vm.diskresize`.
+    DiskResize {
+        /// DISK_ID.
+        disk: Id,
+        /// New size in MiB, as given.
+        size: String,
+    },
+    /// `one.vm.disksnapshotcreate`: a DISK_ID and a name.
+    DiskSnapshotCreate(Id, String),
+    /// `one.vm.disksnapshotrevert`: a DISK_ID and a snapshot.
+    DiskSnapshotRevert(Id, Id),
+    /// `one.vm.disksnapshotdelete`: a DISK_ID and a snapshot.
+    DiskSnapshotDelete(Id, Id),
+    /// `one.vm.disksnapshotrename`: a DISK_ID, a snapshot and its new name.
+    DiskSnapshotRename(Id, Id, String),
+    /// `one.vm.snapshotcreate`: a name.
+    SnapshotCreate(String),
+    /// `one.vm.snapshotrevert`: a snapshot.
+    SnapshotRevert(Id),
+    /// `one.vm.snapshotdelete`: a snapshot.
+    SnapshotDelete(Id),
 }
 
-/// Carries a command out. Answers the id of the VM.
+/// Carries a command out. Answers the id of the VM, or of the snapshot that is made.
 pub(crate) fn vm_device_command(
     txn: &mut Txn<'_>,
     caller: &Caller,
@@ -57,5 +82,19 @@ pub(crate) fn vm_device_command(
         }
         VmDeviceCommand::DiskAttach(template) => vm_disk_attach(txn, caller, id, template),
         VmDeviceCommand::DiskDetach(disk) => vm_disk_detach(txn, caller, id, *disk),
+        VmDeviceCommand::DiskResize { disk, size } => vm_disk_resize(txn, caller, id, *disk, size),
+        VmDeviceCommand::DiskSnapshotCreate(disk, name) => disk_snapshot_create(txn, caller, id, *disk, name),
+        VmDeviceCommand::DiskSnapshotRevert(disk, snapshot) => {
+            disk_snapshot_revert(txn, caller, id, (*disk, *snapshot))
+        }
+        VmDeviceCommand::DiskSnapshotDelete(disk, snapshot) => {
+            disk_snapshot_delete(txn, caller, id, (*disk, *snapshot))
+        }
+        VmDeviceCommand::DiskSnapshotRename(disk, snapshot, name) => {
+            disk_snapshot_rename(txn, caller, id, (*disk, *snapshot), name)
+        }
+        VmDeviceCommand::SnapshotCreate(name) => snapshot_create(txn, caller, id, name),
+        VmDeviceCommand::SnapshotRevert(snapshot) => snapshot_revert(txn, caller, id, *snapshot),
+        VmDeviceCommand::SnapshotDelete(snapshot) => snapshot_delete(txn, caller, id, *snapshot),
     }
 }

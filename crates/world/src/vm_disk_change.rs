@@ -1,9 +1,10 @@
-//! Disks of VMs that exist: they come and go.
+//! Disks of VMs that exist: they come, go and grow.
 
 use plerion_lifecycle::DeviceWork;
 use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
 use plerion_model::vm_history::HistoryAction;
+use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind};
 use plerion_template::{Template, Value, Vector};
 
@@ -14,13 +15,28 @@ use crate::txn::Txn;
 use crate::vm_deploy::volatile_set;
 use crate::vm_device::{as_action, device_begin, device_vm, is_router, template_set};
 use crate::vm_disk::{DISKS_MAX, DiskPlan, disk_complete, target_assign};
+use crate::vm_disk_snapshot::{image_right, snapshots_give};
 
 const DISK: &str = "DISK";
+
+/// Largest disk, in MiB: beyond what any file system holds, and leaves room for sums.
+const SIZE_MAX: u64 = 1 << 42;
 
 pub(crate) fn disk_id(disk: &Vector) -> Id {
     disk.get("DISK_ID")
         .and_then(|text| text.parse().ok())
         .unwrap_or(-1)
+}
+
+/// A number in a disk.
+pub(crate) fn number(disk: &Vector, key: &str) -> Option<u64> {
+    disk.get(key).and_then(|text| text.parse().ok())
+}
+
+/// Whether what is written to the disk stays in its image.
+pub(crate) fn saves(disk: &Vector) -> bool {
+    disk.get("SAVE")
+        .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
 }
 
 /// A disk of a VM. (The context disk is none.)
@@ -130,14 +146,84 @@ pub(crate) fn vm_disk_detach(txn: &mut Txn<'_>, caller: &Caller, id: Id, number:
     Ok(id)
 }
 
+/// `one.vm.diskresize`: a disk grows.
+pub(crate) fn vm_disk_resize(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    disk: Id,
+    size: &str,
+) -> Result<Id, ApiError> {
+    let vm = device_vm(txn, caller, id)?;
+    let what = format!("resize disk for VM {id}");
+    let begun = device_begin(vm.clone(), DeviceWork::DiskResize, &what)?;
+    begun.only_dummy("Resizing a disk")?;
+    let mut template = vm.template.unpack();
+    let found = disk_find(&mut template, disk)?;
+    let before_mib = number(found, "SIZE").unwrap_or(0);
+    let wanted = size.trim().parse::<u64>().ok().filter(|size| *size <= SIZE_MAX);
+    let Some(wanted) = wanted else {
+        return Err(ApiError::action(format!(
+            "Wrong size \"{size}\": it is a number of MiB"
+        )));
+    };
+    if wanted <= before_mib {
+        return Err(ApiError::action(
+            "New disk size has to be greater than current one",
+        ));
+    }
+    image_right(txn, caller, found)?;
+    if vm
+        .disk_snapshots
+        .get(&disk)
+        .is_some_and(|tree| !tree.snapshots.is_empty())
+    {
+        return Err(ApiError::action(
+            "Cannot resize a disk with snapshots: delete them first",
+        ));
+    }
+    found.set("SIZE", wanted.to_string());
+    let change = DeviceChange::DiskResize { disk, before_mib };
+    // A record of a VM that is on no host is over already.
+    let noted = vm.phase.state != VmState::Undeployed;
+    begun.go(
+        txn,
+        caller,
+        &template,
+        change,
+        noted.then_some(HistoryAction::DiskResize),
+    );
+    Ok(id)
+}
+
+/// A disk has grown, or has not and keeps its size. An image that is the disk grows with it.
+pub(crate) fn disk_resize_end(txn: &mut Txn<'_>, vm: &mut Vm, disk: Id, before_mib: u64, success: bool) {
+    let mut template = vm.template.unpack();
+    let Ok(found) = disk_find(&mut template, disk) else {
+        return;
+    };
+    if !success {
+        found.set("SIZE", before_mib.to_string());
+    } else if saves(found)
+        && let Some(size_mib) = number(found, "SIZE")
+        && let Some(mut image) = number(found, "IMAGE_ID")
+            .and_then(|image| Id::try_from(image).ok())
+            .and_then(|image| txn.world.images.get(image))
+            .cloned()
+    {
+        found.set("ORIGINAL_SIZE", size_mib.to_string());
+        std::sync::Arc::make_mut(&mut image).size_mib = size_mib;
+        txn.update(image);
+    }
+    template_set(vm, &template);
+}
+
 /// A disk has come or gone, or has not.
-pub(crate) fn disk_change_end(vm: &mut Vm, change: DeviceChange, success: bool) {
+pub(crate) fn disk_change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, success: bool) {
     let (number, stays) = match change {
         DeviceChange::DiskAttach { disk } => (disk, success),
         DeviceChange::DiskDetach { disk } => (disk, !success),
-        DeviceChange::NicAttach { .. } | DeviceChange::NicDetach { .. } | DeviceChange::NicUpdate { .. } => {
-            return;
-        }
+        _ => return,
     };
     let mut template = vm.template.unpack();
     if stays {
@@ -145,6 +231,10 @@ pub(crate) fn disk_change_end(vm: &mut Vm, change: DeviceChange, success: bool) 
             disk.remove("ATTACH");
         }
     } else {
+        if let (DeviceChange::DiskDetach { .. }, Ok(disk)) = (change, disk_find(&mut template, number)) {
+            snapshots_give(txn, vm, disk);
+        }
+        vm.disk_snapshots.remove(&number);
         template.retain(|attribute| match &attribute.value {
             Value::Vector(disk) if attribute.name == DISK => disk_id(disk) != number,
             _ => true,

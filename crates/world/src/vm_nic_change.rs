@@ -335,12 +335,8 @@ pub(crate) fn nic_change_end(txn: &Txn<'_>, vm: &mut Vm, change: DeviceChange, s
                     });
             }
         }
-        // Recorded: what is asked for stays, even where it could not be set.
-        DeviceChange::NicUpdate { .. }
-        | DeviceChange::DiskAttach { .. }
-        | DeviceChange::DiskDetach { .. } => {
-            return;
-        }
+        // Recorded: new attributes stay, even where they could not be set.
+        _ => return,
     }
     template_set(vm, &template);
 }

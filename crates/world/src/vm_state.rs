@@ -16,6 +16,7 @@ use crate::txn::Txn;
 use crate::vm_device::device_end;
 use crate::vm_migrate::{has_arrived, history_back, history_left};
 use crate::vm_resize::resize_end;
+use crate::vm_snapshot::snapshot_named;
 
 /// Who or what moves a VM, and what to note about it.
 pub(crate) struct Cause {
@@ -344,6 +345,9 @@ pub(crate) fn vm_part_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentRe
         Ok(output) => {
             if let Some(deploy_id) = &output.deploy_id {
                 deploy_id.clone_into(&mut own.deploy_id);
+            }
+            if let Some(name) = &output.snapshot {
+                snapshot_named(own, name);
             }
             (Event::Done, String::new())
         }

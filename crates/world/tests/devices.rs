@@ -362,12 +362,210 @@ fn what_real_hosts_do_not_do_yet_is_refused_before_anything_changes() {
     assert!(cloud.world == before);
 }
 
+fn snapshot(cloud: &mut Cloud, id: Id, disk: Id, name: &str) -> Result<Id, ApiError> {
+    change(cloud, id, VmDeviceCommand::DiskSnapshotCreate(disk, name.into()))
+}
+
+#[test]
+fn snapshots_of_disks_follow_from_each_other_as_recorded() {
+    let mut cloud = Cloud::new();
+    let id = running(&mut cloud);
+    assert_eq!(snapshot(&mut cloud, id, 0, "first").expect("asked for"), 0);
+    assert_eq!(cloud.phase(id), "DISK_SNAPSHOT");
+    cloud.finish();
+    assert_eq!(snapshot(&mut cloud, id, 0, "second").expect("asked for"), 1);
+    cloud.finish();
+    let tree = |cloud: &Cloud| cloud.world.vm(id).expect("there").disk_snapshots[&0].clone();
+    let parents = |cloud: &Cloud| -> Vec<(Id, Id)> {
+        let tree = tree(cloud);
+        tree.snapshots.iter().map(|one| (one.id, one.parent)).collect()
+    };
+    assert_eq!((parents(&cloud), tree(&cloud).active), (vec![(0, -1), (1, 0)], 1));
+    assert_eq!(pairs(&cloud, id, "DISK", "DISK_SNAPSHOT_TOTAL_SIZE"), ["20", "-"]);
+    snapshot(&mut cloud, id, 0, "third").expect("asked for");
+    fail(&mut cloud);
+    assert_eq!((parents(&cloud), tree(&cloud).active), (vec![(0, -1), (1, 0)], 1));
+    assert_eq!(
+        tree(&cloud).next,
+        3,
+        "recorded: the number is not given out again"
+    );
+    assert_eq!(pairs(&cloud, id, "DISK", "DISK_SNAPSHOT_TOTAL_SIZE"), ["20", "-"]);
+    let refused = change(&mut cloud, id, VmDeviceCommand::DiskSnapshotRevert(0, 0)).expect_err("it runs");
+    assert_eq!(
+        refused.text,
+        format!("Could not revert to disk snapshot for VM {id}, wrong state RUNNING.")
+    );
+    let refused = change(
+        &mut cloud,
+        id,
+        VmDeviceCommand::DiskResize {
+            disk: 0,
+            size: "20".into(),
+        },
+    );
+    assert!(
+        refused
+            .expect_err("has snapshots")
+            .text
+            .contains("with snapshots")
+    );
+    change(
+        &mut cloud,
+        id,
+        VmDeviceCommand::DiskSnapshotRename(0, 0, "renamed".into()),
+    )
+    .expect("renamed");
+    assert_eq!(tree(&cloud).snapshots[0].name, "renamed");
+    cloud.act(id, Event::Poweroff { hard: true }).expect("off");
+    cloud.finish();
+    change(&mut cloud, id, VmDeviceCommand::DiskSnapshotRevert(0, 0)).expect("asked for");
+    assert_eq!(cloud.phase(id), "DISK_SNAPSHOT_REVERT_POWEROFF");
+    cloud.finish();
+    assert_eq!(tree(&cloud).active, 0);
+    change(&mut cloud, id, VmDeviceCommand::DiskSnapshotDelete(0, 0)).expect("asked for");
+    cloud.finish();
+    assert_eq!((parents(&cloud), tree(&cloud).active), (vec![(1, 0)], -1));
+    assert_eq!(actions(&cloud, id), [25, 25, 25, 41, 26, 20]);
+    let refused = change(&mut cloud, id, VmDeviceCommand::DiskSnapshotDelete(0, 9)).expect_err("none");
+    assert_eq!(refused.text, "Snapshot does not exist");
+    cloud.world.check().expect("derived state holds");
+}
+
+#[test]
+fn snapshots_of_a_persistent_image_go_home_with_it_and_count_once() {
+    let mut cloud = Cloud::new();
+    let data = cloud.made("NAME=data\nPATH=/y\nPERSISTENT=YES", |template| {
+        Command::ImageAllocate {
+            template,
+            datastore: 101,
+            spec: plerion_world::ImageSpec { size_mib: Some(10) },
+        }
+    });
+    cloud.finish();
+    let id = running(&mut cloud);
+    disk_attach(&mut cloud, id, &format!("DISK=[IMAGE_ID={data}]")).expect("attached");
+    cloud.finish();
+    snapshot(&mut cloud, id, 3, "kept").expect("asked for");
+    cloud.finish();
+    let refused = change(&mut cloud, id, VmDeviceCommand::DiskSnapshotDelete(3, 0)).expect_err("the image's");
+    assert_eq!(
+        refused.text,
+        "Cannot delete snapshot 0 for persistent disk images"
+    );
+    let image = |cloud: &Cloud| cloud.world.images.get(data).expect("there").snapshots.clone();
+    assert!(image(&cloud).is_unused());
+    change(&mut cloud, id, VmDeviceCommand::DiskDetach(3)).expect("asked for");
+    cloud.finish();
+    assert_eq!(image(&cloud).snapshots[0].name, "kept");
+    assert!(cloud.world.vm(id).expect("there").disk_snapshots.is_empty());
+    disk_attach(&mut cloud, id, &format!("DISK=[IMAGE_ID={data}]")).expect("attached");
+    cloud.finish();
+    let tree = cloud.world.vm(id).expect("there").disk_snapshots[&3].clone();
+    assert_eq!((tree.size_mib(), tree.home_mib), (10, 10), "the image pays");
+    snapshot(&mut cloud, id, 3, "more").expect("asked for");
+    cloud.finish();
+    cloud.act(id, Event::Terminate { hard: true }).expect("ended");
+    cloud.finish();
+    assert_eq!(cloud.phase(id), "DONE");
+    let kept = image(&cloud);
+    assert_eq!((kept.snapshots.len(), kept.active, kept.home_mib), (2, 1, 0));
+    cloud.world.check().expect("derived state holds");
+}
+
+#[test]
+fn a_disk_grows_and_an_image_that_is_the_disk_with_it() {
+    let mut cloud = Cloud::new();
+    let data = cloud.made("NAME=data\nPATH=/y\nPERSISTENT=YES", |template| {
+        Command::ImageAllocate {
+            template,
+            datastore: 101,
+            spec: plerion_world::ImageSpec { size_mib: Some(10) },
+        }
+    });
+    cloud.finish();
+    let id = running(&mut cloud);
+    disk_attach(&mut cloud, id, &format!("DISK=[IMAGE_ID={data}]")).expect("attached");
+    cloud.finish();
+    let grow = |cloud: &mut Cloud, disk: Id, size: &str| {
+        let size = size.to_owned();
+        change(cloud, id, VmDeviceCommand::DiskResize { disk, size })
+    };
+    for size in ["2", "10"] {
+        let refused = grow(&mut cloud, 0, size).expect_err("not larger");
+        assert_eq!(refused.text, "New disk size has to be greater than current one");
+    }
+    grow(&mut cloud, 0, "1g").expect_err("no number");
+    grow(&mut cloud, 0, "20").expect("asked for");
+    assert_eq!(cloud.phase(id), "DISK_RESIZE");
+    assert_eq!(pairs(&cloud, id, "DISK", "SIZE"), ["20", "5", "10"]);
+    fail(&mut cloud);
+    assert_eq!(pairs(&cloud, id, "DISK", "SIZE"), ["10", "5", "10"]);
+    grow(&mut cloud, 3, "30").expect("asked for");
+    cloud.finish();
+    assert_eq!(cloud.world.images.get(data).expect("there").size_mib, 30);
+    assert_eq!(pairs(&cloud, id, "DISK", "ORIGINAL_SIZE"), ["10", "-", "30"]);
+    cloud.act(id, Event::Undeploy { hard: true }).expect("asked for");
+    cloud.finish();
+    grow(&mut cloud, 1, "7").expect("asked for");
+    assert_eq!(cloud.phase(id), "DISK_RESIZE_UNDEPLOYED");
+    assert_eq!(cloud.world.host_usage(0).cpu, 0);
+    cloud.finish();
+    assert_eq!(
+        (cloud.phase(id), cloud.world.host_usage(0).cpu),
+        ("UNDEPLOYED", 0)
+    );
+    assert_eq!(pairs(&cloud, id, "DISK", "SIZE"), ["10", "7", "30"]);
+    cloud.world.check().expect("derived state holds");
+}
+
+#[test]
+fn snapshots_of_the_machine_end_with_it() {
+    let mut cloud = Cloud::new();
+    let id = running(&mut cloud);
+    let take = |cloud: &mut Cloud| change(cloud, id, VmDeviceCommand::SnapshotCreate("s".into()));
+    assert_eq!(take(&mut cloud).expect("asked for"), 0);
+    assert_eq!(cloud.phase(id), "HOTPLUG_SNAPSHOT");
+    let named = Output {
+        snapshot: Some("dummy-snap".into()),
+        ..Output::default()
+    };
+    let key = *cloud.world.outbox.keys().next().expect("asked for");
+    cloud.end(key, Ok(named));
+    assert_eq!(pairs(&cloud, id, "SNAPSHOT", "HYPERVISOR_ID"), ["dummy-snap"]);
+    assert_eq!(pairs(&cloud, id, "SNAPSHOT", "SYSTEM_DISK_SIZE"), ["64"]);
+    take(&mut cloud).expect("asked for");
+    fail(&mut cloud);
+    assert_eq!(pairs(&cloud, id, "SNAPSHOT", "SNAPSHOT_ID"), ["0"]);
+    change(&mut cloud, id, VmDeviceCommand::SnapshotRevert(0)).expect("asked for");
+    cloud.finish();
+    let refused = change(&mut cloud, id, VmDeviceCommand::SnapshotRevert(77)).expect_err("none");
+    assert_eq!(
+        refused.text,
+        format!("Could not revert VM {id} to snapshot 77, it does not exist.")
+    );
+    take(&mut cloud).expect("asked for");
+    cloud.finish();
+    change(&mut cloud, id, VmDeviceCommand::SnapshotDelete(0)).expect("asked for");
+    cloud.finish();
+    assert_eq!(pairs(&cloud, id, "SNAPSHOT", "SNAPSHOT_ID"), ["1"]);
+    assert_eq!(actions(&cloud, id), [0], "recorded: no record is opened");
+    cloud.act(id, Event::Poweroff { hard: true }).expect("off");
+    cloud.finish();
+    assert!(pairs(&cloud, id, "SNAPSHOT", "SNAPSHOT_ID").is_empty());
+    let refused = take(&mut cloud).expect_err("off");
+    assert_eq!(
+        refused.text,
+        format!("Could not create a new snapshot for VM {id}, wrong state POWEROFF.")
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Whatever happens, what is derived equals a recount, and a VM that is done leaves nothing held.
     #[test]
-    fn random_changes_of_devices_keep_derived_state(steps in prop::collection::vec((0..16u8, 0..3i32), 1..60)) {
+    fn random_changes_of_devices_keep_derived_state(steps in prop::collection::vec((0..22u8, 0..3i32), 1..60)) {
         let mut cloud = Cloud::new();
         for (kind, id) in steps {
             let part = i32::from(kind) % 4;
@@ -387,6 +585,15 @@ proptest! {
                     let recover = Recover::from_number(part).expect("0 to 5");
                     cloud.give(&Caller::system(), Command::VmRecover { id, recover })
                 }
+                16 => snapshot(&mut cloud, id, part, "s"),
+                17 => change(&mut cloud, id, VmDeviceCommand::DiskSnapshotDelete(0, part)),
+                18 => change(&mut cloud, id, VmDeviceCommand::DiskSnapshotRevert(0, part)),
+                19 => change(&mut cloud, id, VmDeviceCommand::SnapshotCreate(String::new())),
+                20 => change(&mut cloud, id, VmDeviceCommand::DiskResize {
+                    disk: part,
+                    size: (20 + i32::from(kind) + part).to_string(),
+                }),
+                21 => cloud.act(id, Event::Undeploy { hard: true }),
                 13 => {
                     if let Some(key) = cloud.world.outbox.keys().next().copied() {
                         cloud.end(key, Err("planned".into()));

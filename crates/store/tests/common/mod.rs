@@ -223,6 +223,7 @@ fn intent_end(world: &World, a: u8, b: u8) -> Option<Command> {
         Err(format!("made-up failure {b}"))
     } else {
         Ok(Output {
+            snapshot: None,
             deploy_id: Some(format!("one-{}", key.id)),
             size_mib: Some(16),
             format: Some("raw".into()),
