@@ -144,3 +144,15 @@ def test_snapshots(one, server, made):
     plerion(server, "onevm", "snapshot-delete", str(vm), "0")
     assert vectors(settled(one, vm), "SNAPSHOT") == []
     one.vm.action("terminate-hard", vm)
+
+
+def test_disks_become_images(one, server, made):
+    vm = running(one, made, "d-saved")
+    said = plerion(server, "onevm", "disk-saveas", str(vm), "0", "d-saved-1")
+    image = int(said.split()[-1])
+    settled(one, vm)
+    body = one.image.info(image)
+    assert (body.NAME, body.STATE, body.DATASTORE_ID) == ("d-saved-1", 1, made.image_ds)
+    with pytest.raises(pyone.OneException, match="already taken"):
+        one.vm.disksaveas(vm, 0, "d-saved-1", "", -1)
+    one.vm.action("terminate-hard", vm)

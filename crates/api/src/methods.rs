@@ -355,6 +355,7 @@ fn own_methods() -> Vec<Method> {
         row("one.vm.retryexec", "id:int", on(Manage, Vm), "the same, for the last command", command(decode::vm_retryexec)),
         row("one.vm.cancelexec", "id:int", on(Manage, Vm), "the same, for one that runs", command(decode::vm_cancelexec)),
         row("one.vm.diskresize", "id:int, disk:int, size:string", on(Manage, Vm), "makes a disk larger", command(vm_device::disk_resize)),
+        row("one.vm.disksaveas", "id:int, disk:int, name:string, type:string(empty), snapshot:int(-1)", on(Manage, Vm), "makes an image of a disk", command(vm_device::disk_save_as)),
         row("one.vm.disksnapshotcreate", "id:int, disk:int, name:string", on(Manage, Vm), "takes a snapshot of a disk", command(vm_device::disk_snapshot_create)),
         row("one.vm.disksnapshotrevert", "id:int, disk:int, snapshot:int", on(Manage, Vm), "takes a disk back to a snapshot", command(vm_device::disk_snapshot_revert)),
         row("one.vm.disksnapshotdelete", "id:int, disk:int, snapshot:int", on(Manage, Vm), "deletes a snapshot of a disk", command(vm_device::disk_snapshot_delete)),

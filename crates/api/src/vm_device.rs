@@ -45,6 +45,18 @@ pub(crate) fn disk_resize(params: &mut Params) -> Decoded {
     vm_device(id, VmDeviceCommand::DiskResize { disk, size })
 }
 
+pub(crate) fn disk_save_as(params: &mut Params) -> Decoded {
+    let (id, disk, name) = (params.int()?, params.int()?, params.string()?);
+    let kind = params.string_or("")?;
+    let command = VmDeviceCommand::DiskSaveAs {
+        disk,
+        name,
+        kind,
+        snapshot: params.int_or(-1)?,
+    };
+    vm_device(id, command)
+}
+
 pub(crate) fn disk_snapshot_create(params: &mut Params) -> Decoded {
     let (id, disk, name) = (params.int()?, params.int()?, params.string()?);
     vm_device(id, VmDeviceCommand::DiskSnapshotCreate(disk, name))

@@ -35,6 +35,7 @@ pub(crate) fn device_plan(
         | DeviceChange::DiskAttach { .. }
         | DeviceChange::DiskDetach { .. }
         | DeviceChange::DiskResize { .. }
+        | DeviceChange::DiskSaveAs { .. }
         | DeviceChange::DiskSnapshotCreate { .. }
         | DeviceChange::DiskSnapshotRevert { .. }
         | DeviceChange::DiskSnapshotDelete { .. }

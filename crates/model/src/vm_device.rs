@@ -40,6 +40,13 @@ pub enum DeviceChange {
         /// Size before, in MiB.
         before_mib: u64,
     },
+    /// A disk is being copied to an image, which is in error if that fails.
+    DiskSaveAs {
+        /// Its DISK_ID.
+        disk: Id,
+        /// The image.
+        image: Id,
+    },
     /// A snapshot of a disk is listed already, and goes again if it cannot be taken.
     DiskSnapshotCreate {
         /// DISK_ID.

@@ -478,6 +478,11 @@ pub(crate) fn image_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
     if own.state == ImageState::Delete {
         return Ok(());
     }
+    if own.state == ImageState::LockedUsed {
+        return Err(ApiError::action(
+            "Cannot delete image. A disk is being saved in it: recover the VM of the disk if that does not end.",
+        ));
+    }
     txn.intents_over(Kind::Image, id);
     let old = own.state;
     own.state = ImageState::Delete;

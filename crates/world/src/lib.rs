@@ -53,6 +53,7 @@ mod vm_device;
 mod vm_device_command;
 mod vm_disk;
 mod vm_disk_change;
+mod vm_disk_save;
 mod vm_disk_snapshot;
 mod vm_exec;
 mod vm_files;

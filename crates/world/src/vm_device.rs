@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::txn::Txn;
 use crate::vm::vm_require;
 use crate::vm_disk_change::{disk_change_end, disk_resize_end};
+use crate::vm_disk_save::disk_save_end;
 use crate::vm_disk_snapshot::{disk_snapshot_end, snapshots_give, snapshots_take};
 use crate::vm_history::history_renew;
 use crate::vm_nic_change::nic_change_end;
@@ -152,6 +153,7 @@ fn change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, success: boo
         DeviceChange::DiskResize { disk, before_mib } => {
             disk_resize_end(txn, vm, disk, before_mib, success);
         }
+        DeviceChange::DiskSaveAs { image, .. } => disk_save_end(txn, image, success),
         DeviceChange::DiskSnapshotCreate { .. }
         | DeviceChange::DiskSnapshotRevert { .. }
         | DeviceChange::DiskSnapshotDelete { .. } => disk_snapshot_end(vm, change, success),

@@ -6,6 +6,7 @@ use plerion_template::Template;
 use crate::auth::Caller;
 use crate::txn::Txn;
 use crate::vm_disk_change::{vm_disk_attach, vm_disk_detach, vm_disk_resize};
+use crate::vm_disk_save::{SaveAs, vm_disk_save_as};
 use crate::vm_disk_snapshot::{
     disk_snapshot_create, disk_snapshot_delete, disk_snapshot_rename, disk_snapshot_revert,
 };
@@ -48,6 +49,17 @@ pub enum VmDeviceCommand {
         /// New size in MiB, as given.
         size: String,
     },
+    /// `one.vm.disksaveas`.
+    DiskSaveAs {
+        /// DISK_ID.
+        disk: Id,
+        /// Name of the image.
+        name: String,
+        /// Type of the image; empty for that of the disk's image.
+        kind: String,
+        /// Snapshot of the disk; -1 for what the disk is now.
+        snapshot: Id,
+    },
     /// `one.vm.disksnapshotcreate`: a DISK_ID and a name.
     DiskSnapshotCreate(Id, String),
     /// `one.vm.disksnapshotrevert`: a DISK_ID and a snapshot.
@@ -64,7 +76,7 @@ pub enum VmDeviceCommand {
     SnapshotDelete(Id),
 }
 
-/// Carries a command out. Answers the id of the VM, or of the snapshot that is made.
+/// Carries a command out. Answers the id of the VM, or of the snapshot or image that is made.
 pub(crate) fn vm_device_command(
     txn: &mut Txn<'_>,
     caller: &Caller,
@@ -83,6 +95,20 @@ pub(crate) fn vm_device_command(
         VmDeviceCommand::DiskAttach(template) => vm_disk_attach(txn, caller, id, template),
         VmDeviceCommand::DiskDetach(disk) => vm_disk_detach(txn, caller, id, *disk),
         VmDeviceCommand::DiskResize { disk, size } => vm_disk_resize(txn, caller, id, *disk, size),
+        VmDeviceCommand::DiskSaveAs {
+            disk,
+            name,
+            kind,
+            snapshot,
+        } => {
+            let wanted = SaveAs {
+                disk: *disk,
+                name,
+                kind,
+                snapshot: *snapshot,
+            };
+            vm_disk_save_as(txn, caller, id, &wanted)
+        }
         VmDeviceCommand::DiskSnapshotCreate(disk, name) => disk_snapshot_create(txn, caller, id, *disk, name),
         VmDeviceCommand::DiskSnapshotRevert(disk, snapshot) => {
             disk_snapshot_revert(txn, caller, id, (*disk, *snapshot))

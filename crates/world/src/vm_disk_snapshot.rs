@@ -213,6 +213,7 @@ pub(crate) fn disk_snapshot_end(vm: &mut Vm, change: DeviceChange, success: bool
         | DeviceChange::DiskAttach { .. }
         | DeviceChange::DiskDetach { .. }
         | DeviceChange::DiskResize { .. }
+        | DeviceChange::DiskSaveAs { .. }
         | DeviceChange::SnapshotCreate { .. }
         | DeviceChange::SnapshotRevert { .. }
         | DeviceChange::SnapshotDelete { .. } => return,

@@ -362,6 +362,68 @@ fn what_real_hosts_do_not_do_yet_is_refused_before_anything_changes() {
     assert!(cloud.world == before);
 }
 
+#[test]
+fn a_disk_becomes_an_image_or_an_image_in_error() {
+    let mut cloud = Cloud::new();
+    let id = running(&mut cloud);
+    let mut number = 0;
+    let mut save = |cloud: &mut Cloud, disk: Id, kind: &str| {
+        number += 1;
+        let saved = VmDeviceCommand::DiskSaveAs {
+            disk,
+            name: format!("saved-{number}"),
+            kind: kind.into(),
+            snapshot: -1,
+        };
+        change(cloud, id, saved)
+    };
+    let state = |cloud: &Cloud, image: Id| cloud.world.images.get(image).expect("there").state.as_str();
+    let image = save(&mut cloud, 0, "").expect("asked for");
+    assert_eq!(
+        (cloud.phase(id), state(&cloud, image)),
+        ("HOTPLUG_SAVEAS", "LOCKED_USED")
+    );
+    let delete = Command::Delete {
+        kind: Kind::Image,
+        id: image,
+    };
+    cloud
+        .give(&Caller::system(), delete)
+        .expect_err("it is being written");
+    cloud.finish();
+    assert_eq!((cloud.phase(id), state(&cloud, image)), ("RUNNING", "READY"));
+    let image = save(&mut cloud, 0, "DATABLOCK").expect("asked for");
+    fail(&mut cloud);
+    assert_eq!((cloud.phase(id), state(&cloud, image)), ("RUNNING", "ERROR"));
+    save(&mut cloud, 1, "").expect_err("volatile");
+    save(&mut cloud, 7, "").expect_err("none");
+    save(&mut cloud, 0, "KERNEL").expect_err("no disk");
+    cloud.act(id, Event::Stop).expect("possible");
+    cloud.finish();
+    let image = save(&mut cloud, 0, "").expect("asked for");
+    assert_eq!(cloud.phase(id), "HOTPLUG_SAVEAS_STOPPED");
+    cloud.finish();
+    assert_eq!((cloud.phase(id), state(&cloud, image)), ("STOPPED", "READY"));
+    assert_eq!(cloud.world.host_usage(0).cpu, 0);
+    let waiting = cloud.vm(VM).expect("a vm");
+    let before = cloud.world.clone();
+    let saved = VmDeviceCommand::DiskSaveAs {
+        disk: 0,
+        name: "never".into(),
+        kind: String::new(),
+        snapshot: -1,
+    };
+    let refused = change(&mut cloud, waiting, saved).expect_err("on no host");
+    assert_eq!(refused.code, ErrorCode::Internal, "recorded");
+    assert!(cloud.world == before);
+    let image = save(&mut cloud, 0, "").expect("asked for");
+    let recover = Recover::DeleteDb;
+    let delete = Command::VmRecover { id, recover };
+    cloud.give(&Caller::system(), delete).expect("forgotten");
+    assert_eq!(state(&cloud, image), "ERROR");
+    cloud.world.check().expect("derived state holds");
+}
+
 fn snapshot(cloud: &mut Cloud, id: Id, disk: Id, name: &str) -> Result<Id, ApiError> {
     change(cloud, id, VmDeviceCommand::DiskSnapshotCreate(disk, name.into()))
 }
