@@ -124,5 +124,16 @@ class Server:
 
     def rss_kib(self):
         """Resident memory, in KiB."""
+        return self._status_kib("VmRSS")
+
+    def peak_kib(self):
+        """The most memory that was resident since the start or `peak_forget`, in KiB."""
+        return self._status_kib("VmHWM")
+
+    def peak_forget(self):
+        """From now on `peak_kib` counts anew."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def _status_kib(self, field):
         status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(re.search(r"^VmRSS:\s+(\d+) kB", status, re.MULTILINE)[1])
+        return int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)[1])

@@ -11,6 +11,7 @@ mod info;
 mod methods;
 mod order;
 mod pool;
+mod pool_done;
 mod quota;
 mod reject;
 mod sched_action;

@@ -12,6 +12,7 @@ use plerion_world::{Caller, Object, Snapshot as View, Target, may_see};
 use crate::caches::Caches;
 use crate::info::render;
 use crate::methods::PoolForm;
+use crate::pool_done::{DoneVms, Listed, Merged, Order};
 use crate::quota::render_defaults;
 use crate::reject::Reject;
 use crate::xmlrpc::{Params, Payload};
@@ -20,15 +21,13 @@ use crate::xmlrpc::{Params, Payload};
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Most ids of `one.vmpool.infoset`.
 const SET_MAX: usize = 100_000;
-/// DONE VMs read from the database at a time.
-const DONE_PAGE: u64 = 500;
 
 /// Which objects a call wants.
 #[derive(Clone, Copy, Debug)]
-struct Filter {
+pub(crate) struct Filter {
     flag: i32,
-    start: i32,
-    end: i32,
+    pub(crate) start: i32,
+    pub(crate) end: i32,
 }
 
 impl Filter {
@@ -44,7 +43,7 @@ impl Filter {
         Ok(filter)
     }
 
-    fn wants(self, caller: &Caller, owned: &Owned) -> bool {
+    pub(crate) fn wants(self, caller: &Caller, owned: &Owned) -> bool {
         match self.flag {
             -4 => owned.gid == caller.gid,
             -3 => owned.uid == caller.uid,
@@ -54,15 +53,35 @@ impl Filter {
         }
     }
 
+    /// How many to leave out and how many to show, when a page is asked for and no range of ids.
+    pub(crate) fn paged(self) -> Option<(usize, usize)> {
+        (self.end < -1).then(|| {
+            let size = usize::try_from(self.end.unsigned_abs()).unwrap_or(usize::MAX);
+            (usize::try_from(self.start).unwrap_or(0), size)
+        })
+    }
+
     /// Keeps a page, or a range of ids, of ids in the order in which they are shown.
     fn page(self, ids: Vec<Id>) -> Vec<Id> {
-        if self.end < -1 {
-            let size = usize::try_from(self.end.unsigned_abs()).unwrap_or(usize::MAX);
-            let skip = usize::try_from(self.start).unwrap_or(0);
+        if let Some((skip, size)) = self.paged() {
             return ids.into_iter().skip(skip).take(size).collect();
+        }
+        self.range(ids)
+    }
+
+    /// Keeps a range of ids, if one is asked for.
+    pub(crate) fn range(self, ids: Vec<Id>) -> Vec<Id> {
+        if self.paged().is_some() {
+            return ids;
         }
         let in_range = |id: &Id| (self.start < 0 || *id >= self.start) && (self.end < 0 || *id <= self.end);
         ids.into_iter().filter(in_range).collect()
+    }
+
+    /// Everybody's, for tests.
+    #[cfg(test)]
+    pub(crate) const fn all(start: i32, end: i32) -> Self {
+        Self { flag: -2, start, end }
     }
 }
 
@@ -137,38 +156,46 @@ fn objects(
     stream(
         snapshot,
         kind,
-        ids.into_iter(),
-        move |out, snapshot, view, id| match snapshot.world.object(kind, id) {
-            Ok(Object::Host(host)) => caches.hosts.render(out, &host, view),
-            Ok(object) => render(out, &object, view, false),
-            Err(_) => {}
+        ids.into_iter().map(Ok),
+        move |out, snapshot, view, id| {
+            match snapshot.world.object(kind, id) {
+                Ok(Object::Host(host)) => caches.hosts.render(out, &host, view),
+                Ok(object) => render(out, &object, view, false),
+                Err(_) => {}
+            }
+            Ok(())
         },
     )
 }
 
 /// Newest first unless `API_LIST_ORDER=ASC`. `ids` come newest first.
 fn ordered(snapshot: &Snapshot, mut ids: Vec<Id>) -> Vec<Id> {
-    if snapshot
-        .world
-        .config
-        .attributes
-        .get("API_LIST_ORDER")
-        .is_some_and(|order| order.eq_ignore_ascii_case("ASC"))
-    {
+    if ascending(snapshot) {
         ids.reverse();
     }
     ids
 }
 
-/// Renders piece by piece as the reader takes them; the snapshot lives as long as the stream.
-fn stream<I>(
+/// Whether lists begin with the oldest object.
+fn ascending(snapshot: &Snapshot) -> bool {
+    snapshot
+        .world
+        .config
+        .attributes
+        .get("API_LIST_ORDER")
+        .is_some_and(|order| order.eq_ignore_ascii_case("ASC"))
+}
+
+/// Renders piece by piece as the reader takes them; the snapshot lives as long as the stream. The first item or body
+/// that cannot be had ends it.
+fn stream<I, T>(
     snapshot: Snapshot,
     kind: Kind,
     mut items: I,
-    mut each: impl FnMut(&mut EscapedXml, &Snapshot, &View<'_>, I::Item) + Send + 'static,
+    mut each: impl FnMut(&mut EscapedXml, &Snapshot, &View<'_>, T) -> Result<(), String> + Send + 'static,
 ) -> Payload
 where
-    I: Iterator + Send + 'static,
+    I: Iterator<Item = Result<T, String>> + Send + 'static,
 {
     let root = kind.facts().pool_element;
     let mut begun = false;
@@ -194,13 +221,16 @@ where
                 out.close(root);
                 break;
             };
-            each(&mut out, &snapshot, &view, item);
+            if let Err(error) = item.and_then(|item| each(&mut out, &snapshot, &view, item)) {
+                over = true;
+                return Some(Err(error));
+            }
         }
-        Some(out.into_bytes())
+        Some(Ok(out.into_bytes()))
     })))
 }
 
-fn visible_vm(snapshot: &Snapshot, caller: &Caller, vm: &Vm) -> bool {
+pub(crate) fn visible_vm(snapshot: &Snapshot, caller: &Caller, vm: &Vm) -> bool {
     let target = Target::owned(Kind::Vm, vm.id, &vm.owned)
         .in_clusters(vm.last_history().map(|record| record.cluster).as_slice());
     may_see(&snapshot.world, caller, &target)
@@ -237,7 +267,9 @@ fn vms(
         .map(|vm| vm.id)
         .collect();
     if state == -2 || state == VmState::Done.number() {
-        return with_done(engine, caller, snapshot, living, filter, form);
+        return Ok(vm_stream_with_done(
+            engine, caches, caller, snapshot, living, filter, form,
+        ));
     }
     let ids = filter.page(ordered(&snapshot, living));
     Ok(vm_stream(caches, snapshot, ids, form))
@@ -249,73 +281,69 @@ fn vm_stream(caches: &Arc<Caches>, snapshot: Snapshot, ids: Vec<Id>, form: PoolF
     stream(
         snapshot,
         Kind::Vm,
-        ids.into_iter(),
+        ids.into_iter().map(Ok),
         move |out, snapshot, view, id| {
-            let Some(vm) = snapshot.world.vms.get(id) else {
-                return;
-            };
-            if short {
-                caches.vms.render(out, vm, &snapshot.world, view);
-            } else {
-                vm.render(out, view);
-            }
+            living_render(&caches, out, snapshot, view, id, short);
+            Ok(())
         },
     )
 }
 
-/// VMs that are DONE come from the database, page by page, and are merged with those that live.
-fn with_done(
+fn living_render(
+    caches: &Caches,
+    out: &mut EscapedXml,
+    snapshot: &Snapshot,
+    view: &View<'_>,
+    id: Id,
+    short: bool,
+) {
+    let Some(vm) = snapshot.world.vms.get(id) else {
+        return;
+    };
+    if short {
+        caches.vms.render(out, vm, &snapshot.world, view);
+    } else {
+        vm.render(out, view);
+    }
+}
+
+/// As [`vm_stream`], with the VMs that are DONE, read from the database while the answer is made.
+fn vm_stream_with_done(
     engine: &Arc<Engine>,
+    caches: &Arc<Caches>,
     caller: &Caller,
     snapshot: Snapshot,
     living: Vec<Id>,
     filter: Filter,
     form: PoolForm,
-) -> Result<Payload, Reject> {
-    let mut found: Vec<(Id, Option<Arc<Vm>>)> = living.into_iter().map(|id| (id, None)).collect();
-    let mut offset = 0;
-    loop {
-        let page = engine
-            .reader()
-            .vms_done(offset, DONE_PAGE)
-            .map_err(|error| ApiError::internal(error.to_string()))?;
-        let count = page.len() as u64;
-        for vm in page {
-            if filter.wants(caller, &vm.owned) && visible_vm(&snapshot, caller, &vm) {
-                found.push((vm.id, Some(Arc::new(vm))));
-            }
-        }
-        offset = offset.saturating_add(count);
-        let enough = filter.end < -1
-            && found.len() as u64
-                >= u64::from(filter.end.unsigned_abs()) + u64::try_from(filter.start).unwrap_or(0);
-        if count < DONE_PAGE || enough {
-            break;
-        }
-    }
-    found.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
-    let mut by_id: std::collections::HashMap<Id, Arc<Vm>> = found
-        .iter()
-        .filter_map(|(id, vm)| vm.clone().map(|vm| (*id, vm)))
-        .collect();
-    let ids = filter.page(ordered(&snapshot, found.into_iter().map(|(id, _)| id).collect()));
-    by_id.retain(|id, _| ids.contains(id));
+) -> Payload {
+    let order = if ascending(&snapshot) {
+        Order::Ascending
+    } else {
+        Order::Descending
+    };
+    let done = DoneVms::new(engine, caller, &snapshot, filter, order);
+    let items = Merged::new(ordered(&snapshot, living), done, filter);
+    let (caches, reader) = (caches.clone(), engine.reader().clone());
     let short = form == PoolForm::VmShort;
-    Ok(stream(
-        snapshot,
-        Kind::Vm,
-        ids.into_iter(),
-        move |out, snapshot, view, id| {
-            let Some(vm) = by_id.get(&id).or_else(|| snapshot.world.vms.get(id)) else {
-                return;
-            };
-            if short {
-                vm.render_short(out, view);
-            } else {
-                vm.render(out, view);
+    stream(snapshot, Kind::Vm, items, move |out, snapshot, view, item| {
+        let id = match item {
+            Listed::Living(id) => {
+                living_render(&caches, out, snapshot, view, id, short);
+                return Ok(());
             }
-        },
-    ))
+            Listed::Done(id) => id,
+        };
+        let Some(vm) = reader.vm(id).map_err(|error| error.to_string())? else {
+            return Err(format!("VM {id} is listed as DONE, but its row is gone"));
+        };
+        if short {
+            vm.render_short(out, view);
+        } else {
+            vm.render(out, view);
+        }
+        Ok(())
+    })
 }
 
 fn vm_set(

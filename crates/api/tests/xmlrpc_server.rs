@@ -198,11 +198,14 @@ async fn a_panic_stays_in_its_call() {
             .text()
             .contains("same connection")
     );
-    wire.send(&post(&call("stream-panics-late", &[]))).await;
-    assert!(
-        wire.reply().await.is_none(),
-        "half an answer must not look like a whole one"
-    );
+    for method in ["stream-panics-late", "stream-fails-late"] {
+        let mut wire = server.connect().await;
+        wire.send(&post(&call(method, &[]))).await;
+        assert!(
+            wire.reply().await.is_none(),
+            "{method}: half an answer must not look like a whole one"
+        );
+    }
     server.assert_answers().await;
 }
 

@@ -21,7 +21,7 @@ pub use sqlite::SqliteStore;
 pub use sqlite_reader::SqliteReader;
 
 use plerion_model::vm::Vm;
-use plerion_model::{Id, Seconds};
+use plerion_model::{Id, Owned, Seconds};
 use plerion_world::{Change, Config, LogEntry, World};
 
 /// Who may write: made by [`Store::lead`].
@@ -104,6 +104,45 @@ pub struct LogRow {
     pub entry: LogEntry,
 }
 
+/// Which VMs that are DONE to read, and in which order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoneRange {
+    /// The lowest id.
+    pub first: Id,
+    /// The highest id.
+    pub last: Id,
+    /// From the lowest to the highest, or the other way round.
+    pub ascending: bool,
+}
+
+impl DoneRange {
+    /// What of the range is left after a VM in it; `None` when nothing is.
+    #[must_use]
+    pub fn after(self, id: Id) -> Option<Self> {
+        let rest = if self.ascending {
+            Self {
+                first: id.checked_add(1)?,
+                ..self
+            }
+        } else {
+            Self {
+                last: id.checked_sub(1)?,
+                ..self
+            }
+        };
+        (rest.first <= rest.last).then_some(rest)
+    }
+}
+
+/// A VM that is DONE, as far as choosing needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DoneVm {
+    /// Id.
+    pub id: Id,
+    /// Owner, group and permissions; not its lock.
+    pub owned: Owned,
+}
+
 /// Reads beside the writer, from any thread.
 pub trait StoreReader: Send + Sync {
     /// A VM, also one that is DONE.
@@ -112,11 +151,12 @@ pub trait StoreReader: Send + Sync {
     /// When the database cannot be read.
     fn vm(&self, id: Id) -> Result<Option<Vm>, StoreError>;
 
-    /// VMs that are DONE, by descending id, at most `limit`, after skipping `offset`.
+    /// VMs that are DONE, in the order of their ids, at most `limit`: what there is to choose among them. Whole ones are
+    /// read by [`StoreReader::vm`].
     ///
     /// # Errors
     /// When the database cannot be read.
-    fn vms_done(&self, offset: u64, limit: u64) -> Result<Vec<Vm>, StoreError>;
+    fn vms_done(&self, range: DoneRange, limit: u64) -> Result<Vec<DoneVm>, StoreError>;
 
     /// Rows of the change log after `seq`, at most `limit`.
     ///

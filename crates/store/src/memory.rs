@@ -9,10 +9,10 @@ use plerion_model::{Id, Kind, Seconds};
 use plerion_world::{Change, Config, Object, World};
 
 use crate::batch::Batch;
-use crate::row::{self, Cell, ObjectRow, Op, row_error};
+use crate::row::{self, Cell, DONE_COLUMNS, ObjectRow, Op, done_parse, row_error};
 use crate::schema::{CHANGE_LOG, LOAD_ORDER, OUTBOX, POOL_CONTROL, Table, VM_ATTRIBUTES, VMS, table_of};
 use crate::vm_row::{VmRow, Written, vm_parse};
-use crate::{Epoch, LogRow, LogTrim, Store, StoreError, StoreReader};
+use crate::{DoneRange, DoneVm, Epoch, LogRow, LogTrim, Store, StoreError, StoreReader};
 
 /// Where a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,15 +200,21 @@ impl StoreReader for MemoryStore {
         row.map(|row| vm_parse(&database.vm_row(row)?)).transpose()
     }
 
-    fn vms_done(&self, offset: u64, limit: u64) -> Result<Vec<Vm>, StoreError> {
+    fn vms_done(&self, range: DoneRange, limit: u64) -> Result<Vec<DoneVm>, StoreError> {
         let database = self.database();
-        let done = database
-            .rows(&VMS)
-            .rev()
-            .filter(|row| Database::is_done(row))
-            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
-            .take(usize::try_from(limit).unwrap_or(usize::MAX));
-        done.map(|row| vm_parse(&database.vm_row(row)?)).collect()
+        let done = database.rows(&VMS).filter(|row| Database::is_done(row));
+        let mut vms = done
+            .map(|row| {
+                let [oid, uid, gid, perms] = DONE_COLUMNS.map(|column| int(&VMS, row, column));
+                done_parse([oid?, uid?, gid?, perms?])
+            })
+            .collect::<Result<Vec<DoneVm>, StoreError>>()?;
+        vms.retain(|vm| (range.first..=range.last).contains(&vm.id));
+        if !range.ascending {
+            vms.reverse();
+        }
+        vms.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(vms)
     }
 
     fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError> {

@@ -18,7 +18,7 @@ use plerion_model::vnet::Vnet;
 use plerion_model::vntemplate::VnTemplate;
 use plerion_model::vrouter::Vrouter;
 use plerion_model::zone::Zone;
-use plerion_model::{Id, Kind, Owned, Seconds};
+use plerion_model::{Id, Kind, Owned, Permissions, Seconds};
 use plerion_template::PackedTemplate;
 use plerion_world::{Intent, IntentKey, LogEntry, Object};
 use serde::Serialize;
@@ -29,7 +29,7 @@ use crate::schema::{
     SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES,
     table_of,
 };
-use crate::{LogRow, StoreError};
+use crate::{DoneVm, LogRow, StoreError};
 
 /// A value in a row.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,6 +162,23 @@ pub(crate) fn kind_parse(table: &'static Table, key: impl ToString, name: &str) 
         .copied()
         .find(|kind| kind_name(*kind) == name)
         .ok_or_else(|| row_error(table, key, format!("there is no kind {name:?}")))
+}
+
+/// The columns of `vms` that a [`DoneVm`] is made of, in the order in which [`done_parse`] takes them.
+pub(crate) const DONE_COLUMNS: [&str; 4] = ["oid", "uid", "gid", "perms"];
+
+/// A VM that is DONE, from [`DONE_COLUMNS`].
+pub(crate) fn done_parse(cells: [i64; 4]) -> Result<DoneVm, StoreError> {
+    let [oid, uid, gid, digits] = cells;
+    let id = |column: &str, value: i64| {
+        Id::try_from(value).map_err(|_| row_error(&VMS, oid, format!("{column} {value} is no id")))
+    };
+    let bits = u16::try_from(digits / 100 % 10 * 64 + digits / 10 % 10 * 8 + digits % 10)
+        .map_err(|_| row_error(&VMS, oid, format!("perms {digits} are no permissions")))?;
+    Ok(DoneVm {
+        id: id("oid", oid)?,
+        owned: Owned::new(id("uid", uid)?, id("gid", gid)?, Permissions(bits)),
+    })
 }
 
 /// `oid name uid gid perms`.

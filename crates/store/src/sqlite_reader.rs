@@ -9,11 +9,11 @@ use plerion_model::vm::Vm;
 use plerion_model::vm_state::VmState;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::row::{Cell, counter_cell, log_parse};
+use crate::row::{Cell, DONE_COLUMNS, counter_cell, done_parse, log_parse};
 use crate::schema::{CHANGE_LOG, ColumnType, VMS};
 use crate::sqlite::{BUSY_TIMEOUT, int, sql_error, text, vm_query, vm_row};
 use crate::vm_row::vm_parse;
-use crate::{LogRow, StoreError, StoreReader};
+use crate::{DoneRange, DoneVm, LogRow, StoreError, StoreReader};
 
 /// Reads that may run at once; others wait.
 const CONNECTIONS: usize = 4;
@@ -71,13 +71,24 @@ impl StoreReader for SqliteReader {
         Ok(self.vms("WHERE vms.oid = ?1", &[id.into()])?.pop())
     }
 
-    fn vms_done(&self, offset: u64, limit: u64) -> Result<Vec<Vm>, StoreError> {
-        let condition = format!(
-            "WHERE vms.state = {} ORDER BY vms.oid DESC LIMIT ?1 OFFSET ?2",
-            VmState::Done.number()
+    fn vms_done(&self, range: DoneRange, limit: u64) -> Result<Vec<DoneVm>, StoreError> {
+        let query = format!(
+            "SELECT {} FROM vms WHERE state = {} AND oid BETWEEN ?1 AND ?2 ORDER BY oid {} LIMIT ?3",
+            DONE_COLUMNS.join(", "),
+            VmState::Done.number(),
+            if range.ascending { "ASC" } else { "DESC" }
         );
-        let parameters = [count(limit), counter_cell(&VMS, "offset", offset)?];
-        self.vms(&condition, &parameters)
+        self.pool.run(|connection| {
+            let mut statement = connection.prepare_cached(&query).map_err(sql_error)?;
+            let parameters: [Cell; 3] = [range.first.into(), range.last.into(), count(limit)];
+            let mut rows = statement.query(parameters).map_err(sql_error)?;
+            let mut vms = Vec::new();
+            while let Some(row) = rows.next().map_err(sql_error)? {
+                let cell = |index| int(row, index, &VMS);
+                vms.push(done_parse([cell(0)?, cell(1)?, cell(2)?, cell(3)?])?);
+            }
+            Ok(vms)
+        })
     }
 
     fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError> {

@@ -11,7 +11,7 @@ use proptest::prelude::{ProptestConfig, any};
 use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq, proptest};
 
-use plerion_store::{MemoryStore, SqliteStore, Store, StoreError, StoreReader};
+use plerion_store::{DoneRange, MemoryStore, SqliteStore, Store, StoreError, StoreReader};
 
 /// Gives the commands, committing after each of the batches; returns the cloud and all its changes.
 fn live(
@@ -93,15 +93,33 @@ fn compare_reader(reader: &dyn StoreReader, changes: &[Change]) -> Result<(), Te
         .filter(|vm| vm.phase.state == VmState::Done)
         .map(|vm| vm.id)
         .collect();
-    let read = |offset, limit| -> Vec<Id> {
-        let vms = reader.vms_done(offset, limit).expect("read");
-        vms.iter().map(|vm| vm.id).collect()
+    let whole = DoneRange {
+        first: 0,
+        last: Id::MAX,
+        ascending: false,
     };
-    prop_assert_eq!(&read(0, u64::MAX), &done);
-    prop_assert_eq!(
-        read(1, 2),
-        done.iter().skip(1).take(2).copied().collect::<Vec<_>>()
-    );
+    let rows = reader.vms_done(whole, u64::MAX).expect("read");
+    prop_assert_eq!(rows.iter().map(|vm| vm.id).collect::<Vec<_>>(), done.clone());
+    for row in &rows {
+        let owned = &vms[&row.id].owned;
+        prop_assert_eq!(
+            (row.owned.uid, row.owned.gid, row.owned.permissions),
+            (owned.uid, owned.gid, owned.permissions)
+        );
+    }
+    for ascending in [false, true] {
+        let mut paged = Vec::new();
+        let mut rest = Some(DoneRange { ascending, ..whole });
+        while let Some(range) = rest {
+            let page = reader.vms_done(range, 2).expect("read");
+            rest = page.last().and_then(|vm| range.after(vm.id));
+            paged.extend(page.iter().map(|vm| vm.id));
+        }
+        if ascending {
+            paged.reverse();
+        }
+        prop_assert_eq!(&paged, &done);
+    }
     Ok(())
 }
 

@@ -26,8 +26,8 @@ const ENVELOPE_BYTES: usize = 512;
 /// Up to this size a payload is copied into one buffer with its envelope; a larger one is sent from where it is.
 const COPY_BYTES_MAX: usize = 16 * 1024;
 
-/// Pieces of an escaped text, made one after the other while they are sent.
-pub type Chunks = Box<dyn Iterator<Item = Vec<u8>> + Send>;
+/// Pieces of an escaped text, made one after the other while they are sent; or why there will be no more, for the log.
+pub type Chunks = Box<dyn Iterator<Item = Result<Vec<u8>, String>> + Send>;
 
 /// What a method returns when it succeeds.
 pub enum Payload {
@@ -42,7 +42,7 @@ pub enum Payload {
     /// `string`, already escaped (see [`escape_into`]); cached bodies need no copy.
     Escaped(Bytes),
     /// `string`, already escaped, rendered on a blocking thread while the caller reads. The iterator is asked for
-    /// more only as fast as the caller takes it. If it panics after the first pieces are out, the connection breaks.
+    /// more only as fast as the caller takes it. If it fails (or panics) after the first pieces are out, the connection breaks.
     Stream(Chunks),
 }
 

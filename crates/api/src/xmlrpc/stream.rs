@@ -201,15 +201,19 @@ async fn batch_render(batch: Vec<u8>, rest: Rest) -> Result<Begun, RenderError> 
         let _permit = permit;
         batch_fill(batch, rest)
     });
-    rendered.await.map_err(|error| {
+    let failed = |error: String| {
         tracing::error!(%error, "rendering of an answer failed");
         RenderError
-    })
+    };
+    rendered
+        .await
+        .map_err(|error| failed(error.to_string()))?
+        .map_err(failed)
 }
 
-fn batch_fill(mut batch: Vec<u8>, mut rest: Rest) -> Begun {
+fn batch_fill(mut batch: Vec<u8>, mut rest: Rest) -> Result<Begun, String> {
     while batch.len() < BATCH_BYTES {
-        match rest.chunks.next() {
+        match rest.chunks.next().transpose()? {
             Some(chunk) if batch.is_empty() && chunk.len() >= BATCH_BYTES => batch = chunk,
             Some(chunk) => {
                 if batch.capacity() == 0 {
@@ -219,9 +223,9 @@ fn batch_fill(mut batch: Vec<u8>, mut rest: Rest) -> Begun {
             }
             None => {
                 batch.extend_from_slice(&rest.tail);
-                return Begun::Whole(batch.into());
+                return Ok(Begun::Whole(batch.into()));
             }
         }
     }
-    Begun::Part(batch.into(), rest)
+    Ok(Begun::Part(batch.into(), rest))
 }

@@ -37,12 +37,12 @@ struct Pieces {
 }
 
 impl Iterator for Pieces {
-    type Item = Vec<u8>;
+    type Item = Result<Vec<u8>, String>;
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
         let piece = self.rendered.fetch_add(1, Ordering::SeqCst);
-        Some(vec![b'a' + (piece % 26) as u8; CHUNK_BYTES])
+        Some(Ok(vec![b'a' + (piece % 26) as u8; CHUNK_BYTES]))
     }
 }
 
@@ -112,7 +112,17 @@ impl Service for Echo {
             "stream-panics-late" => {
                 let pieces = (0..64).map(|piece| {
                     assert!(piece < 32, "a panic that the test asks for");
-                    vec![b'x'; CHUNK_BYTES]
+                    Ok(vec![b'x'; CHUNK_BYTES])
+                });
+                Answer::Success(Payload::Stream(Box::new(pieces)))
+            }
+            "stream-fails-late" => {
+                let pieces = (0..64).map(|piece| {
+                    if piece < 32 {
+                        Ok(vec![b'x'; CHUNK_BYTES])
+                    } else {
+                        Err("a failure that the test asks for".to_owned())
+                    }
                 });
                 Answer::Success(Payload::Stream(Box::new(pieces)))
             }
