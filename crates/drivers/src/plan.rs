@@ -123,6 +123,15 @@ impl<'a> Stay<'a> {
         Self::on(world, vm, record, host)
     }
 
+    /// A VM where its domain or files were when it was told to move.
+    pub(crate) fn left(&self) -> Result<Self, String> {
+        let place = self
+            .vm
+            .moving_from
+            .ok_or_else(|| format!("VM {} is not being moved", self.vm.id))?;
+        self.at(place)
+    }
+
     /// The VM in the stay before.
     pub(crate) fn before(&self) -> Result<Self, String> {
         let record = self

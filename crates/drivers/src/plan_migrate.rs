@@ -1,16 +1,17 @@
 //! What moving a VM to another host or system datastore means for its hosts.
+//!
+//! Hosts need no way to each other: what is on the disks of one goes to another over the front-end.
 
-use crate::plan::{Plan, Stay};
+use plerion_model::vm_history::HistoryAction;
+use plerion_protocol::{Action, Location};
+
+use crate::plan::{
+    COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay,
+};
 use crate::plan_script_disk::files_scripts_relocate;
-use crate::plan_vm::Driver;
+use crate::plan_transfer::same_place;
+use crate::plan_vm::{Driver, domain_absent, domain_end};
 use crate::transfer::Transfer;
-
-fn not_yet(stay: &Stay<'_>) -> String {
-    format!(
-        "moving VMs between hosts of the driver {} is not supported yet",
-        stay.host.vm_mad
-    )
-}
 
 /// Moves the running domain to the host of the newest stay.
 pub(crate) fn domain_migrate(_plan: &mut Plan, stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
@@ -24,24 +25,94 @@ pub(crate) fn domain_migrate(_plan: &mut Plan, stay: &Stay<'_>, driver: Driver) 
     match driver {
         // Recorded: the name that the dummy hypervisor gave stays that of the first host.
         Driver::Dummy => Ok(()),
-        Driver::Libvirt => Err(not_yet(stay)),
+        Driver::Libvirt => Err(format!(
+            "live migration between hosts of the driver {} is not supported yet: migrate the VM without --live",
+            stay.host.vm_mad
+        )),
     }
 }
 
 /// Ends or saves the domain on the host that the VM leaves.
-pub(crate) fn domain_leave(_plan: &mut Plan, stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
-    match driver {
-        Driver::Dummy => Ok(()),
-        Driver::Libvirt => Err(not_yet(stay)),
+pub(crate) fn domain_leave(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
+    if driver == Driver::Dummy {
+        return Ok(());
     }
+    let left = stay.left()?;
+    let (name, uuid) = left.domain();
+    let (action, deadline_s) = match stay.vm.last_history().map(|record| record.action) {
+        Some(HistoryAction::PoweroffMigrate) => (Action::DomainShutdown { name, uuid }, SHUTDOWN_DEADLINE_S),
+        Some(HistoryAction::PoweroffHardMigrate) => (Action::DomainDestroy { name, uuid }, DOMAIN_DEADLINE_S),
+        _ => {
+            let checkpoint = format!("{}/checkpoint", left.directory);
+            let action = Action::DomainSave {
+                name,
+                uuid,
+                checkpoint,
+            };
+            (action, DOMAIN_DEADLINE_S)
+        }
+    };
+    plan.host(left.host.id, action, deadline_s);
+    Ok(())
 }
 
 /// Moves the VM's files to where the newest stay is.
-pub(crate) fn files_move(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
-    match driver {
-        Driver::Dummy => {}
-        Driver::Libvirt => return Err(not_yet(stay)),
+pub(crate) fn files_move(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    driver: Driver,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    let left = stay.left()?;
+    let back = left.host.id == stay.host.id && left.system.id == stay.system.id;
+    if driver == Driver::Libvirt && !back {
+        // Where nobody knows whether the domain still runs, the files wait for the host that can tell.
+        domain_end(plan, &left, driver);
     }
+    domain_absent(plan, stay, driver);
     // Scripts may have moved some: on the way back they are told to move all from where they could not get (recorded).
-    files_scripts_relocate(plan, &stay.before()?, stay)
+    files_scripts_relocate(plan, &stay.before()?, stay)?;
+    match Transfer::of(stay) {
+        Transfer::Dummy | Transfer::Shared | Transfer::Script(_) => {}
+        // Where they are from goes last, and only when all are there: on the way back they are where they were.
+        Transfer::Ssh if back => {
+            let failed = stay.before()?;
+            plan.notes.push(format!(
+                "what was already on host {} ({}) of VM {} is not removed: look at {} there, and remove it by hand",
+                failed.host.id, failed.host.name, stay.vm.id, failed.directory
+            ));
+        }
+        Transfer::Ssh => files_over_front_end(plan, &left, stay, environment),
+    }
+    Ok(())
+}
+
+/// Copies the directory from host to host over the front-end, then deletes it where it was. A leg within one machine, or
+/// with a front-end that sees the host's files, is none.
+fn files_over_front_end(plan: &mut Plan, left: &Stay<'_>, stay: &Stay<'_>, environment: &Environment<'_>) {
+    let there =
+        |stay: &Stay<'_>| Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
+    let here = || Location::Here(stay.home.clone());
+    if !same_place(left) {
+        let action = Action::Transfer {
+            source: there(left),
+            destination: here(),
+        };
+        plan.front_end(action, COPY_DEADLINE_S);
+    }
+    if !same_place(stay) {
+        let action = Action::Transfer {
+            source: here(),
+            destination: there(stay),
+        };
+        plan.front_end(action, COPY_DEADLINE_S);
+    }
+    if !same_place(left) && !same_place(stay) {
+        let path = stay.home.clone();
+        plan.front_end(Action::PathDelete { path }, QUICK_DEADLINE_S);
+    }
+    if !(same_place(left) && same_place(stay)) {
+        let path = left.directory.clone();
+        plan.host(left.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
+    }
 }

@@ -287,6 +287,6 @@ pub(crate) fn files_to_host(
 
 /// Whether host and front-end see the same files: the host's agent found the mark that the front-end's agent made. A
 /// transfer of a directory onto itself, and the deletion after it, would lose it.
-fn same_place(stay: &Stay<'_>) -> bool {
+pub(crate) fn same_place(stay: &Stay<'_>) -> bool {
     stay.directory == stay.home && stay.host.template.get("FRONT_END_STORAGE") == Some("YES")
 }

@@ -62,7 +62,7 @@ pub(crate) fn vm_plan(
         Ask::Device => plan_device::device_plan(&mut plan, &stay, driver, environment)?,
         Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
-        Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver)?,
+        Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver, environment)?,
         Ask::Shutdown | Ask::Save | Ask::Reboot | Ask::Reset => {
             if driver == Driver::Libvirt {
                 let (action, deadline_s) = domain_action(&stay, ask);
@@ -75,7 +75,7 @@ pub(crate) fn vm_plan(
 
 /// Makes sure that no domain uses the files that are about to be taken away: a start that was reported as failed may
 /// have worked all the same. Without a domain this does nothing.
-fn domain_end(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
+pub(crate) fn domain_end(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
     if driver == Driver::Libvirt && !stay.vm.files_at_front_end {
         let (name, uuid) = stay.domain();
         plan.host(
@@ -88,7 +88,7 @@ fn domain_end(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
 
 /// Makes sure that the directory is not in use by a domain that this cloud does not know of: with a database put back from
 /// a copy, ids are given out again that hosts know already.
-fn domain_absent(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
+pub(crate) fn domain_absent(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
     if driver == Driver::Libvirt {
         let (name, uuid) = stay.domain();
         plan.host(

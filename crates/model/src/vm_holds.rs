@@ -111,13 +111,9 @@ impl Holds {
             | LcmState::EpilogStop
             | LcmState::EpilogStopFailure
             | LcmState::EpilogUndeploy
-            | LcmState::EpilogUndeployFailure => PARKED,
-            // Its domain may be on either host.
-            LcmState::Migrate | LcmState::SaveMigrate | LcmState::CleanupResubmit => LEAVING,
-            LcmState::CleanupDelete => Holds {
-                host_left: true,
-                ..PARKED
-            },
+            | LcmState::EpilogUndeployFailure
+            | LcmState::CleanupDelete => PARKED,
+            LcmState::Migrate | LcmState::SaveMigrate => LEAVING,
             LcmState::HotplugSaveasUndeployed | LcmState::DiskResizeUndeployed => UNDEPLOYED,
             LcmState::HotplugSaveasStopped => STOPPED,
             LcmState::LcmInit
@@ -129,6 +125,7 @@ impl Holds {
             | LcmState::PrologMigrate
             | LcmState::PrologResume
             | LcmState::Shutdown
+            | LcmState::CleanupResubmit
             | LcmState::Unknown
             | LcmState::Hotplug
             | LcmState::ShutdownPoweroff

@@ -196,6 +196,9 @@ impl Simulation {
         let Command::VmRecover { id, recover } = entry.0.command else {
             return;
         };
+        // Whoever has the files of a VM moved back takes the room for it, whether there is any or not.
+        let left = before.vms.get(id).and_then(|vm| vm.moving_from);
+        self.checker.overcommitted.extend(left.map(|place| place.host));
         let phase = before.vms.get(id).map(|vm| vm.phase);
         let cleans =
             phase.is_none_or(|phase| matches!(transient(phase.lcm).map(|row| row.ask), Some(Ask::Cleanup)));

@@ -266,11 +266,17 @@ impl Route<'_> {
                 host.id, host.vm_mad, self.from.vm_mad
             )));
         }
-        if host.vm_mad != "dummy" {
+        let real = host.vm_mad != "dummy";
+        if real && self.live {
             return Err(ApiError::action(format!(
-                "Moving VMs between hosts of the driver {} is not supported yet. Undeploy the VM and deploy it on host {} \
-                 (onevm undeploy, onevm deploy)",
-                host.vm_mad, host.id
+                "Live migration between hosts of the driver {} is not supported yet: migrate the VM without --live",
+                host.vm_mad
+            )));
+        }
+        if real && self.from.datastore != self.system.id {
+            return Err(ApiError::action(format!(
+                "Moving VMs to another system datastore is not supported yet with the driver {}",
+                host.vm_mad
             )));
         }
         Ok(())

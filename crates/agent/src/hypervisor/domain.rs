@@ -246,7 +246,7 @@ impl Hypervisor {
         self.domain_tell("reset", name, uuid, limits)
     }
 
-    /// See [`plerion_protocol::Action::DomainMedia`]. The drive is told to open the path again.
+    /// See [`plerion_protocol::Action::DomainMedia`]. The drive is emptied and filled again.
     pub(crate) fn domain_media(
         &self,
         name: &str,
@@ -260,16 +260,24 @@ impl Hypervisor {
         names::target_check(target)?;
         let began = Instant::now();
         let path = path.to_string_lossy();
-        let arguments = [
-            "change-media",
-            uuid,
-            target,
-            &path,
-            "--update",
-            "--live",
-            "--force",
-        ];
-        self.done(&arguments, limits)?;
+        // libvirt takes the same path for the same medium: the drive is emptied first. One that is empty already, as after
+        // an attempt that was interrupted, cannot be; whether all is well the insertion tells.
+        let eject = ["change-media", uuid, target, "--eject", "--live", "--force"];
+        if let Err(error) = self.virsh.change(&eject, limits) {
+            tracing::info!(name, target, %error, "the drive could not be emptied");
+        }
+        self.done(
+            &[
+                "change-media",
+                uuid,
+                target,
+                &path,
+                "--insert",
+                "--live",
+                "--force",
+            ],
+            limits,
+        )?;
         Ok(output(None, began))
     }
 

@@ -12,6 +12,9 @@ use crate::limits::Limits;
 use crate::roots::{Roots, regular_open};
 use crate::state::{directory_sync, part_path, sibling};
 
+/// Suffix of a tree that is being deleted.
+const GONE: &str = ".gone";
+
 /// See [`plerion_protocol::Action::PathDelete`].
 pub(crate) fn path_delete(roots: &Roots, path: &str) -> Act<ActionOutput> {
     let path = roots.disposable(path)?;
@@ -22,7 +25,14 @@ pub(crate) fn path_delete(roots: &Roots, path: &str) -> Act<ActionOutput> {
         part_path(&path),
         sibling(&path, ".resume"),
         sibling(&path, ".fetch"),
+        sibling(&path, GONE),
     ];
+    // A tree goes as a whole: one that is half deleted must never be taken for the VM's files.
+    if path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir()) {
+        let gone = sibling(&path, GONE);
+        entry_delete(&gone)?;
+        std::fs::rename(&path, &gone).at("cannot put away", &path)?;
+    }
     for path in [path.clone(), PathBuf::from(snap)].into_iter().chain(leftovers) {
         entry_delete(&path)?;
     }

@@ -1,0 +1,91 @@
+"""VMs are moved between real hosts, and changed while they run."""
+
+import pytest
+from cloud import STORAGES
+from layout import names
+from lab import wait_until
+from node import Failed
+
+CHANGE_SECONDS = 15
+
+
+def other_host(cloud, vm):
+    return next(node for node in cloud.lab.hosts if node is not vm.host())
+
+
+def moved(cloud, vm, *options, rests="RUNNING"):
+    """Moves the VM to another host; gives where it was."""
+    first = vm.host()
+    there = other_host(cloud, vm)
+    cloud.fe(["onevm", "migrate", *options, str(vm.id), there.name])
+    wait_until(CHANGE_SECONDS, lambda: vm.host() is there, lambda: f"VM {vm.id} is not on {there.name}")
+    vm.wait(rests)
+    assert {"disk.0", "disk.1"} <= set(names(vm.directory(there)))
+    if not vm.storage.shared:
+        assert names(vm.directory(first)) == [], f"{first.name} still has the files of VM {vm.id}"
+        assert names(vm.directory(cloud.lab.front_end)) == [], "the front-end still has them"
+    return first
+
+
+@pytest.mark.seconds(240)
+@pytest.mark.parametrize("name", STORAGES)
+def test_a_vm_is_moved(cloud, name):
+    vm = cloud.vm_make(STORAGES[name]).running().guest_wait()
+    boot_id = vm.guest_boot_id()
+    moved(cloud, vm)
+    assert [node for node, _ in vm.qemus()] == [vm.host()]
+    assert "checkpoint" not in names(vm.directory(vm.host()))
+    vm.guest_wait()
+    assert vm.guest_boot_id() == boot_id, "the guest was started anew instead of going on"
+    moved(cloud, vm, "--poff-hard")
+    vm.guest_wait()
+    assert vm.guest_boot_id() != boot_id
+    vm.act("poweroff --hard", "POWEROFF")
+    moved(cloud, vm, rests="POWEROFF")
+    assert vm.qemus() == []
+    vm.act("resume", "RUNNING")
+    assert [node for node, _ in vm.qemus()] == [vm.host()]
+    vm.terminate()
+
+
+def test_live_is_refused_with_the_reason(cloud):
+    vm = cloud.vm_make().running()
+    with pytest.raises(Failed, match="not supported yet"):
+        cloud.fe(["onevm", "migrate", "--live", str(vm.id), other_host(cloud, vm).name])
+    assert vm.state() == "RUNNING"
+
+
+def test_a_running_vm_gets_another_size_and_context(cloud):
+    vm = cloud.vm_make(extra="VCPU = 1\nVCPU_MAX = 2\nMEMORY_MAX = 224").running().guest_wait()
+
+    cloud.fe(f"onevm resize {vm.id} --memory 208 --cpu 0.2")
+    vm.wait("RUNNING")
+    assert vm.xml().findtext("TEMPLATE/MEMORY") == "208"
+
+    def domain():
+        return vm.host().run(["virsh", "dominfo", vm.domain]).stdout
+
+    # The guest's driver gives the memory back piece by piece.
+    wait_until(CHANGE_SECONDS, lambda: "212992 KiB" in domain(), domain)
+    cloud.fe(f"onevm resize {vm.id} --vcpu 2")
+    vm.wait("RUNNING")
+    error = vm.xml().findtext("USER_TEMPLATE/ERROR")
+    assert vm.xml().findtext("TEMPLATE/VCPU") == "2", error
+    count = vm.host().run(["virsh", "vcpucount", vm.domain, "--live", "--active"]).stdout
+    assert count.strip() == "2"
+    cloud.lab.front_end.run(
+        ["sh", "-c", "cat > /tmp/conf.txt"], input='CONTEXT = [ NEWS = "it-is-new" ]\n', user="oneadmin"
+    )
+    cloud.fe(f"onevm updateconf {vm.id} /tmp/conf.txt --append")
+    vm.wait("RUNNING")
+    assert vm.xml().findtext("TEMPLATE/CONTEXT/NEWS") == "it-is-new"
+    assert vm.xml().findtext("USER_TEMPLATE/ERROR") is None
+    read = "mkdir -p /mnt/new; mount -t iso9660 -o ro /dev/sr0 /mnt/new; cat /mnt/new/context.sh; umount /mnt/new"
+    seen = []
+
+    def look():
+        seen.append(vm.guest(f"({read}) 2>&1", check=False))
+        return "it-is-new" in seen[-1]
+
+    wait_until(CHANGE_SECONDS, look, lambda: f"the guest does not see the new context: {seen[-1]}")
+    vm.terminate()
