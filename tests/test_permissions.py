@@ -164,8 +164,8 @@ def test_lists_are_filtered(stage, kind):
         body = stage.sessions[role].ok(f"{kind}pool.info", *kinds.KINDS[kind].pool)
         idents = {int(ident) for ident in re.findall(rf"<{element}><ID>(\d+)</ID>", body)}
         seen[role] = (shared in idents, private in idents)
-    # Every group may use all networks by a rule of its own (recorded).
-    everybody = kind == "vn"
+    # Every group may use all networks by a rule of its own, and everybody all appliances (recorded).
+    everybody = kind in ("vn", "marketapp")
     assert seen == {
         "oneadmin": (True, True),
         "owner": (True, True),

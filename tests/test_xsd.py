@@ -114,6 +114,7 @@ def populate(admin):
     admin.ok("template.update", made.template, 'NOTE="x"\nCONTEXT=[NETWORK="YES"]', 1)
     groups_populate(admin)
     schedule_populate(admin)
+    market_populate(admin, made)
     router_populate(admin, made)
     nics_populate(admin, made)
     vms_populate(admin, made)
@@ -178,6 +179,13 @@ def router_populate(admin, made):
     router = admin.ok("vrouter.allocate", f'NAME="edge"{nic}\nNIC=[NETWORK_ID="{made.vnet}",AR_ID="5",FLOATING_IP="YES"]')
     admin.ok("vrouter.instantiate", router, 2, template, "", True, "")
     admin.ok("vrouter.lock", router, 1, False)
+
+
+def market_populate(admin, made):
+    market = admin.ok("market.allocate", cloud.MARKET.format("own"))
+    more = '\nDESCRIPTION="d"\nVERSION="1"\nAPPTEMPLATE64="QQ=="\nPUBLISHER="p"'
+    app = admin.ok("marketapp.allocate", cloud.APP.format("app", made.image) + more, market)
+    admin.ok("marketapp.lock", app, 1, False)
 
 
 def schedule_populate(admin):

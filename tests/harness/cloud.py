@@ -10,6 +10,8 @@ POLL_S = 0.02
 IMAGE_DS = 'NAME="{}"\nDS_MAD="dummy"\nTM_MAD="dummy"\nTYPE="IMAGE_DS"'
 SYSTEM_DS = 'NAME="{}"\nTM_MAD="dummy"\nTYPE="SYSTEM_DS"'
 IMAGE = 'NAME="{}"\nTYPE="DATABLOCK"\nSIZE="16"\nFORMAT="raw"'
+MARKET = 'NAME="{}"\nMARKET_MAD="dummy"'
+APP = 'NAME="{}"\nTYPE="IMAGE"\nORIGIN_ID="{}"'
 VNET = 'NAME="{}"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="IP4",IP="192.0.2.10",SIZE="50"]'
 VM = 'NAME="{}"\nCPU="0.1"\nMEMORY="64"'
 
@@ -30,6 +32,14 @@ def eventually(read, accept, what, within=WITHIN_S):
             return value
         assert time.monotonic() < deadline, f"{what}: not within {within} s, last seen: {value!r:.4000}"
         time.sleep(POLL_S)
+
+
+def image_ready(call, datastore):
+    """A dummy image that is READY, made at first use."""
+    name = "image-of-all"
+    image = named(call, "imagepool.info", "IMAGE", name, -2, -1, -1) or call("image.allocate", IMAGE.format(name), datastore)
+    eventually(lambda: call("image.info", image), lambda body: "<STATE>1</STATE>" in body, f"image {image} READY")
+    return image
 
 
 @dataclass

@@ -34,6 +34,13 @@ def image_ds(call):
     )
 
 
+def market(call):
+    """A dummy marketplace, made at first use."""
+    return cloud.named(call, "marketpool.info", "MARKETPLACE", "market-of-all") or call(
+        "market.allocate", cloud.MARKET.format("market-of-all")
+    )
+
+
 RULE = '\nRULE=[PROTOCOL="TCP",RULE_TYPE="inbound"]'
 PAGE = (-2, -1, -1)
 
@@ -46,6 +53,8 @@ KINDS = {
         Kind("group", "GROUP", lambda call, name: call("group.allocate", name), renamed=False),
         Kind("host", "HOST", lambda call, name: call("host.allocate", name, "dummy", "dummy", -1), ready=2),
         Kind("image", "IMAGE", lambda call, name: call("image.allocate", cloud.IMAGE.format(name), image_ds(call)), PAGE, owned=True, locked=True, ready=1),
+        Kind("market", "MARKETPLACE", lambda call, name: call("market.allocate", cloud.MARKET.format(name)), owned=True),
+        Kind("marketapp", "MARKETPLACEAPP", lambda call, name: call("marketapp.allocate", cloud.APP.format(name, cloud.image_ready(call, image_ds(call))), market(call)), PAGE, owned=True, locked=True, ready=1),
         Kind("secgroup", "SECURITY_GROUP", lambda call, name: call("secgroup.allocate", f'NAME="{name}"{RULE}'), PAGE, owned=True),
         Kind("template", "VMTEMPLATE", lambda call, name: call("template.allocate", cloud.VM.format(name)), PAGE, owned=True, locked=True),
         Kind("user", "USER", lambda call, name: call("user.allocate", name, "secret", "", []), renamed=False),

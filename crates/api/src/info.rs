@@ -36,6 +36,8 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
             }
         }
         Object::Acl(rule) => rule.render(out),
+        Object::Marketplace(market) => market.render(out, view),
+        Object::MarketplaceApp(app) => app.render(out, view),
         Object::SchedAction(action) => action.render(out),
         Object::Datastore(datastore) => datastore.render(out, view),
         Object::Cluster(cluster) => cluster.render(out, view),

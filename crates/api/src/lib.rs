@@ -8,6 +8,7 @@ mod document;
 mod host_cache;
 mod image;
 mod info;
+mod marketplace;
 mod methods;
 mod order;
 mod pool;

@@ -8,6 +8,7 @@ use plerion_model::{Kind, Operation};
 use crate::acl;
 use crate::decode::{self, Decoded};
 use crate::document;
+use crate::marketplace;
 use crate::quota;
 use crate::sched_action;
 use crate::secgroup;
@@ -124,6 +125,8 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "one.vrouter", kind: Kind::Vrouter, pool: "one.vrouterpool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.vmgroup", kind: Kind::VmGroup, pool: "one.vmgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.vntemplate", kind: Kind::VnTemplate, pool: "one.vntemplatepool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
+    Family { prefix: "one.market", kind: Kind::Marketplace, pool: "one.marketpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
+    Family { prefix: "one.marketapp", kind: Kind::MarketplaceApp, pool: "one.marketapppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
 ];
 
@@ -133,6 +136,7 @@ fn table() -> Vec<Method> {
     table.extend(acl::methods());
     table.extend(document::methods());
     table.extend(quota::methods());
+    table.extend(marketplace::methods());
     table.extend(sched_action::methods());
     table.extend(vnet::methods());
     table.extend(vmgroup::methods());

@@ -29,6 +29,10 @@ pub enum Kind {
     VnTemplate,
     /// Virtual router.
     Vrouter,
+    /// Marketplace.
+    Market,
+    /// Appliance of a marketplace.
+    MarketApp,
     /// Zone.
     Zone,
     /// Access rule.
@@ -52,6 +56,8 @@ impl Kind {
             Kind::VmGroup => "vmgroup",
             Kind::VnTemplate => "vntemplate",
             Kind::Vrouter => "vrouter",
+            Kind::Market => "market",
+            Kind::MarketApp => "marketapp",
             Kind::Zone => "zone",
             Kind::Acl => "acl",
         }
@@ -73,6 +79,8 @@ impl Kind {
             Kind::VmGroup => "VM_GROUP",
             Kind::VnTemplate => "VNTEMPLATE",
             Kind::Vrouter => "VROUTER",
+            Kind::Market => "MARKETPLACE",
+            Kind::MarketApp => "MARKETPLACEAPP",
             Kind::Zone => "ZONE",
             Kind::Acl => "ACL",
         }
@@ -94,6 +102,8 @@ impl Kind {
             Kind::VmGroup => ("VM group", "虚拟机组"),
             Kind::VnTemplate => ("network template", "网络模板"),
             Kind::Vrouter => ("virtual router", "虚拟路由器"),
+            Kind::Market => ("marketplace", "应用市场"),
+            Kind::MarketApp => ("appliance", "应用"),
             Kind::Zone => ("zone", "区域"),
             Kind::Acl => ("access rule", "访问规则"),
         }
@@ -110,6 +120,7 @@ impl Kind {
                 | Kind::Secgroup
                 | Kind::VmGroup
                 | Kind::VnTemplate
+                | Kind::MarketApp
                 | Kind::Vrouter
         )
     }

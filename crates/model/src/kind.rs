@@ -97,6 +97,10 @@ kinds! {
     VmGroup "vm_group" 0x20_0000_0000_0000 "VMGROUP" "vm group" "VM_GROUP_POOL" Owner 0;
     /// Network template.
     VnTemplate "vn_template" 0x40_0000_0000_0000 "VNTEMPLATE" "virtual network template" "VNTEMPLATE_POOL" Owner 0;
+    /// Marketplace.
+    Marketplace "marketplace" 0x8_0000_0000_0000 "MARKETPLACE" "marketplace" "MARKETPLACE_POOL" Pool 100;
+    /// Appliance of a marketplace.
+    MarketplaceApp "marketplace_app" 0x10_0000_0000_0000 "MARKETPLACEAPP" "marketplaceapp" "MARKETPLACEAPP_POOL" Owner 0;
     /// Scheduled action.
     SchedAction "sched_action" 0x200_0000_0000_0000 "SCHEDULEDACTION" "scheduled action" "SCHED_ACTION_POOL" Free 0;
     /// Security group.

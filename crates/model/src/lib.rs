@@ -23,6 +23,8 @@ pub mod group;
 pub mod host;
 pub mod image;
 pub mod kind;
+pub mod marketplace;
+pub mod marketplaceapp;
 pub mod permissions;
 pub mod quota;
 pub mod quota_usage;

@@ -48,6 +48,10 @@ pub trait View {
     fn vmgroup_vms(&self, id: Id, role: &str) -> Vec<Id>;
     /// VMs with a NIC in a security group.
     fn secgroup_vms(&self, id: Id) -> Vec<Id>;
+    /// Name of a marketplace, empty when it is gone.
+    fn market_name(&self, id: Id) -> &str;
+    /// Appliances of a marketplace.
+    fn market_apps(&self, id: Id) -> Vec<Id>;
     /// Scheduled actions of an object, by ascending id.
     fn sched_actions(&self, kind: Kind, id: Id) -> Vec<Arc<SchedAction>>;
     /// Space of a datastore in MiB: total, free, used; zeros when unknown.

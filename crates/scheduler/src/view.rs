@@ -49,6 +49,8 @@ impl View for PlanView<'_> {
         group_name -> &str;
         cluster_name -> &str;
         datastore_name -> &str;
+        market_name -> &str;
+        market_apps -> Vec<Id>;
         group_users -> Vec<Id>;
         cluster_hosts -> Vec<Id>;
         cluster_datastores -> Vec<Id>;

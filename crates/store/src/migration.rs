@@ -2,7 +2,9 @@
 
 use crate::StoreError;
 use crate::dialect::{self, Dialect};
-use crate::schema::{DOCUMENTS, SCHED_ACTIONS, TABLES, Table, VMGROUPS, VNTEMPLATES, VROUTERS};
+use crate::schema::{
+    DOCUMENTS, MARKETPLACE_APPS, MARKETPLACES, SCHED_ACTIONS, TABLES, Table, VMGROUPS, VNTEMPLATES, VROUTERS,
+};
 
 /// The version of [`TABLES`].
 pub(crate) const VERSION: i64 = 3;
@@ -30,7 +32,14 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
 /// Tables that version 2 added.
 const SINCE_2: &[&Table] = &[&DOCUMENTS];
 /// Tables that version 3 added.
-const SINCE_3: &[&Table] = &[&SCHED_ACTIONS, &VMGROUPS, &VNTEMPLATES, &VROUTERS];
+const SINCE_3: &[&Table] = &[
+    &MARKETPLACES,
+    &MARKETPLACE_APPS,
+    &SCHED_ACTIONS,
+    &VMGROUPS,
+    &VNTEMPLATES,
+    &VROUTERS,
+];
 
 fn tables_create(dialect: &dyn Dialect, tables: &[&Table]) -> Vec<String> {
     tables

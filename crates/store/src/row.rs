@@ -9,6 +9,8 @@ use plerion_model::document::Document;
 use plerion_model::group::Group;
 use plerion_model::host::Host;
 use plerion_model::image::Image;
+use plerion_model::marketplace::Marketplace;
+use plerion_model::marketplaceapp::MarketplaceApp;
 use plerion_model::sched_action::SchedAction;
 use plerion_model::secgroup::SecurityGroup;
 use plerion_model::user::User;
@@ -25,9 +27,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::schema::{
-    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, OUTBOX, POOL_CONTROL,
-    SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES,
-    table_of,
+    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, MARKETPLACE_APPS, MARKETPLACES,
+    OUTBOX, POOL_CONTROL, SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS,
+    VNTEMPLATES, VROUTERS, ZONES, table_of,
 };
 use crate::{DoneVm, LogRow, StoreError};
 
@@ -258,6 +260,16 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             rule.text().into(),
             body(&ACLS, rule.id, &**rule)?,
         ]),
+        Object::Marketplace(market) => {
+            let cells = owned_cells(market.id, &market.name, &market.owned);
+            let further = [market.state.number().into()];
+            finish(&MARKETPLACES, cells, &further, market, &market.template)
+        }
+        Object::MarketplaceApp(app) => {
+            let cells = owned_cells(app.id, &app.name, &app.owned);
+            let further = [app.state.number().into(), app.market_id.into()];
+            finish(&MARKETPLACE_APPS, cells, &further, app, &app.template)
+        }
         Object::SchedAction(action) => Ok(vec![
             action.id.into(),
             kind_name(action.parent_kind).into(),
@@ -316,6 +328,8 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
     let object = match kind {
         Kind::Vm => return Err(row_error(table, row.oid, "a VM has two templates")),
         Kind::Acl => Object::Acl(Arc::new(parse::<AclRule>(table, row.oid, &row.body)?)),
+        Kind::Marketplace => with_template!(Marketplace, Marketplace),
+        Kind::MarketplaceApp => with_template!(MarketplaceApp, MarketplaceApp),
         Kind::SchedAction => Object::SchedAction(Arc::new(parse::<SchedAction>(table, row.oid, &row.body)?)),
         Kind::Host => with_template!(Host, Host),
         Kind::Vnet => with_template!(Vnet, Vnet),

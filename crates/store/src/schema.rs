@@ -111,6 +111,12 @@ tables! {
     DOCUMENTS "documents" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, type Int, body Text, template Text
     );
+    MARKETPLACES "marketplaces" key 1 (
+        oid Int, name Name, uid Int, gid Int, perms Int, state Int, body Text, template Text
+    );
+    MARKETPLACE_APPS "marketplace_apps" key 1 (
+        oid Int, name Name, uid Int, gid Int, perms Int, state Int, marketplace Int, body Text, template Text
+    );
     SCHED_ACTIONS "sched_actions" key 1 (oid Int, parent_kind Name, parent Int, time Int, done Int, body Text);
     ZONES "zones" key 1 (oid Int, name Name, state Int, body Text, template Text);
     VROUTERS "vrouters" key 1 (
@@ -142,6 +148,8 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::Cluster => &CLUSTERS,
         Kind::Document => &DOCUMENTS,
         Kind::Zone => &ZONES,
+        Kind::Marketplace => &MARKETPLACES,
+        Kind::MarketplaceApp => &MARKETPLACE_APPS,
         Kind::SchedAction => &SCHED_ACTIONS,
         Kind::Vrouter => &VROUTERS,
         Kind::VmGroup => &VMGROUPS,
@@ -164,6 +172,8 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::Image,
     Kind::Template,
     Kind::Document,
+    Kind::Marketplace,
+    Kind::MarketplaceApp,
     Kind::SchedAction,
     Kind::Vrouter,
     Kind::VmGroup,

@@ -9,9 +9,9 @@ use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{
-    acl, cluster, datastore, document, generic, group, host, image, sched_action, secgroup, user, vm,
-    vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize, vm_updateconf, vmtemplate,
-    vnet, vnet_lease, vnet_range,
+    acl, cluster, datastore, document, generic, group, host, image, marketplace, sched_action, secgroup,
+    user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize, vm_updateconf,
+    vmtemplate, vnet, vnet_lease, vnet_range,
 };
 
 /// A command that was accepted.
@@ -180,6 +180,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::VmDevice { id, command } => vm_device_command::vm_device_command(txn, caller, *id, command)?,
         Command::VmExec { id, command } => vm_exec::vm_exec(txn, caller, *id, command)?,
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
+        Command::Market(command) => marketplace::market_command(txn, caller, command)?,
         Command::Sched(command) => sched_action::sched_command(txn, caller, command)?,
         Command::SchedDue { id, time } => {
             sched_due(txn, *id, *time);

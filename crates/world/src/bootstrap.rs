@@ -6,9 +6,10 @@ use plerion_model::acl::{default_rules, group_rules};
 use plerion_model::cluster::{self, Cluster};
 use plerion_model::datastore::{self, Datastore, DatastoreState, DatastoreType, DiskType};
 use plerion_model::group::{self, Group};
+use plerion_model::marketplace::{MarketState, Marketplace};
 use plerion_model::quota::Quotas;
 use plerion_model::secgroup::{self, SecurityGroup};
-use plerion_model::user::User;
+use plerion_model::user::{self, User};
 use plerion_model::zone::{self, Zone};
 use plerion_model::{Id, Kind, Owned, Permissions};
 use plerion_template::{PackedTemplate, Template, Vector};
@@ -20,7 +21,7 @@ use crate::txn::Txn;
 use crate::world::World;
 
 /// Makes the objects of a new installation: users 0 and 1, groups 0 and 1, cluster 0, datastores 0 to 2, zone 0,
-/// security group 0 and the default rules. `passwords` are those of user 0 and 1 in the form in which they are stored.
+/// security group 0, marketplaces 0 and 1, and the default rules. `passwords` are those of user 0 and 1 in the form in which they are stored.
 #[must_use]
 pub fn bootstrap(
     world: &World,
@@ -59,6 +60,9 @@ pub fn bootstrap(
     for datastore in datastores(world) {
         create(&mut txn, Object::Datastore(Arc::new(datastore)));
     }
+    for market in marketplaces() {
+        create(&mut txn, Object::Marketplace(Arc::new(market)));
+    }
     for rule in default_rules() {
         create(&mut txn, Object::Acl(Arc::new(rule)));
     }
@@ -68,12 +72,47 @@ pub fn bootstrap(
         Kind::Group,
         Kind::Cluster,
         Kind::Datastore,
+        Kind::Marketplace,
         Kind::Zone,
         Kind::SecurityGroup,
     ] {
         txn.id_used(kind, 99);
     }
     txn.finish()
+}
+
+/// The public catalogues (recorded: their ids, names, descriptions and states).
+fn marketplaces() -> [Marketplace; 2] {
+    let market = |id, name: &str, market_mad: &str, state, description: &str| {
+        let mut template = Template::new();
+        template.set("DESCRIPTION", description);
+        template.set("MARKET_MAD", market_mad);
+        Marketplace {
+            id,
+            name: name.into(),
+            owned: Owned::new(user::ONEADMIN, group::ONEADMIN, Permissions(0o744)),
+            state,
+            market_mad: market_mad.into(),
+            zone_id: zone::LOCAL,
+            template: PackedTemplate::new(&template),
+        }
+    };
+    [
+        market(
+            0,
+            "OpenNebula Public",
+            "one",
+            MarketState::Enabled,
+            "OpenNebula Systems MarketPlace",
+        ),
+        market(
+            1,
+            "Linux Containers",
+            "linuxcontainers",
+            MarketState::Disabled,
+            "MarketPlace for the public image server fo LXC & LXD hosted at linuxcontainers.org",
+        ),
+    ]
 }
 
 /// Gives a group the rules that let it use the zone.

@@ -10,6 +10,7 @@ use crate::acl::AclCommand;
 use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
 use crate::document::DocumentCommand;
+use crate::marketplace::MarketCommand;
 use crate::quota::QuotaCommand;
 use crate::sched_action::SchedCommand;
 use crate::secgroup::SecgroupCommand;
@@ -464,6 +465,8 @@ pub enum Command {
         /// The action.
         event: Event,
     },
+    /// On marketplaces and their appliances.
+    Market(MarketCommand),
     /// On scheduled actions.
     Sched(SchedCommand),
     /// A scheduled action is due. It is done in the name of its object's owner, unless it has been done, changed or

@@ -15,7 +15,9 @@ use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_right::{VmClass, rights_keep, vm_right};
 use crate::world::World;
-use crate::{cluster, datastore, group, host, image, secgroup, user, vm_state, vmtemplate, vnet};
+use crate::{
+    cluster, datastore, group, host, image, marketplace, secgroup, user, vm_state, vmtemplate, vnet,
+};
 use crate::{vmgroup, vntemplate, vrouter};
 
 /// The right that changing the template of a kind needs.
@@ -35,6 +37,8 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::Vrouter
         | Kind::VnTemplate
         | Kind::Zone
+        | Kind::Marketplace
+        | Kind::MarketplaceApp
         | Kind::SchedAction
         | Kind::SecurityGroup => Operation::Manage,
     }
@@ -84,6 +88,10 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
             datastore::datastore_updated(world, Arc::make_mut(datastore), old, new)?
         }
         Object::Template(template) => vmtemplate::template_updated(Arc::make_mut(template), new),
+        Object::Marketplace(market) => {
+            marketplace::market_updated(world, Arc::make_mut(market), new)?;
+        }
+        Object::MarketplaceApp(app) => marketplace::app_updated(Arc::make_mut(app), new),
         Object::Vrouter(vrouter) => vrouter::vrouter_updated(Arc::make_mut(vrouter), old, new),
         Object::VmGroup(group) => vmgroup::vmgroup_updated(Arc::make_mut(group), new)?,
         Object::VnTemplate(template) => vntemplate::vntemplate_updated(Arc::make_mut(template), new),
@@ -290,6 +298,8 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         | Kind::VmGroup
         | Kind::Vrouter
         | Kind::VnTemplate
+        | Kind::Marketplace
+        | Kind::MarketplaceApp
         | Kind::SchedAction
         | Kind::SecurityGroup => Operation::Manage,
     };
@@ -301,6 +311,8 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::User => user::user_delete(txn, id)?,
         Kind::Template | Kind::Document | Kind::VnTemplate => txn.delete(kind, id),
         Kind::VmGroup => vmgroup::vmgroup_delete(txn, id)?,
+        Kind::Marketplace => marketplace::market_delete(txn, id)?,
+        Kind::MarketplaceApp => marketplace::app_delete(txn, id)?,
         Kind::Vrouter => vrouter::vrouter_delete(txn, caller, id)?,
         Kind::Group => group::group_delete(txn, id)?,
         Kind::Datastore => datastore::datastore_delete(txn, id)?,

@@ -55,6 +55,8 @@ pub struct Index {
     pub(crate) host_usage: imbl::OrdMap<Id, Usage>,
     /// VMs that hold an image.
     pub(crate) image_vms: imbl::OrdMap<Id, Ids>,
+    /// Appliances of a marketplace.
+    pub(crate) market_apps: imbl::OrdMap<Id, Ids>,
     /// Scheduled actions by the object that they are for.
     pub(crate) scheduled: imbl::OrdSet<(Kind, Id, Id)>,
     /// Scheduled actions that are to be done, by time.
@@ -85,11 +87,11 @@ pub struct Index {
     pub(crate) quota_places: imbl::OrdMap<(Account, Section, Id), PlaceUse>,
 }
 
-fn member_add(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {
+pub(crate) fn member_add(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {
     map.entry(key).or_default().insert(member);
 }
 
-fn member_remove(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {
+pub(crate) fn member_remove(map: &mut imbl::OrdMap<Id, Ids>, key: Id, member: Id) {
     if let Some(members) = map.get_mut(&key) {
         members.remove(&member);
         if members.is_empty() {

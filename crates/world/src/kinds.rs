@@ -22,6 +22,8 @@ macro_rules! for_kinds {
             Vrouter vrouters (plerion_model::vrouter::Vrouter) vrouter "Virtual routers.";
             VmGroup vmgroups (plerion_model::vmgroup::VmGroup) vmgroup "VM groups.";
             VnTemplate vntemplates (plerion_model::vntemplate::VnTemplate) vntemplate "Network templates.";
+            Marketplace marketplaces (plerion_model::marketplace::Marketplace) marketplace "Marketplaces.";
+            MarketplaceApp marketplaceapps (plerion_model::marketplaceapp::MarketplaceApp) marketplaceapp "Appliances of marketplaces.";
             SchedAction sched_actions (plerion_model::sched_action::SchedAction) sched_action "Scheduled actions.";
             SecurityGroup secgroups (plerion_model::secgroup::SecurityGroup) secgroup "Security groups.";
         }

@@ -31,6 +31,7 @@ mod host;
 mod image;
 mod index;
 mod kinds;
+mod marketplace;
 mod name;
 mod object;
 mod owner;
@@ -90,6 +91,7 @@ pub use command::{
 pub use config::Config;
 pub use document::DocumentCommand;
 pub use index::{HostLoad, Usage};
+pub use marketplace::MarketCommand;
 pub use object::Object;
 pub use pairs::{PairRefusal, datastores_fit};
 pub use pool::Pool;

@@ -133,6 +133,14 @@ impl View for Snapshot<'_> {
         members(&self.world.index.secgroup_vms, id)
     }
 
+    fn market_name(&self, id: Id) -> &str {
+        self.world.marketplaces.get(id).map_or("", |market| &market.name)
+    }
+
+    fn market_apps(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.market_apps, id)
+    }
+
     fn sched_actions(&self, kind: Kind, id: Id) -> Vec<Arc<SchedAction>> {
         self.world.sched_actions_of(kind, id).cloned().collect()
     }

@@ -11,7 +11,7 @@ use plerion_model::{ApiError, Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey};
 use crate::config::Config;
-use crate::index::{HostLoad, Index, members};
+use crate::index::{HostLoad, Index, member_add, member_remove, members};
 use crate::kinds::for_kinds;
 use crate::object::Object;
 use crate::pool::Pool;
@@ -240,6 +240,7 @@ impl World {
                 self.index.floats_set(vrouter, |id| vnets.get(id), true);
             }
             Object::Image(image) => self.index.image_add(image.datastore_id, image.id),
+            Object::MarketplaceApp(app) => member_add(&mut self.index.market_apps, app.market_id, app.id),
             Object::SchedAction(action) => self.index.sched_set(action, true),
             _ => {}
         }
@@ -261,6 +262,7 @@ impl World {
                 self.index.floats_set(vrouter, |id| vnets.get(id), false);
             }
             Object::Image(image) => self.index.image_remove(image.datastore_id, image.id),
+            Object::MarketplaceApp(app) => member_remove(&mut self.index.market_apps, app.market_id, app.id),
             Object::SchedAction(action) => self.index.sched_set(action, false),
             _ => {}
         }

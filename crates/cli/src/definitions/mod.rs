@@ -2,6 +2,7 @@
 
 mod accounts;
 mod infrastructure;
+mod market;
 mod shared;
 mod storage;
 mod vm;
@@ -10,7 +11,7 @@ mod vnet;
 use crate::definition::Command;
 
 /// All commands.
-pub static COMMANDS: [&Command; 15] = [
+pub static COMMANDS: [&Command; 17] = [
     &vm::VM,
     &infrastructure::HOST,
     &infrastructure::CLUSTER,
@@ -24,6 +25,8 @@ pub static COMMANDS: [&Command; 15] = [
     &vnet::VNTEMPLATE,
     &vm::VROUTER,
     &vm::VMGROUP,
+    &market::MARKET,
+    &market::MARKETAPP,
     &infrastructure::ZONE,
     &accounts::RULES,
 ];

@@ -7,6 +7,8 @@ pub mod datastore;
 pub mod group;
 pub mod host;
 pub mod image;
+pub mod market;
+pub mod marketapp;
 pub mod secgroup;
 pub mod template;
 pub mod user;
