@@ -4,6 +4,8 @@ A series is a fresh server. Its steps are made in front of the recorded call wit
 same are mapped.
 """
 
+import re
+
 from harness import cloud
 from harness.rpc import Session
 
@@ -94,6 +96,15 @@ def first_series_done(stage):
     stage.act("terminate-hard", CAPVM, 6)
 
 
+def first_series_detach(stage):
+    """The disk that was attached had been taken off again."""
+    stage.vm(CAPVM, 3, 3)
+    vm = stage.of("vm", CAPVM)
+    disks = re.findall(r"<DISK_ID><!\[CDATA\[(\d+)\]\]>", stage.admin.ok("vm.info", vm).split("<CONTEXT>")[-1])
+    stage.do("vm.detach", vm, max(map(int, disks)))
+    stage.vm(CAPVM, 3, 3)
+
+
 FIRST = {
     1: first_series_start,
     13: lambda stage: stage.do("user.addgroup", 3, 101),
@@ -118,6 +129,9 @@ FIRST = {
     112: first_series_pending,
     113: first_series_host_on,
     115: lambda stage: stage.vm(CAPVM, 3, 3),
+    # The recordings waited for each change of a device.
+    **{number: lambda stage: stage.vm(CAPVM, 3, 3) for number in (125, 127)},
+    124: first_series_detach,
     134: lambda stage: stage.vm(CAPVM, 8),
     140: first_series_suspend,
     142: lambda stage: (stage.vm(CAPVM, 5), stage.act("resume", CAPVM, 3, 3)),
@@ -224,6 +238,7 @@ SECOND = {
     315: second_series_held,
     321: lambda stage: stage.do("vn.reserve", 0, 'NAME="chosen"\nSIZE="2"\nAR_ID="0"\nIP="192.0.2.40"'),
     324: second_series_vms,
+    **{number: lambda stage: stage.vm(0, 3, 3) for number in (331, 333, 345, 346, 348, 349, 351, 352, 355, 357, 358, 361)},
     399: second_series_token,
     405: lambda stage: Session(stage.admin.server, "dora:dorapassword").ok("user.login", "dora", "", 3600, 100),
     411: lambda stage: stage.do("group.deladmin", 100, 2),
