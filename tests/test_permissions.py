@@ -11,7 +11,7 @@ from harness.methods import methods
 from harness.rpc import Session
 from harness.server import Server
 
-CODES = {"ok": ("ok", 0), "denied": ("error", 0x200), "refused": ("error", 0x100), "missing": ("error", 0x400), "wrong-state": ("error", 0x800), "internal": ("error", 0x2000)}
+CODES = {"ok": ("ok", 0), "denied": ("error", 0x200), "refused": ("error", 0x100), "missing": ("error", 0x400), "wrong-state": ("error", 0x800), "internal": ("error", 0x2000), "allocate": ("error", 0x4000)}
 # Objects that are made another way than their kind says, and the kind.
 FAMILIES = {"system_ds": "datastore", "reservation": "vn"}
 OWNED = (*kinds.names(lambda kind: kind.owned), *FAMILIES)

@@ -156,3 +156,35 @@ def test_disks_become_images(one, server, made):
     with pytest.raises(pyone.OneException, match="already taken"):
         one.vm.disksaveas(vm, 0, "d-saved-1", "", -1)
     one.vm.action("terminate-hard", vm)
+
+
+def test_what_came_goes(one, made):
+    """Groups, disks and snapshots are taken off again by pyone itself."""
+    vm = running(one, made, "d-again")
+    group = one.secgroup.allocate('NAME="d-ssh"\nRULE=[PROTOCOL="TCP",RULE_TYPE="INBOUND",RANGE="22"]')
+    one.vm.attachsg(vm, 0, group)
+    assert one.vm.detachsg(vm, 0, group) == vm
+    assert vectors(one.vm.info(vm).TEMPLATE, "NIC")[0]["SECURITY_GROUPS"] == "0"
+    one.vm.attach(vm, 'DISK=[TYPE="fs",SIZE="10",FORMAT="raw"]')
+    disk = vectors(settled(one, vm), "DISK")[-1]["DISK_ID"]
+    assert one.vm.detach(vm, int(disk)) == vm
+    assert disk not in [found["DISK_ID"] for found in vectors(settled(one, vm), "DISK")]
+    one.vm.disksnapshotcreate(vm, 0, "first")
+    settled(one, vm)
+    assert one.vm.disksnapshotrename(vm, 0, 0, "renamed") == vm
+    assert one.vm.info(vm).SNAPSHOTS[0].SNAPSHOT[0].NAME == "renamed"
+    one.vm.snapshotcreate(vm, "s")
+    settled(one, vm)
+    assert one.vm.snapshotrevert(vm, 0) == vm
+    settled(one, vm)
+    assert one.vm.snapshotdelete(vm, 0) == vm
+    assert vectors(settled(one, vm), "SNAPSHOT") == []
+    one.vm.action("terminate-hard", vm)
+
+
+def test_commands_in_guests_are_refused_with_the_reason(one, made):
+    vm = running(one, made, "d-commands")
+    for call in (lambda: one.vm.exec(vm, "ls", ""), lambda: one.vm.retryexec(vm), lambda: one.vm.cancelexec(vm)):
+        with pytest.raises(pyone.OneActionException, match="command"):
+            call()
+    one.vm.action("terminate-hard", vm)

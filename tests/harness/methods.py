@@ -35,4 +35,13 @@ def parameters_read(text):
 def values(method, **special):
     """Parameters of the right types; `special` gives those of a name."""
     plain = {"int": -1, "string": "x", "bool": False, "array": []}
-    return [special.get(name, plain[kind]) for name, kind, _ in methods()[method]]
+
+    def value(name, kind):
+        # The same name may be a text in one method and a number in another.
+        given = special.get(name, plain[kind])
+        if type(given) is type(plain[kind]):
+            return given
+        # Types that are numbers begin at 0.
+        return 0 if name == "type" else plain[kind]
+
+    return [value(name, kind) for name, kind, _ in methods()[method]]

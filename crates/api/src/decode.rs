@@ -144,6 +144,13 @@ pub(crate) fn user_enable(params: &mut Params) -> Decoded {
     })
 }
 
+pub(crate) fn zone_enable(params: &mut Params) -> Decoded {
+    Ok(Command::ZoneEnable {
+        id: params.int()?,
+        enable: params.bool_or_int()?,
+    })
+}
+
 pub(crate) fn group_allocate(params: &mut Params) -> Decoded {
     Ok(Command::GroupAllocate {
         name: params.string()?,

@@ -19,6 +19,7 @@ mod sched_action;
 mod secgroup;
 mod service;
 mod short_cache;
+mod solo;
 mod system;
 mod user;
 mod vm_device;

@@ -12,6 +12,7 @@ use crate::marketplace;
 use crate::quota;
 use crate::sched_action;
 use crate::secgroup;
+use crate::solo::{self, Solo};
 use crate::vm_device;
 use crate::vmgroup;
 use crate::vnet;
@@ -28,6 +29,8 @@ pub enum Right {
     On(Operation, Kind),
     /// Lists show what the caller may use.
     Filtered(Kind),
+    /// To be user 0.
+    Oneadmin,
 }
 
 /// Which pool answer.
@@ -61,6 +64,9 @@ pub(crate) enum Handler {
     Command(fn(&mut Params) -> Decoded),
     UserAllocate,
     UserPasswd,
+    UserChauth,
+    /// As a front-end alone answers it.
+    Solo(Solo),
     UserLogin,
     ImageAllocate,
     QuotaDefaults(Kind),
@@ -137,6 +143,7 @@ fn table() -> Vec<Method> {
     table.extend(document::methods());
     table.extend(quota::methods());
     table.extend(marketplace::methods());
+    table.extend(solo::methods());
     table.extend(sched_action::methods());
     table.extend(vnet::methods());
     table.extend(vmgroup::methods());
@@ -158,6 +165,7 @@ pub(crate) fn method(
         Handler::Version
             | Handler::Config
             | Handler::QuotaDefaults(_)
+            | Handler::Solo(_)
             | Handler::Info(_)
             | Handler::AclInfo
             | Handler::Pool(..)
@@ -311,6 +319,7 @@ fn own_methods() -> Vec<Method> {
         row("one.system.config", "", Right::Login, "settings of the front-end", Handler::Config),
         row("one.acl.info", "", on(Manage, Kind::Acl), "lists the access control rules", Handler::AclInfo),
         row("one.user.allocate", "name:string, password:string, driver:string, groups:array(empty)", on(Create, User), "makes a user", Handler::UserAllocate),
+        row("one.user.chauth", "id:int, driver:string, password:string", on(Admin, User), "changes how a user is authenticated", Handler::UserChauth),
         row("one.user.passwd", "id:int, password:string", on(Manage, User), "sets a password", Handler::UserPasswd),
         row("one.user.login", "name:string, token:string, valid:int, group:int(-1)", on(Manage, User), "makes or ends a login token", Handler::UserLogin),
         row("one.user.chgrp", "id:int, group:int", on(Manage, User), "sets the primary group", command(decode::user_chgrp)),

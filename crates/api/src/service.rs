@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plerion_engine::Engine;
-use plerion_model::ApiError;
+use plerion_model::{ApiError, zone};
 use plerion_world::Caller;
 
 use crate::caches::Caches;
@@ -54,6 +54,12 @@ impl ApiService {
         let session = params.string()?;
         let caller = self.caller(session).await?;
         let engine = &self.engine;
+        if method.leader_only && method.name != "one.zone.enable" && zone_is_disabled(engine) {
+            return Err(ApiError::action(
+                "The zone is disabled: it answers reading calls only, until one.zone.enable (onezone enable 0)",
+            )
+            .into());
+        }
         match method.handler {
             Handler::Version => Ok(system::version(engine)),
             Handler::Config => Ok(system::config(engine, &caller)),
@@ -72,6 +78,8 @@ impl ApiService {
             Handler::Generic(kind, decode) => order(engine, caller, decode(kind, params)?).await,
             Handler::Command(decode) => order(engine, caller, decode(params)?).await,
             Handler::UserAllocate => user::user_allocate(engine, caller, params).await,
+            Handler::UserChauth => user::user_chauth(engine, caller, params).await,
+            Handler::Solo(solo) => solo(engine, &caller, params),
             Handler::UserPasswd => user::user_passwd(engine, caller, params).await,
             Handler::UserLogin => user::user_login(engine, caller, params).await,
             Handler::QuotaDefaults(kind) => Ok(quota::defaults(engine, kind)),
@@ -79,6 +87,11 @@ impl ApiService {
             Handler::ImageAllocate => image::image_allocate(engine, caller, params).await,
         }
     }
+}
+
+fn zone_is_disabled(engine: &Engine) -> bool {
+    let world = engine.snapshot().world;
+    world.zones.get(zone::LOCAL).is_some_and(|zone| zone.state != 0)
 }
 
 impl Service for ApiService {

@@ -75,6 +75,28 @@ pub(crate) async fn user_passwd(
     order(engine, caller, Command::UserPasswd { id, password }).await
 }
 
+/// `one.user.chauth`.
+pub(crate) async fn user_chauth(
+    engine: &Arc<Engine>,
+    caller: Caller,
+    params: &mut Params,
+) -> Result<Payload, Reject> {
+    let (id, driver, password) = (params.int()?, params.string()?, params.string()?);
+    let kept = engine
+        .snapshot()
+        .world
+        .users
+        .get(id)
+        .map(|user| user.auth_driver.clone());
+    let effective = if driver.is_empty() {
+        kept.unwrap_or_default()
+    } else {
+        driver.clone()
+    };
+    let password = stored(password, &effective).await?;
+    order(engine, caller, Command::UserChauth { id, driver, password }).await
+}
+
 /// `one.user.login`: answers the token.
 pub(crate) async fn user_login(
     engine: &Arc<Engine>,

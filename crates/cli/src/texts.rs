@@ -241,6 +241,7 @@ const OPTIONS: &[Row] = &[
     ("recursive", "Also for the images of the template", "同时作用于模板的镜像"),
     ("cluster", "Cluster it belongs to", "所属集群"),
     ("datastore", "Datastore to use", "使用的数据存储"),
+    ("marketplace", "Marketplace to use", "使用的应用市场"),
     ("im", "Information driver", "监控驱动"),
     ("vm", "Hypervisor driver", "虚拟化驱动"),
     ("name", "Name of what is made", "新对象的名称"),

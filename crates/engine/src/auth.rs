@@ -62,7 +62,7 @@ impl Authenticator {
             world
                 .users
                 .get(uid)
-                .is_some_and(|user| user.enabled && user.password == stored)
+                .is_some_and(|user| user.enabled && user.auth_driver == "core" && user.password == stored)
         })?;
         world.users.get(uid).map(|user| caller_of(user, -1))
     }

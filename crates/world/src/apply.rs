@@ -11,7 +11,7 @@ use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, host, image, marketplace, sched_action, secgroup,
     user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize, vm_updateconf,
-    vmtemplate, vnet, vnet_lease, vnet_range,
+    vmtemplate, vnet, vnet_lease, vnet_range, zone,
 };
 
 /// A command that was accepted.
@@ -86,6 +86,10 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::UserPasswd { id, password } => user::user_passwd(txn, caller, *id, password)?,
         Command::UserChgrp { id, gid } => user::user_chgrp(txn, caller, *id, *gid)?,
         Command::UserGroup { id, gid, add } => user::user_group(txn, caller, *id, *gid, *add)?,
+        Command::UserChauth { id, driver, password } => {
+            user::user_chauth(txn, caller, *id, driver, password)?
+        }
+        Command::ZoneEnable { id, enable } => zone::zone_enable(txn, caller, *id, *enable)?,
         Command::UserEnable { id, enable } => user::user_enable(txn, caller, *id, *enable)?,
         Command::UserLogin {
             name,

@@ -197,6 +197,22 @@ pub enum Command {
         /// Add or remove.
         add: bool,
     },
+    /// `one.user.chauth`.
+    UserChauth {
+        /// User.
+        id: Id,
+        /// Authentication driver; empty keeps it.
+        driver: String,
+        /// Password in the form in which it is stored; empty keeps it.
+        password: String,
+    },
+    /// `one.zone.enable`.
+    ZoneEnable {
+        /// Zone.
+        id: Id,
+        /// Whether it may be changed.
+        enable: bool,
+    },
     /// `one.user.enable`.
     UserEnable {
         /// User.

@@ -79,6 +79,7 @@ mod vnet_vlan;
 mod vntemplate;
 mod vrouter;
 mod world;
+mod zone;
 
 pub use acl::AclCommand;
 pub use apply::{Applied, apply};

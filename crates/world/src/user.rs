@@ -76,6 +76,37 @@ pub(crate) fn user_passwd(
     })
 }
 
+/// `one.user.chauth`. Login tokens stay.
+pub(crate) fn user_chauth(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    id: Id,
+    driver: &str,
+    password: &str,
+) -> Result<Id, ApiError> {
+    let rights = [(Operation::Admin, Target::of(&txn.world, Kind::User, id)?)];
+    changed(txn, caller, &rights, id, |user| {
+        if id == 0 && !matches!(driver, "" | "core") {
+            return Err(ApiError::action(
+                "The authentication driver of oneadmin cannot be changed: nobody could log in to change it back",
+            ));
+        }
+        // What other drivers store is no hash of a password.
+        if driver == "core" && user.auth_driver != "core" && password.is_empty() {
+            return Err(ApiError::action(
+                "The user has no password that the driver core could check: name a new one",
+            ));
+        }
+        if !driver.is_empty() {
+            driver.clone_into(&mut user.auth_driver);
+        }
+        if !password.is_empty() {
+            password.clone_into(&mut user.password);
+        }
+        Ok(())
+    })
+}
+
 /// `one.user.chgrp`: the new primary group; the old one is left (recorded: the user is in the new one alone of the two).
 pub(crate) fn user_chgrp(txn: &mut Txn<'_>, caller: &Caller, id: Id, gid: Id) -> Result<Id, ApiError> {
     let rights = [
