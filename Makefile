@@ -5,10 +5,12 @@ CARGO ?= cargo
 TEST_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu \
 	libvirt-clients genisoimage openssh-server sudo iproute2 nftables iptables ipset iputils-ping \
 	busybox-static syslinux syslinux-common mtools dosfstools fdisk cpio kmod zstd xz-utils shellcheck \
-	libxml2-utils python3-venv lld
+	libxml2-utils python3-venv lld mariadb-server-core postgresql
 SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/up/test/*.sh packaging/guest/*.sh)
 GUEST_SCRIPTS := packaging/guest/rootfs/init $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
 GUEST_OUT ?= target/guest
+# What is run on each database server, too.
+BACKEND_TESTS := test_pyone.py test_pyone_vm.py test_pyone_vnet.py test_pyone_quota.py test_restart.py test_done.py
 FUZZ_SECONDS ?= 60
 # Of make up-test: debian-12 debian-13 ubuntu-24.04; container plain vm.
 SYSTEM ?= debian-12
@@ -44,15 +46,19 @@ build:
 test: test-packages lint
 	$(CARGO) build --locked --bin plerion
 	tests/run.sh
+	for backend in postgresql mysql; do TEST_BACKEND=$$backend tests/run.sh $(BACKEND_TESTS) || exit 1; done
 	$(MAKE) --no-print-directory lab
 	$(CARGO) test --workspace --locked
 
+# The tests start database servers of their own: no cluster is made and no service runs.
 # Without root the tests that lack a package say that they are skipped.
 test-packages:
 	@missing=$$(for p in $(TEST_PACKAGES); do \
 	    dpkg-query -W -f '$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done); \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ $$(id -u) -ne 0 ]; then echo "not installed (run as root to install):" $$missing; exit 0; fi; \
+	mkdir -p /etc/postgresql-common; \
+	[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
 	apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $$missing
 
 lint:

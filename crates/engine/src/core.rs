@@ -1,6 +1,7 @@
 //! [`Core`]: applies orders and commits them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use plerion_model::{ApiError, Seconds};
 use plerion_store::{Epoch, LogTrim, Store, StoreError};
@@ -125,6 +126,14 @@ impl<S: Store> Core<S> {
         };
         let gone = self.store.log_trim(self.epoch, trim)?;
         Ok(gone >= LOG_TRIM_BATCH)
+    }
+
+    /// Keeps the lead, where it runs out by itself. Returns after which time to call again.
+    ///
+    /// # Errors
+    /// When the database failed, or somebody else leads: the caller must stop.
+    pub fn lease_keep(&mut self) -> Result<Option<Duration>, CoreError> {
+        Ok(self.store.lease_keep(self.epoch)?)
     }
 
     /// Applies orders one after another and commits what was accepted in one transaction. An order that is refused

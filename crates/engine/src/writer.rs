@@ -80,14 +80,19 @@ fn run<S: Store>(
     committed: &impl Fn(&World, &World),
 ) -> Result<(), CoreError> {
     let mut trim_due = Instant::now() + TRIM_EVERY;
+    let mut lease_due = lease_keep(core)?;
     loop {
+        if lease_due.is_some_and(|due| due <= Instant::now()) {
+            lease_due = lease_keep(core)?;
+        }
         // Between two batches, when nobody has waited for an answer yet.
         if trim_due <= Instant::now() {
             let more = core.log_trim()?;
             trim_due = Instant::now() + if more { TRIM_AGAIN } else { TRIM_EVERY };
         }
         // The duration of the last commit is the window in which the next batch gathers.
-        let first = match receiver.recv_timeout(trim_due.saturating_duration_since(Instant::now())) {
+        let due = lease_due.map_or(trim_due, |lease| lease.min(trim_due));
+        let first = match receiver.recv_timeout(due.saturating_duration_since(Instant::now())) {
             Ok(first) => first,
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return Ok(()),
@@ -131,6 +136,11 @@ fn run<S: Store>(
             }
         }
     }
+}
+
+/// Keeps the lead. Returns when to do so again.
+fn lease_keep<S: Store>(core: &mut Core<S>) -> Result<Option<Instant>, CoreError> {
+    Ok(core.lease_keep()?.map(|time| Instant::now() + time))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod auth_file;
 mod configuration;
+mod database;
 mod places;
 mod serve;
 

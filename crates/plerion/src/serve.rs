@@ -11,7 +11,6 @@ use plerion_api::ApiService;
 use plerion_api::xmlrpc::{Limits, serve};
 use plerion_drivers::{ProcessLinks, SshSettings, program_identity};
 use plerion_engine::{Engine, EngineSettings, SystemClock, VmFilesSettings, password_hash};
-use plerion_store::SqliteStore;
 use plerion_world::Config;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,6 +18,7 @@ use tokio::sync::oneshot;
 
 use crate::auth_file;
 use crate::configuration;
+use crate::database;
 use crate::places::Places;
 
 /// Seconds between measurements of datastores by scripts, unless oned.conf says `MONITORING_INTERVAL_DATASTORE`.
@@ -125,9 +125,7 @@ fn engine_start(
     hypervisor_conf: plerion_template::Template,
     failed: oneshot::Sender<String>,
 ) -> Result<Arc<Engine>, String> {
-    let database = places.database();
-    let (store, reader) =
-        SqliteStore::open(&database).map_err(|error| format!("{}: {error}", database.display()))?;
+    let (store, reader) = database::open(places, &config)?;
     let (program, identity) =
         program_identity().map_err(|error| format!("cannot read this program: {error}"))?;
     let interval = |name: &str| config.attributes.get(name).and_then(|text| text.parse().ok());
@@ -153,7 +151,7 @@ fn engine_start(
     let server_password = auth_file::secret()?;
     let settings = EngineSettings {
         store,
-        reader: Arc::new(reader),
+        reader,
         config,
         hypervisor_conf,
         clock: Arc::new(SystemClock),

@@ -14,6 +14,11 @@ pub(crate) trait Dialect {
     fn parameter(&self, n: usize) -> String;
     /// What makes an INSERT replace the row of the same key.
     fn upsert_tail(&self, table: &Table) -> String;
+    /// Whether statements that change the schema are undone with their transaction. Where they are not, each can be run
+    /// again.
+    fn schema_is_transactional(&self) -> bool {
+        true
+    }
 }
 
 /// SQLite.
@@ -41,15 +46,90 @@ impl Dialect for Sqlite {
     }
 
     fn upsert_tail(&self, table: &Table) -> String {
+        conflict_tail(self, table)
+    }
+}
+
+fn conflict_tail(dialect: &dyn Dialect, table: &Table) -> String {
+    let values = table.columns.iter().skip(table.key).map(|column| {
+        let name = dialect.name(column.name);
+        format!("{name} = excluded.{name}")
+    });
+    format!(
+        " ON CONFLICT ({}) DO UPDATE SET {}",
+        names(dialect, table.key_columns()),
+        values.collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// PostgreSQL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Postgres;
+
+impl Dialect for Postgres {
+    fn name(&self, name: &str) -> String {
+        format!("\"{name}\"")
+    }
+
+    fn column_type(&self, kind: ColumnType) -> &'static str {
+        match kind {
+            ColumnType::Int => "BIGINT NOT NULL",
+            ColumnType::Name | ColumnType::Text => "TEXT COLLATE \"C\" NOT NULL",
+        }
+    }
+
+    fn table_options(&self) -> &'static str {
+        ""
+    }
+
+    fn parameter(&self, n: usize) -> String {
+        format!("${n}")
+    }
+
+    fn upsert_tail(&self, table: &Table) -> String {
+        conflict_tail(self, table)
+    }
+}
+
+/// MariaDB and MySQL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mysql;
+
+impl Dialect for Mysql {
+    fn name(&self, name: &str) -> String {
+        format!("`{name}`")
+    }
+
+    fn column_type(&self, kind: ColumnType) -> &'static str {
+        match kind {
+            ColumnType::Int => "BIGINT NOT NULL",
+            ColumnType::Name => "VARCHAR(255) NOT NULL",
+            ColumnType::Text => "LONGTEXT NOT NULL",
+        }
+    }
+
+    fn table_options(&self) -> &'static str {
+        // Told apart by their bytes, as everywhere else: neither case nor accents are the same.
+        " ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    }
+
+    fn parameter(&self, _n: usize) -> String {
+        "?".into()
+    }
+
+    fn upsert_tail(&self, table: &Table) -> String {
         let values = table.columns.iter().skip(table.key).map(|column| {
             let name = self.name(column.name);
-            format!("{name} = excluded.{name}")
+            format!("{name} = VALUES({name})")
         });
         format!(
-            " ON CONFLICT ({}) DO UPDATE SET {}",
-            names(self, table.key_columns()),
+            " ON DUPLICATE KEY UPDATE {}",
             values.collect::<Vec<_>>().join(", ")
         )
+    }
+
+    fn schema_is_transactional(&self) -> bool {
+        false
     }
 }
 
@@ -66,6 +146,9 @@ pub(crate) fn table_create(dialect: &dyn Dialect, table: &Table) -> Vec<String> 
             )
         })
         .collect();
+    if !dialect.schema_is_transactional() {
+        return vec![table_create_again(dialect, table, &columns)];
+    }
     let create = format!(
         "CREATE TABLE {} ({}, PRIMARY KEY ({})){}",
         dialect.name(table.name),
@@ -83,6 +166,22 @@ pub(crate) fn table_create(dialect: &dyn Dialect, table: &Table) -> Vec<String> 
         .collect()
 }
 
+/// One statement for a table with its indexes, which does nothing when the table is there.
+fn table_create_again(dialect: &dyn Dialect, table: &Table, columns: &[String]) -> String {
+    let indexes = table.indexes.iter().map(|index| {
+        let on: Vec<String> = index.columns.iter().map(|name| dialect.name(name)).collect();
+        format!(", INDEX {} ({})", dialect.name(index.name), on.join(", "))
+    });
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}){}){}",
+        dialect.name(table.name),
+        columns.join(", "),
+        names(dialect, table.key_columns()),
+        indexes.collect::<String>(),
+        dialect.table_options()
+    )
+}
+
 fn index_create(dialect: &dyn Dialect, table: &Table, index: &Index) -> String {
     let columns: Vec<String> = index.columns.iter().map(|name| dialect.name(name)).collect();
     format!(
@@ -95,12 +194,21 @@ fn index_create(dialect: &dyn Dialect, table: &Table, index: &Index) -> String {
 
 /// Puts a new row in; its columns are the parameters, in order.
 pub(crate) fn insert(dialect: &dyn Dialect, table: &Table) -> String {
-    let parameters: Vec<String> = (1..=table.columns.len()).map(|n| dialect.parameter(n)).collect();
+    insert_rows(dialect, table, 1)
+}
+
+/// Puts some new rows in at once; their columns are the parameters, row by row.
+pub(crate) fn insert_rows(dialect: &dyn Dialect, table: &Table, rows: usize) -> String {
+    let width = table.columns.len();
+    let row = |row: usize| {
+        let parameters: Vec<String> = (1..=width).map(|n| dialect.parameter(row * width + n)).collect();
+        format!("({})", parameters.join(", "))
+    };
     format!(
-        "INSERT INTO {} ({}) VALUES ({})",
+        "INSERT INTO {} ({}) VALUES {}",
         dialect.name(table.name),
         names(dialect, table.columns),
-        parameters.join(", ")
+        (0..rows).map(row).collect::<Vec<_>>().join(", ")
     )
 }
 

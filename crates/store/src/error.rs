@@ -29,6 +29,17 @@ pub enum StoreError {
          of its own", .0.display()
     )]
     Locked(PathBuf),
+    /// Another front-end leads, and its lease has not run out.
+    #[error(
+        "the front-end {holder:?} uses this database, and its lease lasts {seconds} s more: stop that one first, or give \
+         this one a database of its own; if that one is gone, start again once its lease is over"
+    )]
+    Led {
+        /// Who.
+        holder: String,
+        /// For how long at least.
+        seconds: i64,
+    },
     /// A row cannot be understood.
     #[error("{table} row {key}: {reason}")]
     Row {

@@ -7,18 +7,29 @@
 mod batch;
 mod dialect;
 mod error;
+mod link;
 mod memory;
 mod migration;
+mod mysql;
+mod postgres;
 mod row;
 mod schema;
+mod server;
+mod server_load;
+mod server_reader;
 mod sqlite;
 mod sqlite_reader;
 mod vm_row;
 
 pub use error::StoreError;
+pub use link::{ServerKind, ServerSettings};
 pub use memory::{FailPoint, MemoryStore};
+pub use server::ServerStore;
+pub use server_reader::ServerReader;
 pub use sqlite::SqliteStore;
 pub use sqlite_reader::SqliteReader;
+
+use std::time::Duration;
 
 use plerion_model::vm::Vm;
 use plerion_model::{Id, Owned, Seconds};
@@ -62,6 +73,41 @@ pub trait Store: Send {
     /// # Errors
     /// As [`Store::commit`].
     fn log_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError>;
+
+    /// Makes the lease last on, where the database knows one. Returns after which time to call again; `None` where a
+    /// lock takes its place.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn lease_keep(&mut self, _epoch: Epoch) -> Result<Option<Duration>, StoreError> {
+        Ok(None)
+    }
+}
+
+impl<S: Store + ?Sized> Store for Box<S> {
+    fn cloud(&mut self) -> Result<String, StoreError> {
+        (**self).cloud()
+    }
+
+    fn lead(&mut self, holder: &str, now: Seconds) -> Result<Epoch, StoreError> {
+        (**self).lead(holder, now)
+    }
+
+    fn load(&mut self, config: Config) -> Result<Option<World>, StoreError> {
+        (**self).load(config)
+    }
+
+    fn commit(&mut self, epoch: Epoch, changes: &[&Change], now: Seconds) -> Result<u64, StoreError> {
+        (**self).commit(epoch, changes, now)
+    }
+
+    fn log_trim(&mut self, epoch: Epoch, trim: LogTrim) -> Result<u64, StoreError> {
+        (**self).log_trim(epoch, trim)
+    }
+
+    fn lease_keep(&mut self, epoch: Epoch) -> Result<Option<Duration>, StoreError> {
+        (**self).lease_keep(epoch)
+    }
 }
 
 /// What of the change log is to go. Its newest row always stays, so that who reads on after a row that is gone sees that

@@ -258,7 +258,7 @@ impl Database {
             .and_then(|rows| rows.get([Cell::Int(oid)].as_slice()));
         let attributes = attributes.map(|row| {
             let template = text(&VM_ATTRIBUTES, row, "template")?;
-            Ok((template, text(&VM_ATTRIBUTES, row, "user_template")?))
+            Ok::<_, StoreError>((template, text(&VM_ATTRIBUTES, row, "user_template")?))
         });
         Ok(VmRow {
             oid,
