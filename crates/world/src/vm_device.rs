@@ -60,6 +60,21 @@ impl Begun {
         only_dummy(&self.vm, what)
     }
 
+    /// The same for what transfer drivers have to do as well: only the dummy one does it so far.
+    pub(crate) fn only_dummy_storage(&self, what: &str) -> Result<(), ApiError> {
+        self.only_dummy(what)?;
+        let driver = self
+            .vm
+            .last_history()
+            .map_or(DUMMY, |record| record.tm_mad.as_str());
+        if driver == DUMMY || self.outcome.path.is_empty() {
+            return Ok(());
+        }
+        Err(ApiError::action(format!(
+            "{what} is not supported yet with the transfer driver {driver} of its system datastore"
+        )))
+    }
+
     /// Refuses what is not done yet on real hosts while the VM runs.
     pub(crate) fn only_dummy_running(&self, what: &str) -> Result<(), ApiError> {
         if self.vm.phase.state != VmState::Active {

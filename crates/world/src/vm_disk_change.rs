@@ -157,7 +157,7 @@ pub(crate) fn vm_disk_resize(
     let vm = device_vm(txn, caller, id)?;
     let what = format!("resize disk for VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskResize, &what)?;
-    begun.only_dummy("Resizing a disk")?;
+    begun.only_dummy_storage("Resizing a disk")?;
     let mut template = vm.template.unpack();
     let found = disk_find(&mut template, disk)?;
     let before_mib = number(found, "SIZE").unwrap_or(0);

@@ -43,7 +43,7 @@ pub(crate) fn vm_disk_save_as(
         // Recorded, though a VM that is stopped or undeployed will do, too.
         ApiError::internal("VM has to be RUNNING, POWEROFF or SUSPENDED to save disks.")
     })?;
-    begun.only_dummy("Saving a disk as an image")?;
+    begun.only_dummy_storage("Saving a disk as an image")?;
     if wanted.snapshot >= 0 && !snapshot_is_there(&vm, wanted) {
         return Err(ApiError::action("Snapshot does not exist"));
     }

@@ -51,7 +51,7 @@ pub(crate) fn disk_snapshot_create(
     let what = format!("create a disk snapshot for VM {id}");
     // Looked at before the VM is changed.
     device_begin(vm.clone(), DeviceWork::DiskSnapshotCreate, &what)?
-        .only_dummy("Taking a snapshot of a disk")?;
+        .only_dummy_storage("Taking a snapshot of a disk")?;
     image_right(txn, caller, &disk)?;
     if disk.get("TYPE") == Some("CDROM")
         || disk
@@ -115,7 +115,7 @@ pub(crate) fn disk_snapshot_revert(
     disk_find(&mut template, disk)?;
     let what = format!("revert to disk snapshot for VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskSnapshotRevert, &what)?;
-    begun.only_dummy("Going back to a snapshot of a disk")?;
+    begun.only_dummy_storage("Going back to a snapshot of a disk")?;
     snapshot_find(&vm, disk, snapshot)?;
     let change = DeviceChange::DiskSnapshotRevert { disk, snapshot };
     begun.go(
@@ -139,7 +139,7 @@ pub(crate) fn disk_snapshot_delete(
     let mut template = vm.template.unpack();
     let what = format!("delete disk snapshot from VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskSnapshotDelete, &what)?;
-    begun.only_dummy("Deleting a snapshot of a disk")?;
+    begun.only_dummy_storage("Deleting a snapshot of a disk")?;
     let found = disk_find(&mut template, disk)?;
     snapshot_find(&vm, disk, snapshot)?;
     if saves(found) {

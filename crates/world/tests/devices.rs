@@ -690,3 +690,28 @@ proptest! {
         prop_assert_eq!(cloud.world.check(), Ok(()));
     }
 }
+
+#[test]
+fn what_a_transfer_driver_would_have_to_do_is_refused_where_none_does_it() {
+    let mut cloud = Cloud::new();
+    cloud.made("TM_MAD=ssh", |template| Command::Update {
+        kind: Kind::Datastore,
+        id: 100,
+        template,
+        append: true,
+    });
+    let id = cloud.vm("CPU=1\nMEMORY=64\nDISK=[TYPE=fs,SIZE=8]").expect("a vm");
+    cloud.deploy(id).expect("placed");
+    cloud.finish();
+    assert_eq!(cloud.phase(id), "RUNNING");
+    let resize = VmDeviceCommand::DiskResize {
+        disk: 0,
+        size: "16".into(),
+    };
+    for command in [resize, VmDeviceCommand::DiskSnapshotCreate(0, "s".into())] {
+        let refused = change(&mut cloud, id, command).expect_err("no script is run for it");
+        assert_eq!(refused.code, ErrorCode::Action);
+        assert!(refused.text.contains("transfer driver ssh"), "{}", refused.text);
+        assert_eq!(cloud.phase(id), "RUNNING", "nothing has changed");
+    }
+}
