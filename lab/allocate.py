@@ -1,4 +1,4 @@
-"""Makes a VM of the template on standard input; run on the front-end's node by test_share.py.
+"""Makes a VM of the template on standard input; run on the front-end's network by test_share.py.
 
     allocate.py CREDENTIALS     prints the moments (seconds of the epoch) before and after the call, and the id
 """

@@ -1,6 +1,6 @@
-"""Callers that go on whatever happens to the front-end; run on its node by test_kills.py.
+"""Callers that go on whatever happens to the front-end; run on its network by test_kills.py.
 
-    callers.py NUMBER CREDENTIALS     until standard input ends; then each ends the VM that it has
+    callers.py CREDENTIALS NUMBER     until standard input ends; then each ends the VM that it has
 
 Each makes a VM, waits until it runs, ends it, and begins anew. A call whose connection breaks is asked for again where that
 changes nothing; an allocation that broke is given up, as nobody knows what became of it. What happens is told in lines:
@@ -104,7 +104,7 @@ class Caller(threading.Thread):
 
 
 def main():
-    number, credentials = int(sys.argv[1]), sys.argv[2]
+    credentials, number = sys.argv[1], int(sys.argv[2])
     lock = threading.Lock()
 
     def say(line):

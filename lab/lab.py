@@ -216,6 +216,13 @@ class Lab:
         done = self.front_end.run(arguments, user=USER, input=input, check=check, seconds=COMMAND_SECONDS)
         return done.stdout + ("" if check else done.stderr)
 
+    def caller_command(self, script, *arguments):
+        """The command line of a script beside this file that calls the API as oneadmin. It sees this machine's files:
+        interpreter and checkout may lie where the node has something else, as below /tmp."""
+        credentials = (self.front_end.home / ".one/one_auth").read_text().strip()
+        path = pathlib.Path(__file__).resolve().parent / script
+        return self.front_end.network_command([sys.executable, path, credentials, *arguments])
+
     def show(self, kind, identifier):
         """An object's XML element: `show("vm", 3)`."""
         return ElementTree.fromstring(self.fe(["one" + kind, "show", "-x", str(identifier)]))

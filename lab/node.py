@@ -139,6 +139,10 @@ class Node:
         directory = cwd or (HOME if user is not None else "/")
         return [*enter, *clean, "env", "-C", directory, *[str(argument) for argument in arguments]]
 
+    def network_command(self, arguments):
+        """The command line that runs `arguments` on the node's network, but with this machine's files."""
+        return ["nsenter", "-t", str(self.pid), "-n", "--", *[str(argument) for argument in arguments]]
+
     def run(self, arguments, user=None, input=None, check=True, seconds=RUN_SECONDS):
         """Runs a command in the node, as root or as `user`; gives its CompletedProcess with texts."""
         done = subprocess.run(

@@ -5,11 +5,9 @@ import os
 import random
 import re
 import subprocess
-import sys
 import time
 
 import pytest
-from cloud import at_front_end
 from lab import wait_until
 
 KILLS = int(os.environ.get("LAB_FRONT_END_KILLS", "200"))
@@ -27,12 +25,9 @@ class Callers:
 
     def __init__(self, cloud):
         self.said = collections.defaultdict(list)
-        credentials = at_front_end(cloud.lab, "/var/lib/one/.one/one_auth").read_text().strip()
-        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "callers.py")
         self.output = (cloud.lab.directory / "callers.log").open("w+")
         self.process = subprocess.Popen(
-            # As root: the interpreter may lie where oneadmin may not look.
-            cloud.lab.front_end.command([sys.executable, script, CALLERS, credentials]),
+            cloud.lab.caller_command("callers.py", str(CALLERS)),
             stdin=subprocess.PIPE,
             stdout=self.output,
             stderr=subprocess.STDOUT,

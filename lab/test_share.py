@@ -4,10 +4,11 @@ import datetime
 import os
 import re
 import statistics
-import sys
+import subprocess
 
 import pytest
-from cloud import STORAGES, Vm, at_front_end
+from cloud import STORAGES, Vm
+from node import RUN_SECONDS
 
 BOOTS = int(os.environ.get("LAB_BOOTS", "20"))
 BOOT_BOUND_SECONDS = 10
@@ -16,10 +17,9 @@ DONE = re.compile(r"^(\S+) .*action done action=vm-(\d+)-\S+ total_us=(\d+) copy
 
 def allocate(cloud, template):
     """A VM, and the moment before it was asked for."""
-    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "allocate.py")
-    credentials = at_front_end(cloud.lab, "/var/lib/one/.one/one_auth").read_text().strip()
-    # As root: the interpreter may lie where oneadmin may not look.
-    done = cloud.lab.front_end.run([sys.executable, script, credentials], input=template)
+    done = subprocess.run(
+        cloud.lab.caller_command("allocate.py"), input=template, capture_output=True, text=True, timeout=RUN_SECONDS, check=True
+    )
     before, after, identifier = done.stdout.split()
     return Vm(cloud, int(identifier), STORAGES["ssh"]), float(before), float(after)
 
