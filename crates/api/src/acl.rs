@@ -5,7 +5,7 @@ use plerion_model::{ApiError, Kind, Operation};
 use plerion_world::{AclCommand, Command};
 
 use crate::decode::Decoded;
-use crate::methods::{Method, Right, command};
+use crate::method::{Method, Right, command};
 use crate::xmlrpc::Params;
 
 /// Rows of the method table.

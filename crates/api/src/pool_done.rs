@@ -8,7 +8,7 @@ use plerion_engine::{DoneRange, DoneVm, Engine, Snapshot};
 use plerion_model::{Id, Kind};
 use plerion_world::{Caller, Target, may_see};
 
-use crate::pool::{Filter, visible_vm};
+use crate::pool_filter::{Filter, visible_vm};
 
 /// Rows read from the database at a time.
 const PAGE_ROWS: u64 = 1_000;

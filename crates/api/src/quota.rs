@@ -9,7 +9,7 @@ use plerion_template::{EscapedXml, Markup};
 use plerion_world::{Caller, Command, QuotaCommand, Snapshot as View};
 
 use crate::decode::{Decoded, template_or_empty};
-use crate::methods::{Handler, Method, Right, command, method};
+use crate::method::{Handler, Method, Right, command, method};
 use crate::order::order;
 use crate::reject::Reject;
 use crate::xmlrpc::{Params, Payload};

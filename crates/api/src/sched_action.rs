@@ -4,7 +4,7 @@ use plerion_model::{Kind, Operation};
 use plerion_world::{Command, SchedCommand};
 
 use crate::decode::{Decoded, template};
-use crate::methods::{Method, Right, command};
+use crate::method::{Method, Right, command};
 use crate::xmlrpc::Params;
 
 /// Rows of the method table.

@@ -10,7 +10,8 @@ use plerion_world::Caller;
 
 use crate::caches::Caches;
 use crate::info::{acl_info, info};
-use crate::methods::{Handler, Method, methods};
+use crate::method::{Handler, Method};
+use crate::methods::methods;
 use crate::order::order;
 use crate::pool::pool;
 use crate::reject::Reject;

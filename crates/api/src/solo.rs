@@ -5,12 +5,9 @@ use plerion_model::{ApiError, ErrorCode, Kind, Operation, zone};
 use plerion_world::{Caller, Target, require_right};
 
 use crate::decode;
-use crate::methods::{Handler, Method, Right, command, method};
+use crate::method::{Handler, Method, Right, Solo, command, method};
 use crate::reject::Reject;
 use crate::xmlrpc::{Params, Payload};
-
-/// What answers such a method.
-pub(crate) type Solo = fn(&Engine, &Caller, &mut Params) -> Result<Payload, Reject>;
 
 /// Raft of a front-end alone (recorded).
 const RAFT: &str = "<RAFT><SERVER_ID>-1</SERVER_ID><STATE>0</STATE><TERM>0</TERM><VOTEDFOR>-1</VOTEDFOR>\

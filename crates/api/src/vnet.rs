@@ -5,7 +5,7 @@ use plerion_model::{ApiError, Kind, Operation};
 use plerion_world::{Caller, Command, Target, VnetCommand, VnetRecover, World, may_see, require_right};
 
 use crate::decode::{Decoded, template};
-use crate::methods::{Method, Right, command};
+use crate::method::{Method, Right, command};
 use crate::xmlrpc::Params;
 
 /// Rows of the method table.

@@ -9,6 +9,7 @@ mod link;
 mod plan;
 mod plan_context;
 mod plan_device;
+mod plan_domain;
 mod plan_image;
 mod plan_migrate;
 mod plan_orphan;

@@ -8,9 +8,9 @@ use plerion_protocol::{Action, Location};
 use crate::plan::{
     COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay,
 };
+use crate::plan_domain::{Driver, domain_absent, domain_end};
 use crate::plan_script_disk::files_scripts_relocate;
 use crate::plan_transfer::same_place;
-use crate::plan_vm::{Driver, domain_absent, domain_end};
 use crate::transfer::Transfer;
 
 /// Moves the running domain to the host of the newest stay.

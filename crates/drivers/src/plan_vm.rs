@@ -10,6 +10,7 @@ use plerion_world::{Intent, Measurements, Snapshot, World};
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
 use crate::plan_context::{boot_files_plan, context_plan};
 use crate::plan_device;
+use crate::plan_domain::{Driver, domain_absent, domain_end};
 use crate::plan_migrate;
 use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete};
@@ -71,52 +72,6 @@ pub(crate) fn vm_plan(
         }
     }
     Ok(plan)
-}
-
-/// Makes sure that no domain uses the files that are about to be taken away: a start that was reported as failed may
-/// have worked all the same. Without a domain this does nothing.
-pub(crate) fn domain_end(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
-    if driver == Driver::Libvirt && !stay.vm.files_at_front_end {
-        let (name, uuid) = stay.domain();
-        plan.host(
-            stay.host.id,
-            Action::DomainDestroy { name, uuid },
-            DOMAIN_DEADLINE_S,
-        );
-    }
-}
-
-/// Makes sure that the directory is not in use by a domain that this cloud does not know of: with a database put back from
-/// a copy, ids are given out again that hosts know already.
-pub(crate) fn domain_absent(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
-    if driver == Driver::Libvirt {
-        let (name, uuid) = stay.domain();
-        plan.host(
-            stay.host.id,
-            Action::DomainAbsent { name, uuid },
-            QUICK_DEADLINE_S,
-        );
-    }
-}
-
-/// The built-in hypervisor drivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Driver {
-    Dummy,
-    Libvirt,
-}
-
-impl Driver {
-    fn of(stay: &Stay<'_>) -> Result<Self, String> {
-        match stay.host.vm_mad.as_str() {
-            "dummy" => Ok(Self::Dummy),
-            "kvm" | "qemu" => Ok(Self::Libvirt),
-            other => Err(format!(
-                "hypervisor driver {other} of host {} is not built in; use kvm, qemu or dummy",
-                stay.host.name
-            )),
-        }
-    }
 }
 
 fn prolog(plan: &mut Plan, stay: &Stay<'_>, part: u32, environment: &Environment<'_>) -> Result<(), String> {
@@ -195,31 +150,6 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::Move
         | Ask::Cleanup => (Action::DomainShutdown { name, uuid }, SHUTDOWN_DEADLINE_S),
     }
-}
-
-/// Makes the CONTEXT disk anew and has the running guest see it.
-pub(crate) fn context_change(
-    plan: &mut Plan,
-    stay: &Stay<'_>,
-    driver: Driver,
-    environment: &Environment<'_>,
-) -> Result<(), String> {
-    if driver == Driver::Libvirt || matches!(Transfer::of(stay), Transfer::Script(_)) {
-        context_plan(plan, stay, environment)?;
-    }
-    if driver == Driver::Libvirt
-        && let Some(context) = stay.vm.template.vectors("CONTEXT").next()
-    {
-        let (name, uuid) = stay.domain();
-        let action = Action::DomainMedia {
-            name,
-            uuid,
-            target: context.get("TARGET").unwrap_or_default().to_owned(),
-            path: stay.disk_path(context.get("DISK_ID").unwrap_or_default()),
-        };
-        plan.host(stay.host.id, action, QUICK_DEADLINE_S);
-    }
-    Ok(())
 }
 
 /// Gives the domain what of its capacity has changed.

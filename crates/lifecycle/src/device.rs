@@ -2,7 +2,7 @@
 
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 
-use crate::vm::{Outcome, Refusal};
+use crate::outcome::{Outcome, Refusal};
 
 /// What is done to a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -34,13 +34,15 @@
 )]
 
 mod device;
+mod outcome;
 mod reconfigure;
 mod relocate;
 mod transient;
 mod vm;
 
 pub use device::DeviceWork;
+pub use outcome::{Outcome, Refusal};
 pub use reconfigure::may_reconfigure;
 pub use relocate::Relocation;
 pub use transient::{Ask, Transient, failure_of, transient};
-pub use vm::{Event, Outcome, Recover, Refusal, vm_step};
+pub use vm::{Event, Recover, vm_step};

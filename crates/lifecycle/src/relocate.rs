@@ -3,7 +3,7 @@
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 
-use crate::vm::{Outcome, Refusal};
+use crate::outcome::{Outcome, Refusal};
 
 /// How a VM is moved. Of a VM that does not run only its files are moved, whatever is said here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

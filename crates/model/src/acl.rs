@@ -1,10 +1,9 @@
 //! Access control rules.
 
-use plerion_template::{Markup, PackedTemplate};
+use plerion_template::Markup;
 use serde::{Deserialize, Serialize};
 
-use crate::entity::Entity;
-use crate::{Id, Kind, Owned};
+use crate::{Id, Kind};
 
 /// The id bit: one object.
 pub const INDIVIDUAL: u64 = 0x1_0000_0000;
@@ -53,28 +52,7 @@ pub struct AclRule {
     pub zone: u64,
 }
 
-/// A rule has neither name nor owner nor template.
-impl Entity for AclRule {
-    fn id(&self) -> Id {
-        self.id
-    }
-    fn name(&self) -> &str {
-        ""
-    }
-    fn name_set(&mut self, _name: String) {}
-    fn owned(&self) -> Option<&Owned> {
-        None
-    }
-    fn owned_mut(&mut self) -> Option<&mut Owned> {
-        None
-    }
-    fn template(&self) -> Option<&PackedTemplate> {
-        None
-    }
-    fn template_mut(&mut self) -> Option<&mut PackedTemplate> {
-        None
-    }
-}
+crate::entity::entity!(AclRule);
 
 /// What a request asks of the rules: who wants what of which object.
 #[derive(Clone, Copy, Debug)]

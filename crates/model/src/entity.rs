@@ -22,8 +22,32 @@ pub trait Entity {
     fn template_mut(&mut self) -> Option<&mut PackedTemplate>;
 }
 
-/// Says which fields of a type are what [`Entity`] asks for: whether it has `owned`, and the field of its template.
+/// Says which fields of a type are what [`Entity`] asks for: whether it has `owned`, and the field of its template. A
+/// type alone is one that has neither name nor owner nor template.
 macro_rules! entity {
+    ($type:ty) => {
+        impl $crate::entity::Entity for $type {
+            fn id(&self) -> $crate::Id {
+                self.id
+            }
+            fn name(&self) -> &str {
+                ""
+            }
+            fn name_set(&mut self, _name: String) {}
+            fn owned(&self) -> Option<&$crate::Owned> {
+                None
+            }
+            fn owned_mut(&mut self) -> Option<&mut $crate::Owned> {
+                None
+            }
+            fn template(&self) -> Option<&plerion_template::PackedTemplate> {
+                None
+            }
+            fn template_mut(&mut self) -> Option<&mut plerion_template::PackedTemplate> {
+                None
+            }
+        }
+    };
     ($type:ty, owned, $template:ident) => {
         $crate::entity::entity!(@ $type, $template, Some(owned));
     };

@@ -8,11 +8,10 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
-use plerion_template::{Markup, PackedTemplate};
+use plerion_template::Markup;
 use serde::{Deserialize, Serialize};
 
-use crate::entity::Entity;
-use crate::{Id, Kind, Owned, Seconds};
+use crate::{Id, Kind, Seconds};
 
 /// Most hours between two runs (a week less an hour, recorded).
 const HOURS_MAX: u16 = 167;
@@ -188,27 +187,7 @@ pub struct SchedAction {
     pub warning: Seconds,
 }
 
-impl Entity for SchedAction {
-    fn id(&self) -> Id {
-        self.id
-    }
-    fn name(&self) -> &str {
-        ""
-    }
-    fn name_set(&mut self, _name: String) {}
-    fn owned(&self) -> Option<&Owned> {
-        None
-    }
-    fn owned_mut(&mut self) -> Option<&mut Owned> {
-        None
-    }
-    fn template(&self) -> Option<&PackedTemplate> {
-        None
-    }
-    fn template_mut(&mut self) -> Option<&mut PackedTemplate> {
-        None
-    }
-}
+crate::entity::entity!(SchedAction);
 
 impl SchedAction {
     /// When it is to be done next; `None` when it is over.

@@ -94,6 +94,30 @@ pub struct History {
 }
 
 impl History {
+    /// The record that follows on the same host and datastore, opened at `now`: nothing has been done in it yet.
+    #[must_use]
+    pub fn next(&self, now: Seconds) -> Self {
+        Self {
+            seq: self.seq.saturating_add(1),
+            hostname: self.hostname.clone(),
+            vm_mad: self.vm_mad.clone(),
+            tm_mad: self.tm_mad.clone(),
+            stime: now,
+            etime: 0,
+            pstime: 0,
+            petime: 0,
+            rstime: 0,
+            retime: 0,
+            estime: 0,
+            eetime: 0,
+            action: HistoryAction::None,
+            uid: -1,
+            gid: -1,
+            request_id: -1,
+            ..*self
+        }
+    }
+
     /// `<HISTORY>` within a VM's body.
     pub fn render(&self, out: &mut impl Markup, vm: Id) {
         out.open("HISTORY");

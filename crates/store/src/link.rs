@@ -1,7 +1,6 @@
 //! Connections to database servers: what [`crate::ServerStore`] asks of an engine.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::StoreError;
 use crate::dialect::Dialect;
@@ -57,13 +56,6 @@ impl ServerSettings {
                 "database {} of {} at {}:{}",
                 self.database, self.user, self.host, self.port
             ),
-        }
-    }
-
-    pub(crate) fn engine(&self) -> Arc<dyn Engine> {
-        match self.kind {
-            ServerKind::Mysql => Arc::new(crate::mysql::MysqlEngine::new(self.clone())),
-            ServerKind::Postgres => Arc::new(crate::postgres::PostgresEngine::new(self.clone())),
         }
     }
 }

@@ -17,8 +17,10 @@ use plerion_world::{Change, Config, World};
 
 use crate::batch::Batch;
 use crate::dialect::{self, Dialect};
-use crate::link::{Engine, Link, LinkError, ServerSettings};
+use crate::link::{Engine, Link, LinkError, ServerKind, ServerSettings};
 use crate::migration::{self, MIGRATIONS, VERSION};
+use crate::mysql::MysqlEngine;
+use crate::postgres::PostgresEngine;
 use crate::row::{Cell, Op, counter, counter_cell, row_error};
 use crate::schema::{CHANGE_LOG, DB_VERSION, LEADER, SETTINGS, TABLES};
 use crate::vm_row::Written;
@@ -54,6 +56,13 @@ pub struct ServerStore {
 
 /// What a transaction does, given the number of the last row of the change log before it.
 type Work<'a> = dyn FnMut(&mut dyn Link, &mut Words, u64) -> Result<(), LinkError> + 'a;
+
+fn engine(settings: &ServerSettings) -> Arc<dyn Engine> {
+    match settings.kind {
+        ServerKind::Mysql => Arc::new(MysqlEngine::new(settings.clone())),
+        ServerKind::Postgres => Arc::new(PostgresEngine::new(settings.clone())),
+    }
+}
 
 struct Connection(Option<Box<dyn Link>>);
 
@@ -117,7 +126,7 @@ impl ServerStore {
     pub fn open(settings: &ServerSettings, lock: &Path) -> Result<(Self, ServerReader), StoreError> {
         let lock_file = lock_take(lock)?;
         let identity = identity(&lock_file)?;
-        let engine = settings.engine();
+        let engine = engine(settings);
         let link = engine.connect()?;
         let mut store = Self {
             words: Words::new(&*engine),

@@ -9,11 +9,8 @@ use crate::dialect::Dialect;
 use crate::link::{Cells, Link};
 use crate::row::{self, Cell, ObjectRow, done_parse, row_error};
 use crate::schema::{LOAD_ORDER, OUTBOX, POOL_CONTROL, Table, VM_ATTRIBUTES, VMS, table_of};
-use crate::vm_row::{VmRow, Written, living_states, vms_parse};
+use crate::vm_row::{VmRow, Written, living_states, vm_query, vms_parse};
 use crate::{DoneVm, StoreError};
-
-const VM_QUERY: &str = "SELECT vms.oid, vms.body, vm_attributes.template, vm_attributes.user_template FROM vms \
-                        LEFT JOIN vm_attributes ON vm_attributes.oid = vms.oid";
 
 /// The state of the last commit. The caller has begun a transaction that sees one state.
 pub(crate) fn world(
@@ -83,7 +80,7 @@ fn pool(
 
 fn vms(link: &mut dyn Link, world: &mut World, written: &mut Written) -> Result<u64, StoreError> {
     let states: Vec<String> = living_states().map(|state| state.to_string()).collect();
-    let query = format!("{VM_QUERY} WHERE vms.state IN ({})", states.join(", "));
+    let query = vm_query(&format!("WHERE vms.state IN ({})", states.join(", ")));
     let mut vms = vms_parse(|take| {
         link.query(&query, &[], &mut |cells| {
             take(vm_row(cells)?);
@@ -98,11 +95,6 @@ fn vms(link: &mut dyn Link, world: &mut World, written: &mut Written) -> Result<
         world.put(&Object::Vm(Arc::new(vm)));
     }
     Ok(count)
-}
-
-/// The query of one VM, or of some, by a condition.
-pub(crate) fn vm_query(condition: &str) -> String {
-    format!("{VM_QUERY} {condition}")
 }
 
 /// A row of [`vm_query`].

@@ -10,8 +10,8 @@ use plerion_model::vm_state::VmState;
 use crate::link::{Engine, Link, LinkError};
 use crate::row::{Cell, DONE_COLUMNS, counter_cell, log_parse};
 use crate::schema::CHANGE_LOG;
-use crate::server_load::{done_row, vm_query, vm_row};
-use crate::vm_row::vm_parse;
+use crate::server_load::{done_row, vm_row};
+use crate::vm_row::{vm_parse, vm_query};
 use crate::{DoneRange, DoneVm, LogRow, StoreError, StoreReader};
 
 type Slot = Mutex<Option<Box<dyn Link>>>;

@@ -23,7 +23,7 @@ use crate::{Epoch, LogTrim, SqliteReader, Store, StoreError};
 mod load;
 mod open;
 
-pub(crate) use load::{int, text, vm_query, vm_row};
+pub(crate) use load::{int, text, vm_row};
 pub(crate) use open::BUSY_TIMEOUT;
 
 /// Statements that stay prepared: more than there are.

@@ -11,8 +11,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::row::{Cell, DONE_COLUMNS, counter_cell, done_parse, log_parse};
 use crate::schema::{CHANGE_LOG, ColumnType, VMS};
-use crate::sqlite::{BUSY_TIMEOUT, int, sql_error, text, vm_query, vm_row};
-use crate::vm_row::vm_parse;
+use crate::sqlite::{BUSY_TIMEOUT, int, sql_error, text, vm_row};
+use crate::vm_row::{vm_parse, vm_query};
 use crate::{DoneRange, DoneVm, LogRow, StoreError, StoreReader};
 
 /// Reads that may run at once; others wait.

@@ -13,6 +13,14 @@ use crate::StoreError;
 use crate::row::{Cell, id_check, parse, row_error, template_parse};
 use crate::schema::{VM_ATTRIBUTES, VMS};
 
+const VM_QUERY: &str = "SELECT vms.oid, vms.body, vm_attributes.template, vm_attributes.user_template FROM vms \
+                        LEFT JOIN vm_attributes ON vm_attributes.oid = vms.oid";
+
+/// The query of one VM, or of some, by a condition.
+pub(crate) fn vm_query(condition: &str) -> String {
+    format!("{VM_QUERY} {condition}")
+}
+
 /// Threads that parse at most; reading feeds no more than some.
 const PARSERS_MAX: usize = 8;
 /// VMs handed to a parser at a time.

@@ -4,14 +4,15 @@ use plerion_model::{ApiError, Id, Seconds};
 
 use crate::auth::Caller;
 use crate::change::Change;
-use crate::command::{Command, Context, Order, Reply};
+use crate::command::{Command, Order, Reply};
+use crate::context::Context;
 use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{
-    acl, cluster, datastore, document, generic, group, host, image, marketplace, sched_action, secgroup,
-    user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize, vm_updateconf,
-    vmtemplate, vnet, vnet_lease, vnet_range, zone,
+    acl, cluster, datastore, document, generic, group, host, image, marketplace, sched_action, sched_due,
+    secgroup, user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize,
+    vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range, zone,
 };
 
 /// A command that was accepted.
@@ -44,7 +45,7 @@ pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied,
 
 /// Does a scheduled action that is due. What it asked for, how that went and its next time are one change.
 fn sched_due(txn: &mut Txn<'_>, id: Id, time: Seconds) {
-    let Some(order) = sched_action::sched_order(&txn.world, id, time) else {
+    let Some(order) = sched_due::sched_order(&txn.world, id, time) else {
         return;
     };
     let context = txn.context;

@@ -15,7 +15,7 @@ use plerion_model::{Id, Kind, Owned, Permissions};
 use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::change::Change;
-use crate::command::Context;
+use crate::context::Context;
 use crate::object::Object;
 use crate::txn::Txn;
 use crate::world::World;

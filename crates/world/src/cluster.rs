@@ -7,10 +7,20 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
-use crate::command::Member;
 use crate::name::name_check_new;
 use crate::txn::Txn;
 use crate::world::World;
+
+/// Which member of a cluster is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// A host.
+    Host(Id),
+    /// A datastore.
+    Datastore(Id),
+    /// A virtual network.
+    Vnet(Id),
+}
 
 /// The cluster that a call means: -1 is the default one. Naming one needs ADMIN on it (recorded: so does -1).
 pub(crate) fn cluster_named(world: &World, id: Id) -> Result<(Id, (Operation, Target)), ApiError> {

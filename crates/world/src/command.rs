@@ -1,7 +1,5 @@
 //! What can be asked of the world.
 
-use std::collections::BTreeMap;
-
 use plerion_lifecycle::{Event, Recover};
 use plerion_model::{Id, Kind, Seconds};
 use plerion_template::Template;
@@ -9,7 +7,10 @@ use plerion_template::Template;
 use crate::acl::AclCommand;
 use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
+use crate::cluster::Member;
 use crate::document::DocumentCommand;
+use crate::host::{HostReport, HostStatus};
+use crate::image::ImageSpec;
 use crate::marketplace::MarketCommand;
 use crate::quota::QuotaCommand;
 use crate::sched_action::SchedCommand;
@@ -21,86 +22,6 @@ use crate::vmgroup::VmGroupCommand;
 use crate::vnet::VnetCommand;
 use crate::vntemplate::VnTemplateCommand;
 use crate::vrouter::VrouterCommand;
-
-/// What was drawn for a command before it is applied, so that applying it is a function.
-#[derive(Clone, Debug, Default)]
-pub struct Context {
-    /// Now.
-    pub now: Seconds,
-    /// A number unlike any other's, for UUIDs, file names and secrets: 128 random bits.
-    pub random: u128,
-}
-
-/// What a new image is made of, as far as it had to be found out before (size and format of its source).
-#[derive(Clone, Debug, Default)]
-pub struct ImageSpec {
-    /// Size of the source in MiB, when known.
-    pub size_mib: Option<u64>,
-}
-
-/// Which member of a cluster is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Member {
-    /// A host.
-    Host(Id),
-    /// A datastore.
-    Datastore(Id),
-    /// A virtual network.
-    Vnet(Id),
-}
-
-/// What an administrator wants of a host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HostStatus {
-    /// Monitored, takes VMs.
-    Enabled = 0,
-    /// Monitored, takes no VMs.
-    Disabled = 1,
-    /// Left alone.
-    Offline = 2,
-}
-
-/// What the link to a host has to say.
-#[derive(Clone, Debug, PartialEq)]
-pub enum HostReport {
-    /// The host answered.
-    Up {
-        /// CPU in hundredths of a CPU.
-        total_cpu: i64,
-        /// Memory in KiB.
-        total_memory_kib: i64,
-        /// Kernel boot id.
-        boot_id: String,
-        /// Attributes to show in its template.
-        facts: BTreeMap<String, String>,
-    },
-    /// The host does not answer; why.
-    Down(String),
-    /// The domains that run on it without being VMs of this cloud there.
-    Strangers(Strangers),
-}
-
-/// Domains that run on a host without being VMs of this cloud there. They are shown, and left alone.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Strangers {
-    /// Ids of VMs whose domains run although this cloud has no such VM, or has it elsewhere.
-    pub zombies: Vec<Id>,
-    /// Domains that no cloud has made.
-    pub wilds: Vec<Wild>,
-}
-
-/// A domain that no cloud has made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wild {
-    /// Name.
-    pub name: String,
-    /// UUID.
-    pub uuid: String,
-    /// CPUs.
-    pub cpus: u32,
-    /// Memory in KiB.
-    pub memory_kib: u64,
-}
 
 /// A command.
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! Commands on hosts, and what their links report.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use plerion_lifecycle::Event;
@@ -10,12 +11,43 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::cluster::cluster_named;
-use crate::command::{HostReport, HostStatus};
 use crate::index::members;
 use crate::name::name_check_new;
-use crate::strangers::{WILD, ids_skip, strangers_show};
+use crate::strangers::{Strangers, WILD, ids_skip, strangers_show};
 use crate::txn::Txn;
-use crate::vm_state::{Cause, vm_event};
+use crate::vm_cause::Cause;
+use crate::vm_state::vm_event;
+
+/// What an administrator wants of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostStatus {
+    /// Monitored, takes VMs.
+    Enabled = 0,
+    /// Monitored, takes no VMs.
+    Disabled = 1,
+    /// Left alone.
+    Offline = 2,
+}
+
+/// What the link to a host has to say.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HostReport {
+    /// The host answered.
+    Up {
+        /// CPU in hundredths of a CPU.
+        total_cpu: i64,
+        /// Memory in KiB.
+        total_memory_kib: i64,
+        /// Kernel boot id.
+        boot_id: String,
+        /// Attributes to show in its template.
+        facts: BTreeMap<String, String>,
+    },
+    /// The host does not answer; why.
+    Down(String),
+    /// The domains that run on it without being VMs of this cloud there.
+    Strangers(Strangers),
+}
 
 /// Attributes that the host tells of itself; a replacing update does not take them away.
 const FACTS: &[&str] = &[

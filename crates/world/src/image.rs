@@ -10,13 +10,19 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::change::{ImageAsk, Intent, IntentKey, IntentResult, Site, Task};
-use crate::command::ImageSpec;
 use crate::index::members;
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::world::World;
+
+/// What a new image is made of, as far as it had to be found out before (size and format of its source).
+#[derive(Clone, Debug, Default)]
+pub struct ImageSpec {
+    /// Size of the source in MiB, when known.
+    pub size_mib: Option<u64>,
+}
 
 /// Attributes of an image template that have fields of their own.
 const FIELDS: &[&str] = &[

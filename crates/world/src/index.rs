@@ -12,7 +12,7 @@ use plerion_model::vnet_range::{Holder, LeaseUse};
 use plerion_model::vrouter::Vrouter;
 use plerion_model::{Id, Kind, Seconds};
 
-use crate::quota::Account;
+use crate::account::Account;
 use crate::range_leases::RangeLeases;
 
 /// Capacity that VMs hold.

@@ -1,20 +1,12 @@
 //! Names: what is allowed, and that they are not taken.
 
-use plerion_model::{ApiError, ErrorCode, Id, Kind, NameScope};
+use plerion_model::{ApiError, ErrorCode, Id, Kind};
 
+use crate::object::name_scope;
 use crate::world::World;
 
 /// Longest name, in characters.
 const NAME_CHARACTERS_MAX: usize = 128;
-
-/// Whose names must differ: those of the whole pool (-1), those of one owner, or nobody's.
-pub(crate) fn scope(kind: Kind, owner: Id) -> Option<Id> {
-    match kind.facts().names {
-        NameScope::Pool => Some(-1),
-        NameScope::Owner => Some(owner),
-        NameScope::Free => None,
-    }
-}
 
 /// Why a text is no name for an object of a kind.
 fn fault(kind: Kind, name: &str) -> Option<String> {
@@ -48,7 +40,7 @@ fn fault(kind: Kind, name: &str) -> Option<String> {
 
 /// The object that has the name already, if names must differ.
 fn taken(world: &World, kind: Kind, owner: Id, name: &str) -> Option<Id> {
-    scope(kind, owner).and_then(|scope| world.id_by_name(kind, scope, name))
+    name_scope(kind, owner).and_then(|scope| world.id_by_name(kind, scope, name))
 }
 
 /// Checks the name of a new object.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plerion_model::quota::Quotas;
-use plerion_model::{Entity, Id, Kind, Owned};
+use plerion_model::{Entity, Id, Kind, NameScope, Owned};
 
 use crate::kinds::for_kinds;
 
@@ -80,7 +80,7 @@ impl Object {
     /// The owner among whose objects its name must differ: -1 where that is the whole pool. `None` where names need
     /// not differ.
     pub(crate) fn name_owner(&self) -> Option<Id> {
-        crate::name::scope(self.kind(), self.owned().map_or(-1, |owned| owned.uid))
+        name_scope(self.kind(), self.owned().map_or(-1, |owned| owned.uid))
     }
 
     /// The quotas of a user or a group, to change them.
@@ -90,5 +90,14 @@ impl Object {
             Self::Group(group) => Some(&mut Arc::make_mut(group).quotas),
             _ => None,
         }
+    }
+}
+
+/// Whose names must differ: those of the whole pool (-1), those of one owner, or nobody's.
+pub(crate) fn name_scope(kind: Kind, owner: Id) -> Option<Id> {
+    match kind.facts().names {
+        NameScope::Pool => Some(-1),
+        NameScope::Owner => Some(owner),
+        NameScope::Free => None,
     }
 }

@@ -7,28 +7,15 @@ use std::collections::BTreeSet;
 
 use plerion_model::quota::{Limits, Quotas, Section, amount_text};
 use plerion_model::quota_usage::{PlaceUse, QuotaUsage, VmUse};
-use plerion_model::{ApiError, Id, Kind, Operation, Owned, group, user};
+use plerion_model::{ApiError, Id, Kind, Operation, group, user};
 use plerion_template::{Template, Vector};
 
+use crate::account::{Account, accounts};
 use crate::auth::{Caller, Target, require};
 use crate::index::Index;
 use crate::object::Object;
 use crate::txn::Txn;
 use crate::world::World;
-
-/// Whose quotas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Account {
-    User(Id),
-    Group(Id),
-}
-
-/// Who pays for an object. Nothing limits user 0 and group 0, and nothing is counted for them (recorded).
-pub(crate) fn accounts(owned: &Owned) -> impl Iterator<Item = Account> + use<> {
-    let user = (owned.uid != user::ONEADMIN).then_some(Account::User(owned.uid));
-    let group = (owned.gid != group::ONEADMIN).then_some(Account::Group(owned.gid));
-    user.into_iter().chain(group)
-}
 
 /// What an object uses.
 #[derive(Debug, Default)]

@@ -12,7 +12,6 @@ use plerion_model::{ApiError, Id, Kind, Operation, Seconds};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target, require};
-use crate::command::{Command, Order};
 use crate::index::Index;
 use crate::txn::Txn;
 use crate::vm::vm_require;
@@ -25,7 +24,7 @@ const ARGS_BYTES_MAX: usize = 1024;
 
 /// Actions on VMs that can be scheduled (the facts' list), and what they are. Those without an event are refused when they
 /// are due as long as there is no command for them.
-const VM_ACTIONS: &[(&str, Option<Event>)] = &[
+pub(crate) const VM_ACTIONS: &[(&str, Option<Event>)] = &[
     ("terminate", Some(Event::Terminate { hard: false })),
     ("terminate-hard", Some(Event::Terminate { hard: true })),
     ("undeploy", Some(Event::Undeploy { hard: false })),
@@ -326,55 +325,6 @@ pub(crate) fn sched_forget(txn: &mut Txn<'_>, kind: Kind, id: Id) {
         .collect();
     for action in all {
         txn.delete(Kind::SchedAction, action);
-    }
-}
-
-/// What an action that is due asks for, in the name of its object's owner; or why nothing can be asked. `None` when it is
-/// not due at that time any more: it was done, changed or deleted.
-pub(crate) fn sched_order(world: &World, id: Id, time: Seconds) -> Option<Result<Order, String>> {
-    let action = world
-        .sched_actions
-        .get(id)
-        .filter(|action| action.due() == Some(time))?;
-    Some(owner_of(world, action).and_then(|caller| {
-        Ok(Order {
-            caller,
-            command: command_of(action)?,
-        })
-    }))
-}
-
-fn owner_of(world: &World, action: &SchedAction) -> Result<Caller, String> {
-    let object = world
-        .object(action.parent_kind, action.parent)
-        .map_err(|error| error.text)?;
-    let uid = object.owned().map_or(-1, |owned| owned.uid);
-    let owner = world
-        .users
-        .get(uid)
-        .ok_or_else(|| format!("Its owner, user {uid}, does not exist any more"))?;
-    Ok(Caller {
-        uid,
-        gid: owner.gid,
-        groups: owner.groups.clone(),
-    })
-}
-
-fn command_of(action: &SchedAction) -> Result<Command, String> {
-    let event = VM_ACTIONS
-        .iter()
-        .find(|(name, _)| *name == action.action)
-        .and_then(|(_, event)| *event);
-    match event {
-        Some(event) if action.parent_kind == Kind::Vm => Ok(Command::VmAction {
-            id: action.parent,
-            name: action.action.clone(),
-            event,
-        }),
-        _ => Err(format!(
-            "The action {} cannot be done by a schedule yet: do it by hand",
-            action.action
-        )),
     }
 }
 

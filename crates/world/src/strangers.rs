@@ -3,8 +3,29 @@
 use plerion_model::{Id, Kind};
 use plerion_template::{PackedTemplate, Template, Vector};
 
-use crate::command::Strangers;
 use crate::txn::Txn;
+
+/// Domains that run on a host without being VMs of this cloud there. They are shown, and left alone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strangers {
+    /// Ids of VMs whose domains run although this cloud has no such VM, or has it elsewhere.
+    pub zombies: Vec<Id>,
+    /// Domains that no cloud has made.
+    pub wilds: Vec<Wild>,
+}
+
+/// A domain that no cloud has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wild {
+    /// Name.
+    pub name: String,
+    /// UUID.
+    pub uuid: String,
+    /// CPUs.
+    pub cpus: u32,
+    /// Memory in KiB.
+    pub memory_kib: u64,
+}
 
 /// Name of the attribute of a wild domain.
 pub(crate) const WILD: &str = "VM";

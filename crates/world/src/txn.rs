@@ -6,7 +6,7 @@ use std::sync::Arc;
 use plerion_model::{Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey, LogEntry};
-use crate::command::Context;
+use crate::context::Context;
 use crate::object::Object;
 use crate::world::World;
 

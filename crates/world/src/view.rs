@@ -9,8 +9,8 @@ use plerion_model::view::{HostSampleView, HostUsage, VmSampleView};
 use plerion_model::vnet_range::LeaseUse;
 use plerion_model::{Id, Kind, View, group, user};
 
+use crate::account::Account;
 use crate::index::members;
-use crate::quota::Account;
 use crate::world::World;
 
 /// Last measurements. They are no part of the world: losing them loses nothing. Cloning is cheap.

@@ -10,8 +10,9 @@ use plerion_template::PackedTemplate;
 
 use crate::auth::{Caller, Target, allows_unlocked, require};
 use crate::txn::Txn;
+use crate::vm_cause::Cause;
 use crate::vm_right::{VmClass, vm_right};
-use crate::vm_state::{Cause, vm_event};
+use crate::vm_state::vm_event;
 
 /// Refuses without the right, and says of a lock that it is one. (Recorded: `VM is locked.`)
 pub(crate) fn vm_require(txn: &Txn<'_>, caller: &Caller, id: Id, right: Operation) -> Result<(), ApiError> {

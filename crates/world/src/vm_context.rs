@@ -4,7 +4,7 @@ use plerion_model::Id;
 use plerion_template::substitute::{Resolver, substitute};
 use plerion_template::{Template, Vector};
 
-use crate::vm_nic_auto::is_auto;
+use crate::vm_nic_mode::is_auto;
 use crate::world::World;
 
 /// Suffix of the variable, attributes of the NIC that give it (the first found counts), and whether the network's

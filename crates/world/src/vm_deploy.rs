@@ -14,9 +14,10 @@ use crate::auth::{Caller, Target, require};
 use crate::pairs::datastores_fit;
 use crate::txn::Txn;
 use crate::vm::vm_require;
+use crate::vm_cause::Cause;
 use crate::vm_nic_auto::nics_choose;
 use crate::vm_right::{VmClass, vm_right};
-use crate::vm_state::{Cause, vm_go};
+use crate::vm_state::vm_go;
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
 

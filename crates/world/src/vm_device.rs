@@ -13,13 +13,14 @@ use plerion_template::{PackedTemplate, Template};
 use crate::auth::Caller;
 use crate::txn::Txn;
 use crate::vm::vm_require;
+use crate::vm_cause::Cause;
 use crate::vm_disk_change::{disk_change_end, disk_resize_end};
 use crate::vm_disk_save::disk_save_end;
 use crate::vm_disk_snapshot::{disk_snapshot_end, snapshots_give, snapshots_take};
 use crate::vm_history::history_renew;
 use crate::vm_nic_change::nic_change_end;
 use crate::vm_snapshot::{snapshot_end, snapshots_drop};
-use crate::vm_state::{Cause, vm_go};
+use crate::vm_state::vm_go;
 
 /// The driver of hosts that are none: whatever is asked of them is done.
 const DUMMY: &str = "dummy";

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use plerion_model::Seconds;
 use plerion_model::vm::Vm;
 use plerion_model::vm_history::{History, HistoryAction};
-use plerion_model::vm_state::VmState;
+use plerion_model::vm_state::{LcmState, Phase, VmState};
 
-use crate::vm_state::Cause;
+use crate::vm_cause::Cause;
 
 /// Ends the newest record with an action, and opens one on the same host. (Recorded for changes of a VM that runs or is
 /// powered off: the new record of one that is off says how it was switched off.)
@@ -24,20 +24,43 @@ pub(crate) fn history_renew(vm: &mut Vm, action: HistoryAction, cause: &Cause, n
         last.retime = now;
     }
     let next = History {
-        seq: last.seq.saturating_add(1),
-        stime: now,
-        etime: 0,
-        pstime: 0,
-        petime: 0,
         rstime: now,
         retime: if runs { 0 } else { now },
-        estime: 0,
-        eetime: 0,
         action: if runs { HistoryAction::None } else { before },
-        uid: -1,
-        gid: -1,
-        request_id: -1,
-        ..last.clone()
+        ..last.next(now)
     };
     records.push(next);
+}
+
+/// Says how the newest record ends.
+pub(crate) fn history_note(vm: &mut Vm, action: HistoryAction, cause: &Cause) {
+    if let Some(record) = Arc::make_mut(&mut vm.history).last_mut() {
+        record.action = action;
+        record.uid = cause.uid;
+        record.gid = cause.gid;
+    }
+}
+
+/// A VM that boots from rest on its host opens a new record. (Recorded: resume does, with the same host.)
+pub(crate) fn history_open_again(vm: &mut Vm, old: Phase, new: Phase, now: Seconds) {
+    let boots = matches!(old.state, VmState::Poweroff | VmState::Suspended)
+        && new.state == VmState::Active
+        && matches!(
+            new.lcm,
+            LcmState::BootPoweroff | LcmState::BootSuspended | LcmState::Running
+        );
+    if !boots {
+        return;
+    }
+    let Some(last) = vm.last_history().cloned() else {
+        return;
+    };
+    let records = Arc::make_mut(&mut vm.history);
+    if let Some(record) = records.last_mut() {
+        record.etime = now;
+    }
+    records.push(History {
+        rstime: now,
+        ..last.next(now)
+    });
 }

@@ -14,9 +14,10 @@ use plerion_template::{PackedTemplate, PackedVector};
 use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
 use crate::vm::vm_unlocked;
+use crate::vm_cause::Cause;
 use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
 use crate::vm_right::{VmClass, vm_right};
-use crate::vm_state::{Cause, vm_go};
+use crate::vm_state::vm_go;
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
 
@@ -165,19 +166,10 @@ pub(crate) fn history_back(vm: &mut Vm, now: Seconds) {
     let seq = last.seq.saturating_add(1);
     records.push(History {
         seq,
-        stime: now,
-        etime: 0,
-        pstime: 0,
-        petime: 0,
-        rstime: 0,
-        retime: 0,
-        estime: 0,
-        eetime: 0,
         action,
         uid,
         gid,
-        request_id: -1,
-        ..before
+        ..before.next(now)
     });
 }
 

@@ -11,7 +11,7 @@ use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
 use crate::vm_disk::{inherit, join, named_id};
-use crate::vm_nic_auto::{auto_check, is_auto};
+use crate::vm_nic_mode::{auto_check, is_auto};
 use crate::vnet_lease::{address_named, range_id_named};
 use crate::world::World;
 

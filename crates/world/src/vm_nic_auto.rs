@@ -8,52 +8,16 @@ use plerion_model::host::Host;
 use plerion_model::vm::{Demand, Vm};
 use plerion_model::vnet::{Vnet, VnetState};
 use plerion_model::{Id, Kind, Operation};
-use plerion_template::{Attributes, PackedTemplate, Rank, Requirements, Vector};
+use plerion_template::{Attributes, PackedTemplate, Vector};
 
 use crate::auth::{Caller, Target, allows};
 use crate::vm_context::context_nic_set;
 use crate::vm_nic::{NicPlan, groups_set, lease_choose, nic_of_vnet, rules_add};
+use crate::vm_nic_mode::{Wish, is_auto};
 use crate::world::World;
 
 /// Most networks of which a reason tells.
 const NETWORKS_NAMED_MAX: usize = 4;
-
-/// Whether a NIC waits for a network.
-pub(crate) fn is_auto(nic: &Vector) -> bool {
-    let mode = nic.get("NETWORK_MODE").unwrap_or_default();
-    mode.eq_ignore_ascii_case("auto") && nic.get("NETWORK_ID").is_none_or(str::is_empty)
-}
-
-/// Looks at a NIC of a new VM: it names no network, and its expressions are some.
-pub(crate) fn auto_check(nic: &mut Vector) -> Result<(), String> {
-    // What names a network is of no interest, as the network is chosen.
-    for name in ["NETWORK", "NETWORK_ID", "NETWORK_UID", "NETWORK_UNAME"] {
-        nic.remove(name);
-    }
-    Wish::read(nic).map(|_| ())
-}
-
-/// What a NIC wants of its network.
-struct Wish {
-    requirements: Requirements,
-    rank: Option<Rank>,
-}
-
-impl Wish {
-    fn read(nic: &Vector) -> Result<Self, String> {
-        let text = |name: &str| nic.get(name).unwrap_or_default().trim();
-        let requirements = Requirements::parse(text("SCHED_REQUIREMENTS"))
-            .map_err(|error| format!("SCHED_REQUIREMENTS of a NIC is no expression: {error}."))?;
-        let rank = match text("SCHED_RANK") {
-            "" => None,
-            text => Some(
-                Rank::parse(text)
-                    .map_err(|error| format!("SCHED_RANK of a NIC is no expression: {error}."))?,
-            ),
-        };
-        Ok(Self { requirements, rank })
-    }
-}
 
 /// A network as expressions see it: its template, then what it has beside that.
 struct VnetDocument<'a> {

@@ -13,10 +13,11 @@ use crate::auth::Caller;
 use crate::config::Config;
 use crate::txn::Txn;
 use crate::vm::vm_require;
+use crate::vm_cause::Cause;
 use crate::vm_deploy::host_refusal;
 use crate::vm_history::history_renew;
 use crate::vm_right::{VmClass, vm_right};
-use crate::vm_state::{Cause, vm_go};
+use crate::vm_state::vm_go;
 
 /// Most CPU, in hundredths: more than any host has, and leaves room for sums.
 const CPU_MAX: i64 = 100_000_000;

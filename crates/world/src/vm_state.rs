@@ -9,39 +9,15 @@ use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Kind, Seconds};
 use plerion_template::PackedTemplate;
 
-use crate::auth::Caller;
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
 use crate::sched_action::sched_forget;
 use crate::txn::Txn;
+use crate::vm_cause::Cause;
 use crate::vm_device::device_end;
+use crate::vm_history::{history_note, history_open_again};
 use crate::vm_migrate::{has_arrived, history_back, history_left};
 use crate::vm_resize::resize_end;
 use crate::vm_snapshot::snapshot_named;
-
-/// Who or what moves a VM, and what to note about it.
-pub(crate) struct Cause {
-    pub(crate) uid: Id,
-    pub(crate) gid: Id,
-    pub(crate) message: String,
-}
-
-impl Cause {
-    pub(crate) fn user(caller: &Caller) -> Self {
-        Self {
-            uid: caller.uid,
-            gid: caller.gid,
-            message: String::new(),
-        }
-    }
-
-    pub(crate) fn system(message: &str) -> Self {
-        Self {
-            uid: -1,
-            gid: -1,
-            message: message.to_owned(),
-        }
-    }
-}
 
 /// Moves a VM by an event.
 pub(crate) fn vm_event(txn: &mut Txn<'_>, id: Id, event: Event, cause: &Cause) -> Result<(), Refusal> {
@@ -93,14 +69,6 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
     txn.put(vm);
 }
 
-fn history_note(vm: &mut Vm, action: HistoryAction, cause: &Cause) {
-    if let Some(record) = Arc::make_mut(&mut vm.history).last_mut() {
-        record.action = action;
-        record.uid = cause.uid;
-        record.gid = cause.gid;
-    }
-}
-
 fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: Seconds, message: &str) {
     let old = vm.phase;
     txn.log(Kind::Vm, vm.id, "state", old.as_str(), phase.as_str(), message);
@@ -130,42 +98,6 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
     }
     vm.prev_phase = phase;
     vm.phase = phase;
-}
-
-/// A VM that boots from rest on its host opens a new record. (Recorded: resume does, with the same host.)
-fn history_open_again(vm: &mut Vm, old: Phase, new: Phase, now: Seconds) {
-    let boots = matches!(old.state, VmState::Poweroff | VmState::Suspended)
-        && new.state == VmState::Active
-        && matches!(
-            new.lcm,
-            LcmState::BootPoweroff | LcmState::BootSuspended | LcmState::Running
-        );
-    if !boots {
-        return;
-    }
-    let Some(last) = vm.last_history().cloned() else {
-        return;
-    };
-    let records = Arc::make_mut(&mut vm.history);
-    if let Some(record) = records.last_mut() {
-        record.etime = now;
-    }
-    records.push(History {
-        seq: last.seq.saturating_add(1),
-        stime: now,
-        etime: 0,
-        pstime: 0,
-        petime: 0,
-        rstime: now,
-        retime: 0,
-        estime: 0,
-        eetime: 0,
-        action: HistoryAction::None,
-        uid: -1,
-        gid: -1,
-        request_id: -1,
-        ..last
-    });
 }
 
 fn is_prolog(phase: Phase) -> bool {

@@ -12,11 +12,12 @@ use crate::auth::{Caller, require};
 use crate::restricted::{is_restricted_key, restricted_check_changed};
 use crate::txn::Txn;
 use crate::vm::vm_require;
+use crate::vm_cause::Cause;
 use crate::vm_context::{ContextOf, context_update};
 use crate::vm_deploy::port_set;
 use crate::vm_files::files_complete;
 use crate::vm_right::{VmClass, vm_right};
-use crate::vm_state::{Cause, vm_event};
+use crate::vm_state::vm_event;
 
 /// What a value must be.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,7 @@ use plerion_template::{Template, Vector};
 
 use crate::auth::Caller;
 use crate::txn::Txn;
-use crate::vnet::changed;
+use crate::vnet_change::changed;
 
 /// The address that a vector names: IP, else IP6, else MAC.
 pub(crate) fn address_named(vector: &Vector) -> Result<Option<Address>, String> {

@@ -12,7 +12,7 @@ use plerion_template::{Template, Vector};
 use crate::auth::Caller;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
-use crate::vnet::changed;
+use crate::vnet_change::changed;
 use crate::world::World;
 
 /// Largest address range.

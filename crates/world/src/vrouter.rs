@@ -16,10 +16,11 @@ use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_allocate::{VmOrigin, vm_create};
+use crate::vm_cause::Cause;
 use crate::vm_disk::named_id;
 use crate::vm_nic::{is_yes, lease_choose};
 use crate::vm_nic_change::{router_nic_attach, router_nic_detach};
-use crate::vm_state::{Cause, vm_event};
+use crate::vm_state::vm_event;
 use crate::world::World;
 
 /// Most VMs that one call makes.

@@ -41,7 +41,8 @@ pub static LIST: ListSpec = ListSpec {
     prepare: list::prepare_nothing,
 };
 
-fn cell(context: &Context, template: Node<'_, '_>, column: &str) -> String {
+/// A cell of the tables of VM templates and network templates.
+pub(super) fn cell(context: &Context, template: Node<'_, '_>, column: &str) -> String {
     match column {
         "USER" => xml::text(template, if context.numeric { "UID" } else { "UNAME" }),
         "GROUP" => xml::text(template, if context.numeric { "GID" } else { "GNAME" }),
@@ -55,7 +56,7 @@ pub fn show(_session: &mut Session, _input: &Input, document: &Document<'_>) -> 
     Ok(render(document.root_element()))
 }
 
-/// The template.
+/// The template: of a VM or of a network.
 pub fn render(template: Node<'_, '_>) -> String {
     let mut fields = Fields::new(15);
     let id = xml::text(template, "ID");

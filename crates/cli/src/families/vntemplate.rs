@@ -1,18 +1,14 @@
 //! `onevntemplate`.
 
-use roxmltree::{Document, Node};
+use roxmltree::Document;
 
 use super::{common, template, vnet};
 use crate::error::CliError;
-use crate::family::{Context, Input, ListSpec};
-use crate::format::moment_text;
-use crate::layout::{self, Fields};
+use crate::family::{Input, ListSpec};
 use crate::list;
 use crate::session::Session;
 use crate::sources;
 use crate::table::Column;
-use crate::template_text;
-use crate::xml;
 
 /// The table of network templates.
 pub static LIST: ListSpec = ListSpec {
@@ -29,47 +25,14 @@ pub static LIST: ListSpec = ListSpec {
         Column::right("REGTIME", 15).about("When it was registered", "登记时间"),
     ],
     shown: &["ID", "USER", "GROUP", "NAME", "REGTIME"],
-    cell,
+    cell: template::cell,
     fetch: list::fetch_filtered,
     prepare: list::prepare_nothing,
 };
 
-fn cell(context: &Context, template: Node<'_, '_>, column: &str) -> String {
-    match column {
-        "USER" => xml::text(template, if context.numeric { "UID" } else { "UNAME" }),
-        "GROUP" => xml::text(template, if context.numeric { "GID" } else { "GNAME" }),
-        "REGTIME" => moment_text(xml::number(template, "REGTIME")),
-        _ => xml::text(template, column),
-    }
-}
-
 /// Renders the network template.
 pub fn show(_session: &mut Session, _input: &Input, document: &Document<'_>) -> Result<String, CliError> {
-    Ok(render(document.root_element()))
-}
-
-/// The network template.
-pub fn render(template: Node<'_, '_>) -> String {
-    let mut fields = Fields::new(15);
-    let id = xml::text(template, "ID");
-    fields
-        .add_head(format!("TEMPLATE {id} INFORMATION"))
-        .add("ID", &id)
-        .add_text("NAME", template, "NAME")
-        .add_owner(template)
-        .add_lock(template)
-        .add("REGISTER TIME", moment_text(xml::number(template, "REGTIME")));
-    let permissions = fields.permissions(template);
-    let body = template_text::template_block(template, &[]);
-    [
-        fields.into_text(),
-        "\n".to_owned(),
-        permissions,
-        "\n".to_owned(),
-        layout::head("TEMPLATE CONTENTS"),
-        body,
-    ]
-    .concat()
+    Ok(template::render(document.root_element()))
 }
 
 /// `create`, from a file or standard input.

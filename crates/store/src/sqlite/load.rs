@@ -11,7 +11,7 @@ use super::sql_error;
 use crate::StoreError;
 use crate::row::{self, ObjectRow, row_error};
 use crate::schema::{LOAD_ORDER, OUTBOX, POOL_CONTROL, Table, VM_ATTRIBUTES, VMS, table_of};
-use crate::vm_row::{VmRow, Written, living_states, vms_parse};
+use crate::vm_row::{VmRow, Written, living_states, vm_query, vms_parse};
 
 /// The state of the last commit, read in one transaction.
 pub(super) fn world(
@@ -75,13 +75,10 @@ fn pool(connection: &Connection, world: &mut World, kind: Kind) -> Result<u64, S
     })
 }
 
-const VM_QUERY: &str = "SELECT vms.oid, vms.body, vm_attributes.template, vm_attributes.user_template FROM vms \
-                        LEFT JOIN vm_attributes ON vm_attributes.oid = vms.oid";
-
 fn vms(connection: &Connection, world: &mut World, written: &mut Written) -> Result<u64, StoreError> {
     // A list and not `<> 6`, which no index serves: VMs that are DONE may be many times those that live.
     let states: Vec<String> = living_states().map(|state| state.to_string()).collect();
-    let query = format!("{VM_QUERY} WHERE vms.state IN ({})", states.join(", "));
+    let query = vm_query(&format!("WHERE vms.state IN ({})", states.join(", ")));
     let mut vms = vms_parse(|take| {
         rows(connection, &query, |row| {
             take(vm_row(row)?);
@@ -97,11 +94,6 @@ fn vms(connection: &Connection, world: &mut World, written: &mut Written) -> Res
         world.put(&Object::Vm(Arc::new(vm)));
     }
     Ok(count)
-}
-
-/// The query of one VM, or of some, by a condition.
-pub(crate) fn vm_query(condition: &str) -> String {
-    format!("{VM_QUERY} {condition}")
 }
 
 /// A row of [`vm_query`].

@@ -1,0 +1,58 @@
+//! What a scheduled action that is due asks for.
+
+use plerion_model::sched_action::SchedAction;
+use plerion_model::{Id, Kind, Seconds};
+
+use crate::auth::Caller;
+use crate::command::{Command, Order};
+use crate::sched_action::VM_ACTIONS;
+use crate::world::World;
+
+/// What an action that is due asks for, in the name of its object's owner; or why nothing can be asked. `None` when it is
+/// not due at that time any more: it was done, changed or deleted.
+pub(crate) fn sched_order(world: &World, id: Id, time: Seconds) -> Option<Result<Order, String>> {
+    let action = world
+        .sched_actions
+        .get(id)
+        .filter(|action| action.due() == Some(time))?;
+    Some(owner_of(world, action).and_then(|caller| {
+        Ok(Order {
+            caller,
+            command: command_of(action)?,
+        })
+    }))
+}
+
+fn owner_of(world: &World, action: &SchedAction) -> Result<Caller, String> {
+    let object = world
+        .object(action.parent_kind, action.parent)
+        .map_err(|error| error.text)?;
+    let uid = object.owned().map_or(-1, |owned| owned.uid);
+    let owner = world
+        .users
+        .get(uid)
+        .ok_or_else(|| format!("Its owner, user {uid}, does not exist any more"))?;
+    Ok(Caller {
+        uid,
+        gid: owner.gid,
+        groups: owner.groups.clone(),
+    })
+}
+
+fn command_of(action: &SchedAction) -> Result<Command, String> {
+    let event = VM_ACTIONS
+        .iter()
+        .find(|(name, _)| *name == action.action)
+        .and_then(|(_, event)| *event);
+    match event {
+        Some(event) if action.parent_kind == Kind::Vm => Ok(Command::VmAction {
+            id: action.parent,
+            name: action.action.clone(),
+            event,
+        }),
+        _ => Err(format!(
+            "The action {} cannot be done by a schedule yet: do it by hand",
+            action.action
+        )),
+    }
+}
