@@ -203,3 +203,22 @@ def test_thirty_at_once_run(one):
         one.vm.action("terminate-hard", vm)
     for vm in vms:
         await_states(one, vm, VM_STATE.DONE)
+
+
+def test_lists_show_the_last_history_record_only(one, running):
+    """Recorded: whole bodies in lists, too, have but one; one.vm.info has all."""
+    one.vm.action("poweroff-hard", running)
+    await_states(one, running, VM_STATE.POWEROFF)
+    one.vm.action("resume", running)
+    await_states(one, running, VM_STATE.ACTIVE, LCM_STATE.RUNNING)
+
+    def seqs(body):
+        return [record.SEQ for record in body.HISTORY_RECORDS.HISTORY]
+
+    assert seqs(one.vm.info(running)) == [0, 1]
+    lists = [one.vmpool.infoextended(-2, running, running, -1, ""), one.vmpool.infoset(str(running), True)]
+    assert [seqs(found) for pool in lists for found in pool.VM] == [[1], [1]]
+    one.vm.action("terminate-hard", running)
+    await_states(one, running, VM_STATE.DONE)
+    (found,) = one.vmpool.infoextended(-2, running, running, 6, "").VM
+    assert seqs(found) == [1] and seqs(one.vm.info(running)) == [0, 1]

@@ -133,6 +133,7 @@ FIRST = {
     **{number: lambda stage: stage.vm(CAPVM, 3, 3) for number in (125, 127)},
     124: first_series_detach,
     134: lambda stage: stage.vm(CAPVM, 8),
+    139: lambda stage: stage.do("vm.resize", stage.of("vm", CAPVM), 'CPU="1"\nMEMORY="256"\nVCPU="2"', False),
     140: first_series_suspend,
     142: lambda stage: (stage.vm(CAPVM, 5), stage.act("resume", CAPVM, 3, 3)),
     143: lambda stage: stage.vm(CAPVM, 9),
@@ -183,6 +184,26 @@ def second_series_vms(stage):
         do("vm.deploy", vm, 0, False, 0, "")
         cloud.vm_await(stage.admin, vm, 3, 3)
     do("vm.allocate", 'NAME="v3"\nCPU="0.1"\nMEMORY="64"\nNIC=[NETWORK_ID="3"]', True)
+
+
+def second_series_off(stage, method, device):
+    """Takes a device off VM 0 once the change before has ended."""
+    stage.vm(0, 3, 3)
+    stage.do(method, 0, device)
+    stage.vm(0, 3, 3)
+
+
+def second_series_snapshot(stage):
+    """A second snapshot upon the first."""
+    stage.vm(0, 3, 3)
+    stage.do("vm.disksnapshotcreate", 0, 1, "second")
+    stage.vm(0, 3, 3)
+
+
+def second_series_resize(stage):
+    stage.vm(1, 3, 3)
+    stage.do("vm.diskresize", 1, 0, "2048")
+    stage.vm(1, 3, 3)
 
 
 def second_series_vmgroup(stage):
@@ -238,7 +259,13 @@ SECOND = {
     315: second_series_held,
     321: lambda stage: stage.do("vn.reserve", 0, 'NAME="chosen"\nSIZE="2"\nAR_ID="0"\nIP="192.0.2.40"'),
     324: second_series_vms,
-    **{number: lambda stage: stage.vm(0, 3, 3) for number in (331, 333, 345, 346, 348, 349, 351, 352, 355, 357, 358, 361)},
+    **{number: lambda stage: stage.vm(0, 3, 3) for number in (331, 333, 345, 346, 349, 352, 355, 361)},
+    # The NIC and the disk that were attached had been taken off again.
+    348: lambda stage: second_series_off(stage, "vm.detachnic", 1),
+    351: lambda stage: second_series_off(stage, "vm.detach", 3),
+    354: second_series_snapshot,
+    **{number: lambda stage: (stage.vm(0, 3, 3), stage.vm(1, 3, 3)) for number in (357, 358)},
+    375: second_series_resize,
     399: second_series_token,
     405: lambda stage: Session(stage.admin.server, "dora:dorapassword").ok("user.login", "dora", "", 3600, 100),
     411: lambda stage: stage.do("group.deladmin", 100, 2),

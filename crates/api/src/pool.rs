@@ -234,7 +234,7 @@ fn living_render(
     if short {
         caches.vms.render(out, vm, &snapshot.world, view);
     } else {
-        vm.render(out, view);
+        vm.render_listed(out, view);
     }
 }
 
@@ -271,7 +271,7 @@ fn vm_stream_with_done(
         if short {
             vm.render_short(out, view);
         } else {
-            vm.render(out, view);
+            vm.render_listed(out, view);
         }
         Ok(())
     })

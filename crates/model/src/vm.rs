@@ -380,6 +380,15 @@ impl Vm {
 
     /// `<VM>` with everything.
     pub fn render(&self, out: &mut impl Markup, view: &impl View) {
+        self.render_with(out, view, &self.history);
+    }
+
+    /// The same in a list: of its history it has the last record (recorded).
+    pub fn render_listed(&self, out: &mut impl Markup, view: &impl View) {
+        self.render_with(out, view, self.last_history().map_or(&[], std::slice::from_ref));
+    }
+
+    fn render_with(&self, out: &mut impl Markup, view: &impl View, history: &[History]) {
         let sample = view.vm_sample(self.id);
         out.open("VM");
         out.number("ID", i64::from(self.id));
@@ -409,7 +418,7 @@ impl Vm {
         out.packed(&self.user_template);
         out.close("USER_TEMPLATE");
         out.open("HISTORY_RECORDS");
-        for record in self.history.iter() {
+        for record in history {
             record.render(out, self.id);
         }
         out.close("HISTORY_RECORDS");
