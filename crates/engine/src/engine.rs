@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use plerion_drivers::LinkMaker;
 use plerion_protocol::{Action, ActionError, ActionOutput};
-use plerion_scheduler::{Limits, plan};
+use plerion_scheduler::{Limits, autostart_plan, plan};
 use plerion_store::{Store, StoreReader};
 use plerion_template::Template;
 use plerion_world::{Caller, Config, Measurements, Order, World};
@@ -259,19 +259,36 @@ fn scheduler_start(
     std::thread::Builder::new()
         .name("scheduler".into())
         .spawn(move || {
-            while wake.wait(SCHEDULE_EVERY) {
-                let world = published.load_full();
-                if !world.awaits_placement() {
-                    continue;
-                }
-                schedule(&world, &measurements.load(), &writer, clock.as_ref());
+            let mut sleep = SCHEDULE_EVERY;
+            while wake.wait(sleep) {
+                sleep = schedule(
+                    &published.load_full(),
+                    &measurements.load(),
+                    &writer,
+                    clock.as_ref(),
+                );
             }
         })
 }
 
-/// Plans once and waits until the plan's orders are through, so that the next plan sees their effect.
-fn schedule(world: &World, measurements: &Measurements, writer: &WriterHandle, clock: &dyn Clock) {
-    let commands = plan(world, measurements, clock.now(), &Limits::default()).commands(world);
+/// Plans once and waits until the plan's orders are through, so that the next plan sees their effect. Returns how long to
+/// sleep.
+fn schedule(
+    world: &World,
+    measurements: &Measurements,
+    writer: &WriterHandle,
+    clock: &dyn Clock,
+) -> Duration {
+    let now = clock.now();
+    let autostart = autostart_plan(world, now);
+    let sleep = autostart.next.map_or(SCHEDULE_EVERY, |time| {
+        let seconds = u64::try_from(time.saturating_sub(now)).unwrap_or(0);
+        Duration::from_secs(seconds).min(SCHEDULE_EVERY)
+    });
+    let mut commands = autostart.commands(world);
+    if world.awaits_placement() {
+        commands.extend(plan(world, measurements, now, &Limits::default()).commands(world));
+    }
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     for command in commands {
         let sender = sender.clone();
@@ -293,4 +310,5 @@ fn schedule(world: &World, measurements: &Measurements, writer: &WriterHandle, c
     drop(sender);
     // Ends when every answer has let go of its end.
     while receiver.recv().is_ok() {}
+    sleep
 }

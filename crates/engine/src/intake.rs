@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use plerion_model::autostart::DomainEnd;
 use plerion_model::host::{Host, HostState};
 use plerion_model::view::{HostSampleView, VmSampleView};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
@@ -113,7 +114,8 @@ impl Intake {
             return None;
         }
         self.absent.remove(&vm);
-        running(state).map(|running| order(Command::DomainSeen { host, vm, running }))
+        let end = sight(state)?;
+        Some(order(Command::DomainSeen { host, vm, end }))
     }
 
     /// Datastores as the front-end sees them.
@@ -149,11 +151,11 @@ impl Intake {
                 matches!(known.phase.state, VmState::Poweroff | VmState::Suspended)
                     || known.phase == Phase::active(LcmState::Unknown)
             });
-            if rests && running(vm.state) == Some(true) {
+            if rests && sight(vm.state) == Some(None) {
                 orders.push(order(Command::DomainSeen {
                     host,
                     vm: id,
-                    running: true,
+                    end: None,
                 }));
             }
         }
@@ -182,7 +184,7 @@ impl Intake {
                 orders.push(order(Command::DomainSeen {
                     host,
                     vm: vm.id,
-                    running: false,
+                    end: Some(DomainEnd::Unseen),
                 }));
             }
         }
@@ -264,11 +266,15 @@ fn facts_shown(facts: &HostFacts) -> BTreeMap<String, String> {
     .collect()
 }
 
-/// Whether a state means that the VM runs, or that it is off; nothing for what is neither.
-fn running(state: DomainState) -> Option<bool> {
+/// Whether a state means that the VM runs (`Some(None)`), or how it came to be off; nothing for what is neither.
+#[allow(clippy::option_option)]
+fn sight(state: DomainState) -> Option<Option<DomainEnd>> {
     match state {
-        DomainState::Running => Some(true),
-        DomainState::Off | DomainState::Crashed => Some(false),
+        DomainState::Running => Some(None),
+        DomainState::Off => Some(Some(DomainEnd::Guest)),
+        DomainState::Crashed => Some(Some(DomainEnd::Crash)),
+        DomainState::HostStops => Some(Some(DomainEnd::HostStops)),
+        DomainState::Gone => Some(Some(DomainEnd::Unseen)),
         DomainState::Paused | DomainState::Saved | DomainState::Migrated => None,
     }
 }

@@ -7,7 +7,7 @@ use plerion_world::World;
 pub(crate) struct Woken {
     /// Hosts, clusters, datastores or the outbox have changed.
     pub(crate) coordinator: bool,
-    /// VMs wait to be placed or moved: any change may have made room for them.
+    /// VMs wait to be placed, moved or started again: any change may have made room for them.
     pub(crate) scheduler: bool,
     /// Another scheduled action is the next one, or at another time.
     pub(crate) timer: bool,
@@ -17,7 +17,7 @@ pub(crate) struct Woken {
 pub(crate) fn woken(before: &World, after: &World) -> Woken {
     Woken {
         coordinator: !(before.same_outbox(after) && before.same_places(after)),
-        scheduler: after.awaits_placement(),
+        scheduler: after.awaits_placement() || after.awaits_restarts(),
         timer: before.sched_next() != after.sched_next(),
     }
 }

@@ -65,6 +65,8 @@ pub enum Event {
     SeenOff,
     /// Its host does not answer.
     HostLost,
+    /// Its host has been restarted: no domain of before runs any more.
+    HostRestarted,
     /// An administrator settles it.
     Recover(Recover),
 }
@@ -88,6 +90,7 @@ impl Event {
             Self::SeenRunning,
             Self::SeenOff,
             Self::HostLost,
+            Self::HostRestarted,
         ];
         for hard in [false, true] {
             events.extend([
@@ -171,6 +174,7 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::SeenRunning => seen_running(phase),
         Event::SeenOff => seen_off(phase),
         Event::HostLost => host_lost(phase),
+        Event::HostRestarted => host_restarted(phase),
         Event::Recover(recover) => settle(phase, last, recover),
     }
 }
@@ -402,6 +406,21 @@ fn host_lost(phase: Phase) -> Result<Outcome, Refusal> {
     } else {
         Err(Refusal::State(phase))
     }
+}
+
+/// What ran is off, and a change of a running VM has failed. Where a domain was to end, be saved or move, the host is asked
+/// again and says how it stands.
+fn host_restarted(phase: Phase) -> Result<Outcome, Refusal> {
+    let changes = |row: crate::Transient| {
+        matches!(row.ask, Ask::Device | Ask::Resize) && row.failed == active(LcmState::Running)
+    };
+    if phase.state == VmState::Active && transient(phase.lcm).is_some_and(changes) {
+        let off = seen_off(active(LcmState::Running))?;
+        let mut path = vec![active(LcmState::Running)];
+        path.extend(off.path);
+        return Ok(Outcome::through(path).because(HistoryAction::Monitor));
+    }
+    seen_off(phase)
 }
 
 fn settle(phase: Phase, last: HistoryAction, recover: Recover) -> Result<Outcome, Refusal> {

@@ -38,6 +38,7 @@ fn name(event: Event) -> Option<&'static str> {
         Event::SeenRunning => "seen-running",
         Event::SeenOff => "seen-off",
         Event::HostLost => "host-lost",
+        Event::HostRestarted => "host-restarted",
         Event::Recover(Recover::Success) => "recover-success",
         Event::Recover(Recover::Failure) => "recover-failure",
         Event::Recover(Recover::Retry) => "recover-retry",

@@ -14,6 +14,7 @@
 )]
 
 pub mod acl;
+pub mod autostart;
 pub mod cluster;
 pub mod datastore;
 pub mod document;

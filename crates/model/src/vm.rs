@@ -7,6 +7,7 @@ use std::sync::Arc;
 use plerion_template::{Markup, PackedTemplate, PackedVector};
 use serde::{Deserialize, Serialize};
 
+use crate::autostart::{Due, Restart};
 use crate::sched_action;
 use crate::snapshot::SnapshotTree;
 use crate::view::VmSampleView;
@@ -58,6 +59,9 @@ pub struct Vm {
     /// The change of a device that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_change: Option<DeviceChange>,
+    /// What is known of its starting again by itself; `None` where nothing is to be known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<Restart>,
     /// Snapshots of its disks, by DISK_ID.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub disk_snapshots: BTreeMap<Id, SnapshotTree>,
@@ -297,6 +301,14 @@ impl Vm {
             .host
             .then(|| self.last_history().map(|record| record.host))
             .flatten()
+    }
+
+    /// Whether it is to be started again by itself, or is being started.
+    #[must_use]
+    pub fn awaits_restart(&self) -> bool {
+        let off = self.phase == Phase::rest(VmState::Poweroff)
+            || self.phase == Phase::active(LcmState::BootPoweroff);
+        off && self.restart.is_some_and(|restart| restart.due == Due::Now)
     }
 
     /// Whether the scheduler is to move it, and can do so now.

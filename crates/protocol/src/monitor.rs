@@ -39,6 +39,10 @@ pub enum DomainState {
     Off,
     /// It is gone: QEMU died or the guest crashed.
     Crashed,
+    /// It is gone: it was shut down while its host was shutting down.
+    HostStops,
+    /// It is not there any more, and nobody saw why.
+    Gone,
     /// It was saved.
     Saved,
     /// It left by migration.

@@ -15,6 +15,7 @@
     )
 )]
 
+mod autostart;
 mod class;
 mod columns;
 mod document;
@@ -34,6 +35,7 @@ mod summary;
 mod verdict;
 mod view;
 
+pub use autostart::{AutostartPlan, autostart_plan};
 pub use limits::Limits;
 pub use plan::{Placement, Plan, plan};
 pub use reason::Reason;

@@ -1,7 +1,7 @@
 //! The scheduler of a front-end: plans when something was committed, and now and then by itself.
 
 use plerion_engine::Clock as _;
-use plerion_scheduler::{Limits, plan};
+use plerion_scheduler::{Limits, autostart_plan, plan};
 use plerion_world::{Caller, Command, Order};
 
 use crate::front_end::Asker;
@@ -30,7 +30,9 @@ impl Simulation {
         let ignored = self.plant.has(Bug::CapacityIgnored);
         let Some(front_end) = self.alive(id) else { return };
         front_end.schedule_due = false;
-        if front_end.placing > 0 || !front_end.published.awaits_placement() {
+        if front_end.placing > 0
+            || !(front_end.published.awaits_placement() || front_end.published.awaits_restarts())
+        {
             return self.schedule_soon(id, SCHEDULE_EVERY);
         }
         let world = front_end.published.clone();
@@ -45,6 +47,7 @@ impl Simulation {
             }));
         }
         let mut commands = plan.commands(&world);
+        commands.extend(autostart_plan(&world, now).commands(&world));
         commands.append(&mut wild);
         front_end.placing = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         for command in commands {

@@ -59,6 +59,7 @@ fn template() -> PackedTemplate {
 
 fn vm(id: Id, phase: Phase, template: PackedTemplate) -> Vm {
     Vm {
+        restart: None,
         id,
         name: format!("one-{id}"),
         owned: Owned {

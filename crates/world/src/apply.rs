@@ -204,8 +204,12 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             generic::intent_ended(txn, *key, result);
             return Ok(None);
         }
-        Command::DomainSeen { host, vm, running } => {
-            vm::vm_domain_seen(txn, *host, *vm, *running);
+        Command::DomainSeen { host, vm, end } => {
+            vm::vm_domain_seen(txn, *host, *vm, *end);
+            return Ok(None);
+        }
+        Command::Autostart(command) => {
+            crate::vm_autostart::autostart_command(txn, command);
             return Ok(None);
         }
     };

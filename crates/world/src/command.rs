@@ -1,6 +1,7 @@
 //! What can be asked of the world.
 
 use plerion_lifecycle::{Event, Recover};
+use plerion_model::autostart::DomainEnd;
 use plerion_model::{Id, Kind, Seconds};
 use plerion_template::Template;
 
@@ -15,6 +16,7 @@ use crate::marketplace::MarketCommand;
 use crate::quota::QuotaCommand;
 use crate::sched_action::SchedCommand;
 use crate::secgroup::SecgroupCommand;
+use crate::vm_autostart::AutostartCommand;
 use crate::vm_device_command::VmDeviceCommand;
 use crate::vm_exec::GuestCommand;
 use crate::vm_migrate::Migration;
@@ -443,9 +445,11 @@ pub enum Command {
         host: Id,
         /// VM.
         vm: Id,
-        /// Whether it runs (or is gone).
-        running: bool,
+        /// How it has ended; `None` where it runs.
+        end: Option<DomainEnd>,
     },
+    /// On VMs that are to start again by themselves.
+    Autostart(AutostartCommand),
 }
 
 impl Command {
@@ -458,6 +462,7 @@ impl Command {
                 | Self::VmPlacementRefused { .. }
                 | Self::IntentEnded { .. }
                 | Self::DomainSeen { .. }
+                | Self::Autostart(_)
                 | Self::SchedDue { .. }
         )
     }

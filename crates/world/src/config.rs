@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use plerion_lifecycle::Relocation;
+use plerion_model::autostart::Autostart;
 use plerion_template::{Template, Vector};
 
 /// Settings of the core. An empty oned.conf gives [`Config::default`].
@@ -29,9 +30,17 @@ pub struct Config {
     pub resched: Relocation,
     /// Where the days and hours of scheduled actions are counted.
     pub time_zone: TimeZone,
+    /// Whether VMs start again by themselves where neither they nor their host and its cluster say (`AUTOSTART`).
+    pub autostart: Autostart,
+    /// VMs that start at the same time on a host before another one is started by itself there, where neither the host nor
+    /// its cluster says (`AUTOSTART_PARALLEL`).
+    pub autostart_parallel: u32,
     /// Metrics of VM quotas beyond the built-in ones (`QUOTA_VM_ATTRIBUTE`).
     pub quota_metrics: Vec<String>,
 }
+
+/// `AUTOSTART_PARALLEL` where nothing is said.
+const AUTOSTART_PARALLEL: u32 = 3;
 
 /// Settings of the built-in transfer drivers: name, and the pairs of TM_MAD_CONF.
 const TRANSFER_DRIVERS: &[(&str, &[(&str, &str)])] = &[
@@ -127,6 +136,15 @@ impl Config {
             )
             .unwrap_or(Relocation::Save),
             time_zone: TimeZone::UTC,
+            autostart: attributes
+                .get("AUTOSTART")
+                .and_then(Autostart::parse)
+                .unwrap_or_default(),
+            autostart_parallel: attributes
+                .get("AUTOSTART_PARALLEL")
+                .and_then(|text| text.trim().parse().ok())
+                .filter(|count| *count > 0)
+                .unwrap_or(AUTOSTART_PARALLEL),
             quota_metrics: quota_metrics(&attributes),
             attributes,
         }

@@ -15,6 +15,7 @@ use crate::index::members;
 use crate::name::name_check_new;
 use crate::strangers::{Strangers, WILD, ids_skip, strangers_show};
 use crate::txn::Txn;
+use crate::vm_autostart::vms_restarted;
 use crate::vm_cause::Cause;
 use crate::vm_state::vm_event;
 
@@ -191,6 +192,7 @@ fn set_state(txn: &mut Txn<'_>, host: &mut Host, state: HostState) {
 pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> Result<(), ApiError> {
     let mut host = txn.world.host(id)?.clone();
     let own = Arc::make_mut(&mut host);
+    let mut restarted = false;
     match report {
         HostReport::Up {
             total_cpu,
@@ -200,6 +202,7 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
         } => {
             own.total_cpu = *total_cpu;
             own.total_memory_kib = *total_memory_kib;
+            restarted = !own.boot_id.is_empty() && own.boot_id != *boot_id;
             boot_id.clone_into(&mut own.boot_id);
             own.error.clear();
             let mut template = own.template.unpack();
@@ -236,6 +239,17 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
     let changed = txn.world.hosts.get(id) != Some(&host);
     if changed {
         txn.put(host);
+    }
+    if restarted {
+        txn.log(
+            Kind::Host,
+            id,
+            "restart",
+            "",
+            "",
+            "the host has been restarted: its kernel has another boot id",
+        );
+        vms_restarted(txn, id);
     }
     if matches!(report, HostReport::Down(_)) {
         vms_lost(txn, id);

@@ -79,6 +79,8 @@ pub struct Index {
     pub(crate) pending: Ids,
     /// VMs that the scheduler is to move.
     pub(crate) leaving: Ids,
+    /// VMs that are to be started again by themselves.
+    pub(crate) restarting: Ids,
     /// Number of VMs that hold a console port, by port.
     pub(crate) ports: imbl::OrdMap<u16, u32>,
     /// What users and groups use by their VMs, by cluster; -1 wherever they are.
@@ -153,6 +155,9 @@ impl Index {
         if vm.waits_to_leave() {
             self.leaving.insert(vm.id);
         }
+        if vm.awaits_restart() {
+            self.restarting.insert(vm.id);
+        }
     }
 
     /// Takes out what a VM held. Leases are given back by [`Self::leases_remove`].
@@ -193,6 +198,7 @@ impl Index {
         }
         self.pending.remove(&vm.id);
         self.leaving.remove(&vm.id);
+        self.restarting.remove(&vm.id);
     }
 
     fn port_remove(&mut self, port: u16) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plerion_lifecycle::{Event, Recover, Refusal};
+use plerion_model::autostart::DomainEnd;
 use plerion_model::host::HostState;
 use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind, Operation};
@@ -11,6 +12,7 @@ use plerion_template::PackedTemplate;
 use crate::auth::{Caller, Target, allows_unlocked, require};
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
+use crate::vm_restart::restart_fallen;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_event;
 
@@ -125,7 +127,7 @@ pub(crate) fn vm_placement_refused(
 }
 
 /// A host saw the domain of a VM, or saw it go. Only the host that the VM is on is believed.
-pub(crate) fn vm_domain_seen(txn: &mut Txn<'_>, host: Id, id: Id, running: bool) {
+pub(crate) fn vm_domain_seen(txn: &mut Txn<'_>, host: Id, id: Id, end: Option<DomainEnd>) {
     let there = txn
         .world
         .vms
@@ -134,14 +136,12 @@ pub(crate) fn vm_domain_seen(txn: &mut Txn<'_>, host: Id, id: Id, running: bool)
     if !there {
         return;
     }
-    let (event, message) = if running {
-        (Event::SeenRunning, "its domain was seen running")
-    } else {
-        (
-            Event::SeenOff,
-            "its domain is gone: the guest switched itself off, or its QEMU ended",
-        )
-    };
+    let (event, message) = end.map_or((Event::SeenRunning, "its domain was seen running"), |end| {
+        (Event::SeenOff, end.message())
+    });
     // Refused where an action is under way, whose own result counts, or where the phase says the same.
-    let _ = vm_event(txn, id, event, &Cause::system(message));
+    let moved = vm_event(txn, id, event, &Cause::system(message)).is_ok();
+    if let Some(end) = end.filter(|_| moved) {
+        restart_fallen(txn, id, end);
+    }
 }

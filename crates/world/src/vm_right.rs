@@ -66,7 +66,8 @@ impl VmClass {
             | Event::Failed
             | Event::SeenRunning
             | Event::SeenOff
-            | Event::HostLost => return None,
+            | Event::HostLost
+            | Event::HostRestarted => return None,
         })
     }
 

@@ -17,6 +17,7 @@ use crate::vm_device::device_end;
 use crate::vm_history::{history_note, history_open_again};
 use crate::vm_migrate::{has_arrived, history_back, history_left};
 use crate::vm_resize::resize_end;
+use crate::vm_restart::restart_pass;
 use crate::vm_snapshot::snapshot_named;
 
 /// Moves a VM by an event.
@@ -96,6 +97,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
     if has_arrived(phase) {
         vm.moving_from = None;
     }
+    restart_pass(vm, phase);
     vm.prev_phase = phase;
     vm.phase = phase;
 }

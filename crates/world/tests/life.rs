@@ -3,6 +3,7 @@
 mod cloud;
 
 use plerion_lifecycle::{Event, Recover};
+use plerion_model::autostart::DomainEnd;
 use plerion_model::vm_state::VmState;
 use plerion_model::{ErrorCode, Id, Kind};
 use plerion_template::Template;
@@ -362,7 +363,7 @@ proptest! {
                     }
                     Ok(0)
                 }
-                13 => cloud.give(&Caller::system(), Command::DomainSeen { host: 0, vm: id, running: id % 2 == 0 }),
+                13 => cloud.give(&Caller::system(), Command::DomainSeen { host: 0, vm: id, end: DomainEnd::ALL.get((id % 5) as usize).copied() }),
                 14 => cloud.act(id, Event::Undeploy { hard: false }),
                 _ => {
                     cloud.finish();

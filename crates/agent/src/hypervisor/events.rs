@@ -30,7 +30,12 @@ pub(crate) fn event_read(line: &str) -> Option<(&str, DomainState)> {
 pub(crate) fn is_gone(state: DomainState) -> bool {
     match state {
         DomainState::Running | DomainState::Paused => false,
-        DomainState::Off | DomainState::Crashed | DomainState::Saved | DomainState::Migrated => true,
+        DomainState::Off
+        | DomainState::Crashed
+        | DomainState::HostStops
+        | DomainState::Gone
+        | DomainState::Saved
+        | DomainState::Migrated => true,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod domain;
 mod events;
+mod host_stops;
 pub(crate) mod kvm_probe;
 mod stats;
 mod virsh;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use plerion_protocol::{DomainState, FromNode};
 
 use super::events::{event_read, is_gone};
+use super::host_stops::host_stops;
 use super::stats::{DomainStat, Measured, domstats_read, uuids_read};
 use super::virsh::{Reply, Virsh};
 use crate::fault::{Act, failed};
@@ -26,6 +27,8 @@ const REGISTER_TIME: Duration = Duration::from_millis(1000);
 const STREAM_TIME_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Time for one full read.
 const READ_TIME_MAX: Duration = Duration::from_secs(60);
+/// Domains whose end is remembered at most; the oldest names go first.
+const ENDED_MAX: usize = 1024;
 /// Longest line that is looked at, in bytes.
 const LINE_BYTES_MAX: u64 = 4096;
 
@@ -74,6 +77,8 @@ struct Table {
     expected: HashMap<String, String>,
     waiters: HashMap<String, Vec<(u64, SyncSender<()>)>>,
     next_waiter: u64,
+    /// How domains ended that have not come back, for a front-end that was away then.
+    ended: BTreeMap<String, (String, DomainState)>,
     /// Whether all domains have been read at least once.
     read: bool,
 }
@@ -142,12 +147,18 @@ impl DomainWatch {
         }
     }
 
-    /// Reports the state of every domain, for a front-end that has just come.
+    /// Reports the state of every domain, and how those ended that are gone, for a front-end that has just come.
     pub(crate) fn announce(&self) {
         let messages: Vec<FromNode> = {
             let table = self.lock();
-            let domain = |(name, known): (&String, &Known)| message(name, &known.uuid, known.state);
-            table.domains.iter().map(domain).collect()
+            let there = |(name, known): (&String, &Known)| message(name, &known.uuid, known.state);
+            let gone = |(name, (uuid, state)): (&String, &(String, DomainState))| message(name, uuid, *state);
+            table
+                .domains
+                .iter()
+                .map(there)
+                .chain(table.ended.iter().map(gone))
+                .collect()
         };
         for message in messages {
             (self.emit)(message);
@@ -221,6 +232,12 @@ impl DomainWatch {
             known.or_else(|| table.expected.get(name).cloned())
         };
         let uuid = uuid.or_else(|| self.uuid_ask(name)).unwrap_or_default();
+        let ended = matches!(state, DomainState::Off | DomainState::Crashed);
+        let state = if ended && host_stops() {
+            DomainState::HostStops
+        } else {
+            state
+        };
         self.change(name, &uuid, state);
     }
 
@@ -247,6 +264,10 @@ impl DomainWatch {
                     }
                 }
                 table.domains.remove(name);
+                table.ended.insert(name.to_owned(), (uuid.to_owned(), state));
+                while table.ended.len() > ENDED_MAX {
+                    table.ended.pop_first();
+                }
                 true
             } else {
                 let known = Known {
@@ -254,6 +275,7 @@ impl DomainWatch {
                     state,
                     changed: Instant::now(),
                 };
+                table.ended.remove(name);
                 let old = table.domains.insert(name.to_owned(), known);
                 old.is_none_or(|old| old.state != state || old.uuid != uuid)
             }
@@ -342,7 +364,7 @@ impl DomainWatch {
                     .iter()
                     .any(|(stat, _)| stat.name == *name && stat.state().is_some());
                 if !there && !fresh(known) {
-                    changes.push((name.clone(), known.uuid.clone(), DomainState::Off));
+                    changes.push((name.clone(), known.uuid.clone(), DomainState::Gone));
                 }
             }
         }
@@ -407,7 +429,7 @@ mod tests {
         watch.reconcile(&[stat("one-1", 1), stat("one-2", 3)], before);
         assert_eq!(reported(), None, "an event is newer than a read begun before it");
         watch.reconcile(&[stat("one-2", 1)], Instant::now());
-        assert_eq!(reported(), Some(("one-1".to_owned(), DomainState::Off)));
+        assert_eq!(reported(), Some(("one-1".to_owned(), DomainState::Gone)));
         let (waiter, receiver) = sync_channel(1);
         watch.lock().waiters.insert("one-2".to_owned(), vec![(1, waiter)]);
         let gone = Gone {
@@ -420,5 +442,14 @@ mod tests {
         watch.change("one-2", "uuid-of-one-2", DomainState::Crashed);
         assert_eq!(reported(), Some(("one-2".to_owned(), DomainState::Crashed)));
         assert!(gone.is_within(Duration::ZERO), "told");
+        watch.announce();
+        assert_eq!(reported(), Some(("one-1".to_owned(), DomainState::Gone)));
+        assert_eq!(reported(), Some(("one-2".to_owned(), DomainState::Crashed)));
+        watch.change("one-2", "another", DomainState::Running);
+        assert_eq!(reported(), Some(("one-2".to_owned(), DomainState::Running)));
+        watch.announce();
+        assert_eq!(reported(), Some(("one-2".to_owned(), DomainState::Running)));
+        assert_eq!(reported(), Some(("one-1".to_owned(), DomainState::Gone)));
+        assert_eq!(reported(), None);
     }
 }

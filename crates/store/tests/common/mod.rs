@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use plerion_lifecycle::{Event, Recover};
+use plerion_model::autostart::DomainEnd;
 use plerion_model::{Id, Kind};
 use plerion_template::{Template, Value, Vector};
 use plerion_world::{
@@ -348,7 +349,7 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
         _ => Command::DomainSeen {
             host: pick_of(world, Kind::Host, a),
             vm: pick_of(world, Kind::Vm, b),
-            running: bit,
+            end: bit.then_some(DomainEnd::ALL[usize::from(a % 4 == 0)]),
         },
     })
 }

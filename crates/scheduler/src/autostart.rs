@@ -1,0 +1,342 @@
+//! Which VMs are started again now, in which order, and why the others wait: [`autostart_plan`], a pure function.
+//!
+//! Only VMs that are off although they are to run are looked at; whether one is, was noted when it went off. Those of a lower
+//! `AUTOSTART_ORDER` go first, as far as they can go at all: one that cannot (its host is down, its tries are used up)
+//! holds up nobody but those that name it in `AUTOSTART_AFTER`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use plerion_model::autostart::{Autostart, RESTART_TRIES_MAX};
+use plerion_model::host::{Host, HostState};
+use plerion_model::vm::Vm;
+use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_model::{Id, Kind, Seconds};
+use plerion_template::PackedTemplate;
+use plerion_world::{AUTOSTART_MESSAGE, AutostartCommand, Command, World};
+
+/// Longest `AUTOSTART_DELAY`, in seconds: it holds up others.
+const DELAY_MAX_S: Seconds = 3600;
+/// Group whose VMs go before those of every other group: the administrators'.
+const ADMINISTRATORS: Id = 0;
+
+/// What is to be done about VMs that are to start again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AutostartPlan {
+    /// VMs to start now.
+    pub starts: Vec<Id>,
+    /// VMs that wait, and for what.
+    pub waits: Vec<(Id, String)>,
+    /// When to look again although nothing changes.
+    pub next: Option<Seconds>,
+}
+
+impl AutostartPlan {
+    /// The commands that carry the plan out. A VM that says the same already is not written again.
+    #[must_use]
+    pub fn commands(self, world: &World) -> Vec<Command> {
+        let starts = self.starts.into_iter().map(|id| AutostartCommand::Start { id });
+        let says = |id: Id, message: &str| {
+            let vm = world.vms.get(id);
+            vm.and_then(|vm| vm.user_template.get(AUTOSTART_MESSAGE)) == Some(message)
+        };
+        let waits = self.waits.into_iter().filter(|(id, message)| !says(*id, message));
+        starts
+            .chain(waits.map(|(id, message)| AutostartCommand::Wait { id, message }))
+            .map(Command::Autostart)
+            .collect()
+    }
+}
+
+/// Plans from a snapshot. Each start is checked again when it is applied.
+#[must_use]
+pub fn autostart_plan(world: &World, now: Seconds) -> AutostartPlan {
+    let mut plan = AutostartPlan::default();
+    if !world.awaits_restarts() {
+        return plan;
+    }
+    let mut planner = Planner::new(world, now);
+    let mut waiting: Vec<&Arc<Vm>> = world
+        .restarting_vms()
+        .filter(|vm| vm.phase.state == VmState::Poweroff && world.autostart(vm) != Autostart::No)
+        .collect();
+    waiting.sort_by_key(|vm| (order(vm), vm.id));
+    for vm in waiting {
+        match planner.verdict(vm) {
+            Ok(host) => {
+                planner.started(vm, host);
+                plan.starts.push(vm.id);
+            }
+            Err(wait) => {
+                if wait.ahead {
+                    planner.ahead(vm);
+                }
+                plan.next = [plan.next, wait.until].into_iter().flatten().min();
+                plan.waits.push((vm.id, wait.message));
+            }
+        }
+    }
+    plan
+}
+
+/// Why a VM is not started now.
+struct Wait {
+    message: String,
+    /// When that may be over by itself.
+    until: Option<Seconds>,
+    /// Whether it comes to run without anybody's doing, so that those after it wait for it.
+    ahead: bool,
+}
+
+impl Wait {
+    fn new(message: String) -> Self {
+        Self {
+            message,
+            until: None,
+            ahead: false,
+        }
+    }
+}
+
+/// A VM that those after it wait for.
+struct Ahead {
+    order: i64,
+    group: Id,
+    vm: Id,
+    until: Option<Seconds>,
+}
+
+struct Planner<'a> {
+    world: &'a World,
+    now: Seconds,
+    /// VMs that start on a host.
+    starting: BTreeMap<Id, u32>,
+    ahead: Vec<Ahead>,
+    planned: BTreeSet<Id>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(world: &'a World, now: Seconds) -> Self {
+        let mut planner = Self {
+            world,
+            now,
+            starting: BTreeMap::new(),
+            ahead: Vec::new(),
+            planned: BTreeSet::new(),
+        };
+        let booting = world
+            .restarting_vms()
+            .filter(|vm| vm.phase.state == VmState::Active);
+        for vm in booting {
+            planner.ahead(vm);
+        }
+        // Those that run, and that others are to leave some time.
+        let delaying = world.vms.values().filter(|vm| vm.restart.is_some() && runs(vm));
+        for vm in delaying {
+            if let Some(until) = planner.delayed_until(vm) {
+                planner.ahead.push(Ahead {
+                    order: order(vm),
+                    group: vm.owned.gid,
+                    vm: vm.id,
+                    until: Some(until),
+                });
+            }
+        }
+        planner
+    }
+
+    fn ahead(&mut self, vm: &Vm) {
+        self.ahead.push(Ahead {
+            order: order(vm),
+            group: vm.owned.gid,
+            vm: vm.id,
+            until: None,
+        });
+    }
+
+    fn started(&mut self, vm: &Vm, host: Id) {
+        let count = self.starting_on(host);
+        self.starting.insert(host, count.saturating_add(1));
+        self.planned.insert(vm.id);
+        self.ahead(vm);
+    }
+
+    /// The host to start it on.
+    fn verdict(&self, vm: &Vm) -> Result<Id, Wait> {
+        let host = vm.held_host().and_then(|id| self.world.hosts.get(id));
+        let Some(host) = host else {
+            return Err(Wait::new("Its host does not exist any more.".into()));
+        };
+        if host.state != HostState::Monitored {
+            let state = host.state.as_str();
+            return Err(Wait::new(format!(
+                "Waits for host {}, which is {state}.",
+                host.id
+            )));
+        }
+        self.tries_left(vm)?;
+        self.turn(vm)?;
+        self.dependencies(vm)?;
+        self.room(host)?;
+        Ok(host.id)
+    }
+
+    fn tries_left(&self, vm: &Vm) -> Result<(), Wait> {
+        match vm.restart.and_then(|restart| restart.next_try()) {
+            None => Err(Wait::new(format!(
+                "Not started again by itself any more: {RESTART_TRIES_MAX} tries have failed. Look at ERROR and the log of \
+                 the VM, then resume it."
+            ))),
+            Some(time) if time > self.now => Err(Wait {
+                until: Some(time),
+                ..Wait::new(
+                    "Its last start has failed, or it ended soon after: it is tried again later.".into(),
+                )
+            }),
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn turn(&self, vm: &Vm) -> Result<(), Wait> {
+        let own = order(vm);
+        let before = self.ahead.iter().find(|ahead| {
+            let concerns = ahead.group == vm.owned.gid || ahead.group == ADMINISTRATORS;
+            concerns && ahead.order < own
+        });
+        before.map_or(Ok(()), |before| {
+            Err(Wait {
+                message: format!("Waits for VM {}, whose AUTOSTART_ORDER is lower.", before.vm),
+                until: before.until,
+                ahead: true,
+            })
+        })
+    }
+
+    fn dependencies(&self, vm: &Vm) -> Result<(), Wait> {
+        for other in dependencies(self.world, vm) {
+            let delay = self.delayed_until(other).filter(|_| runs(other));
+            if !(delay.is_some() || self.is_to_come(other)) || depends(self.world, other, vm.id) {
+                continue;
+            }
+            return Err(Wait {
+                message: format!("Waits for VM {}, which AUTOSTART_AFTER names.", other.id),
+                until: delay,
+                ahead: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether a VM does not run yet, but will if all goes well.
+    fn is_to_come(&self, vm: &Vm) -> bool {
+        let lost = vm.phase == Phase::active(LcmState::Unknown);
+        let waits = vm.awaits_restart()
+            && self.world.autostart(vm) != Autostart::No
+            && vm.restart.and_then(|restart| restart.next_try()).is_some();
+        lost || waits || is_starting(vm) || self.planned.contains(&vm.id)
+    }
+
+    /// Until when those after a VM that was started by itself wait, if that is not over.
+    fn delayed_until(&self, vm: &Vm) -> Option<Seconds> {
+        let delay = number(&vm.user_template, "AUTOSTART_DELAY")?.clamp(0, DELAY_MAX_S);
+        let until = vm.restart?.tried.saturating_add(delay);
+        (until > self.now).then_some(until)
+    }
+
+    fn room(&self, host: &Host) -> Result<(), Wait> {
+        let limit = self.parallel(host);
+        let starting = self.starting_on(host.id);
+        if starting < limit {
+            return Ok(());
+        }
+        Err(Wait {
+            message: format!(
+                "Waits: {limit} VMs are being started on host {} (AUTOSTART_PARALLEL).",
+                host.id
+            ),
+            until: None,
+            ahead: true,
+        })
+    }
+
+    fn parallel(&self, host: &Host) -> u32 {
+        let of = |template: &PackedTemplate| {
+            let number = number(template, "AUTOSTART_PARALLEL").filter(|number| *number > 0)?;
+            Some(u32::try_from(number).unwrap_or(u32::MAX))
+        };
+        let cluster = self.world.clusters.get(host.cluster_id);
+        of(&host.template)
+            .or_else(|| of(&cluster?.template))
+            .unwrap_or(self.world.config.autostart_parallel)
+    }
+
+    fn starting_on(&self, host: Id) -> u32 {
+        self.starting.get(&host).copied().unwrap_or_else(|| {
+            let starting = self.world.host_vms(host).filter(|vm| is_starting(vm)).count();
+            u32::try_from(starting).unwrap_or(u32::MAX)
+        })
+    }
+}
+
+fn number(template: &PackedTemplate, name: &str) -> Option<i64> {
+    template.get(name).and_then(|text| text.trim().parse().ok())
+}
+
+/// VMs without an order come last.
+fn order(vm: &Vm) -> i64 {
+    number(&vm.user_template, "AUTOSTART_ORDER").unwrap_or(i64::MAX)
+}
+
+fn runs(vm: &Vm) -> bool {
+    vm.phase == Phase::active(LcmState::Running)
+}
+
+/// Whether its domain is being started, or its files are being brought for that.
+fn is_starting(vm: &Vm) -> bool {
+    vm.phase.state == VmState::Active
+        && matches!(
+            vm.phase.lcm,
+            LcmState::Boot
+                | LcmState::BootUnknown
+                | LcmState::BootPoweroff
+                | LcmState::BootSuspended
+                | LcmState::BootStopped
+                | LcmState::BootUndeploy
+                | LcmState::BootMigrate
+        )
+}
+
+/// The VMs that `AUTOSTART_AFTER` names, by id or by name: those of the same owner or group. Others are none of its
+/// business.
+fn dependencies<'a>(world: &'a World, vm: &'a Vm) -> impl Iterator<Item = &'a Arc<Vm>> {
+    let named = vm.user_template.get("AUTOSTART_AFTER").unwrap_or_default();
+    named
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+        .filter_map(|word| {
+            let id = word.parse::<Id>().ok();
+            let id = id.or_else(|| world.id_by_name(Kind::Vm, vm.owned.uid, word));
+            id.and_then(|id| world.vms.get(id))
+        })
+        .filter(|other| other.id != vm.id)
+        .filter(|other| other.owned.uid == vm.owned.uid || other.owned.gid == vm.owned.gid)
+}
+
+/// Whether a VM waits for another one, over however many: such a circle is not kept to.
+fn depends(world: &World, vm: &Vm, on: Id) -> bool {
+    let mut seen = BTreeSet::from([vm.id]);
+    let mut left = vec![vm.id];
+    while let Some(id) = left.pop() {
+        let Some(next) = world.vms.get(id) else { continue };
+        for other in dependencies(world, next) {
+            if other.id == on {
+                return true;
+            }
+            if seen.insert(other.id) {
+                left.push(other.id);
+            }
+        }
+    }
+    false
+}
