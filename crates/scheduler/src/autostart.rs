@@ -4,14 +4,15 @@
 //! `AUTOSTART_ORDER` go first, as far as they can go at all: one that cannot (its host is down, its tries are used up)
 //! holds up nobody but those that name it in `AUTOSTART_AFTER`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use plerion_model::autostart::{Autostart, RESTART_TRIES_MAX};
 use plerion_model::host::{Host, HostState};
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
-use plerion_model::{Id, Kind, Seconds};
+use plerion_model::{Id, Seconds};
 use plerion_template::PackedTemplate;
 use plerion_world::{AUTOSTART_MESSAGE, AutostartCommand, Command, World};
 
@@ -113,6 +114,8 @@ struct Planner<'a> {
     starting: BTreeMap<Id, u32>,
     ahead: Vec<Ahead>,
     planned: BTreeSet<Id>,
+    /// VMs by name, once somebody names one.
+    names: OnceCell<HashMap<&'a str, Vec<&'a Arc<Vm>>>>,
 }
 
 impl<'a> Planner<'a> {
@@ -123,6 +126,7 @@ impl<'a> Planner<'a> {
             starting: BTreeMap::new(),
             ahead: Vec::new(),
             planned: BTreeSet::new(),
+            names: OnceCell::new(),
         };
         let booting = world
             .restarting_vms()
@@ -213,9 +217,9 @@ impl<'a> Planner<'a> {
     }
 
     fn dependencies(&self, vm: &Vm) -> Result<(), Wait> {
-        for other in dependencies(self.world, vm) {
+        for other in self.named_after(vm) {
             let delay = self.delayed_until(other).filter(|_| runs(other));
-            if !(delay.is_some() || self.is_to_come(other)) || depends(self.world, other, vm.id) {
+            if !(delay.is_some() || self.is_to_come(other)) || self.depends(other, vm.id) {
                 continue;
             }
             return Err(Wait {
@@ -225,6 +229,50 @@ impl<'a> Planner<'a> {
             });
         }
         Ok(())
+    }
+
+    /// The VMs that `AUTOSTART_AFTER` names, by id or by name: those of the same owner or group. Others are none of its
+    /// business.
+    fn named_after(&self, vm: &Vm) -> Vec<&'a Arc<Vm>> {
+        let mut others = Vec::new();
+        let named = vm.user_template.get("AUTOSTART_AFTER").unwrap_or_default();
+        for word in named.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+            match word.parse::<Id>() {
+                Ok(id) => others.extend(self.world.vms.get(id)),
+                Err(_) => others.extend(self.names().get(word).into_iter().flatten()),
+            }
+        }
+        others.retain(|other| {
+            other.id != vm.id && (other.owned.uid == vm.owned.uid || other.owned.gid == vm.owned.gid)
+        });
+        others
+    }
+
+    fn names(&self) -> &HashMap<&'a str, Vec<&'a Arc<Vm>>> {
+        self.names.get_or_init(|| {
+            let mut names: HashMap<&str, Vec<&Arc<Vm>>> = HashMap::new();
+            for vm in self.world.vms.values() {
+                names.entry(vm.name.as_str()).or_default().push(vm);
+            }
+            names
+        })
+    }
+
+    /// Whether a VM waits for another one, over however many: such a circle is not kept to.
+    fn depends(&self, vm: &'a Arc<Vm>, on: Id) -> bool {
+        let mut seen = BTreeSet::from([vm.id]);
+        let mut left = vec![vm];
+        while let Some(next) = left.pop() {
+            for other in self.named_after(next) {
+                if other.id == on {
+                    return true;
+                }
+                if seen.insert(other.id) {
+                    left.push(other);
+                }
+            }
+        }
+        false
     }
 
     /// Whether a VM does not run yet, but will if all goes well.
@@ -304,39 +352,4 @@ fn is_starting(vm: &Vm) -> bool {
                 | LcmState::BootUndeploy
                 | LcmState::BootMigrate
         )
-}
-
-/// The VMs that `AUTOSTART_AFTER` names, by id or by name: those of the same owner or group. Others are none of its
-/// business.
-fn dependencies<'a>(world: &'a World, vm: &'a Vm) -> impl Iterator<Item = &'a Arc<Vm>> {
-    let named = vm.user_template.get("AUTOSTART_AFTER").unwrap_or_default();
-    named
-        .split(',')
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-        .filter_map(|word| {
-            let id = word.parse::<Id>().ok();
-            let id = id.or_else(|| world.id_by_name(Kind::Vm, vm.owned.uid, word));
-            id.and_then(|id| world.vms.get(id))
-        })
-        .filter(|other| other.id != vm.id)
-        .filter(|other| other.owned.uid == vm.owned.uid || other.owned.gid == vm.owned.gid)
-}
-
-/// Whether a VM waits for another one, over however many: such a circle is not kept to.
-fn depends(world: &World, vm: &Vm, on: Id) -> bool {
-    let mut seen = BTreeSet::from([vm.id]);
-    let mut left = vec![vm.id];
-    while let Some(id) = left.pop() {
-        let Some(next) = world.vms.get(id) else { continue };
-        for other in dependencies(world, next) {
-            if other.id == on {
-                return true;
-            }
-            if seen.insert(other.id) {
-                left.push(other.id);
-            }
-        }
-    }
-    false
 }

@@ -300,6 +300,7 @@ impl Simulation {
     /// Reboots a host: its domains are gone, its files are not.
     pub(crate) fn host_reboot(&mut self, number: NodeId) {
         self.agent_kill(number);
+        let old_id = self.plant.has(Bug::BootIdOld);
         let Some(node) = self
             .nodes
             .get_mut(number)
@@ -308,7 +309,13 @@ impl Simulation {
             return;
         };
         node.booted = false;
-        node.boots += 1;
+        if !old_id {
+            node.boots += 1;
+        }
+        self.restarts_expect(number);
+        let Some(node) = self.nodes.get_mut(number) else {
+            return;
+        };
         let names: Vec<String> = node.domains.keys().cloned().collect();
         self.say(&format!("n{number} reboots"));
         for name in names {
@@ -364,6 +371,7 @@ impl Simulation {
         if !there || self.calm {
             return;
         }
+        self.checker.to_run.remove(&vm);
         match end {
             GuestEnd::Off => {
                 self.fault_count("guest powers itself off");

@@ -12,6 +12,7 @@ use plerion_world::{Command, Config, LogEntry, Reply, Task, World};
 
 use crate::node::vm_of;
 use crate::queue::NodeId;
+use crate::restarts::vm_touched;
 use crate::simulation::Simulation;
 use crate::table::{Edge, edges};
 use crate::write::{Entry, host_overcommitted};
@@ -77,7 +78,9 @@ pub(crate) struct Checker {
     /// What was written to each disk before what was written last.
     stale: BTreeMap<(String, String), BTreeSet<u64>>,
     /// What the database holds, as far as that is known.
-    committed: Option<Arc<World>>,
+    pub(crate) committed: Option<Arc<World>>,
+    /// VMs that ran when their host went down, and that nobody has touched since.
+    pub(crate) to_run: BTreeSet<Id>,
     pub(crate) commits: u64,
 }
 
@@ -92,6 +95,7 @@ impl Checker {
             overcommitted: BTreeSet::new(),
             stale: BTreeMap::new(),
             committed: None,
+            to_run: BTreeSet::new(),
             commits: 0,
         }
     }
@@ -193,6 +197,9 @@ impl Simulation {
     /// Notes orders after which less is promised.
     fn order_judge(&mut self, entry: &Entry, before: &World) {
         self.checker.overcommitted.extend(host_overcommitted(entry));
+        if let Some(id) = vm_touched(&entry.0.command) {
+            self.checker.to_run.remove(&id);
+        }
         let Command::VmRecover { id, recover } = entry.0.command else {
             return;
         };

@@ -187,6 +187,9 @@ impl Simulation {
             .hosts
             .values()
             .all(|host| host.state == HostState::Monitored);
-        idle && front_end.queue.is_empty() && world.outbox.is_empty() && hosts_up
+        let restarts = world
+            .restarting_vms()
+            .any(|vm| vm.restart.is_some_and(|restart| restart.next_try().is_some()));
+        idle && front_end.queue.is_empty() && world.outbox.is_empty() && hosts_up && !restarts
     }
 }

@@ -24,6 +24,7 @@ mod queue;
 mod random;
 mod report;
 mod rest;
+mod restarts;
 mod schedule;
 mod sim_store;
 mod simulation;

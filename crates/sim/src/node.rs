@@ -120,7 +120,7 @@ pub(crate) struct Node {
     pub(crate) booted: bool,
     /// Whether its agent runs.
     pub(crate) running: bool,
-    /// How often it has booted.
+    /// How often its kernel's boot id has changed.
     pub(crate) boots: u64,
     /// How often its agent has started.
     pub(crate) life: u64,

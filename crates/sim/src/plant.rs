@@ -45,6 +45,10 @@ pub enum Bug {
     DestroyPretended,
     /// Agents do not say which results they keep when a link is up.
     JournalUntold,
+    /// A host that was restarted has the boot id of before.
+    BootIdOld,
+    /// After a restart it is not known which VMs are to be started again.
+    RestartsForgotten,
 }
 
 impl Bug {
@@ -70,6 +74,8 @@ impl Bug {
         Self::StartTwice,
         Self::DestroyPretended,
         Self::JournalUntold,
+        Self::BootIdOld,
+        Self::RestartsForgotten,
     ];
 }
 

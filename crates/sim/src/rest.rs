@@ -33,6 +33,7 @@ impl Simulation {
             self.nothing_waits(&world),
             self.vms_run(&world),
             self.domains_wanted(&world),
+            self.restarts_done(&world),
         ];
         for problem in checks.into_iter().flatten() {
             self.violate(problem);

@@ -119,10 +119,14 @@ impl Store for SimStore {
 
 /// A world as it is loaded by mistake: what is derived from it is not whole.
 fn world_spoiled(plant: Plant, world: World) -> World {
-    if !plant.has(Bug::LeasesFreed) && !plant.has(Bug::UsageLost) {
-        return world;
-    }
     let mut world = world;
+    if plant.has(Bug::RestartsForgotten) {
+        let vms: Vec<_> = world.vms.values().cloned().collect();
+        for mut vm in vms {
+            std::sync::Arc::make_mut(&mut vm).restart = None;
+            world.put(&Object::Vm(vm));
+        }
+    }
     if plant.has(Bug::LeasesFreed) {
         // Networks that come after their VMs have all their leases free.
         let vnets: Vec<_> = world.vnets.values().cloned().collect();

@@ -494,6 +494,10 @@ fn vm_template(name: &str, images: &[&str], nic: bool, cpu: u64, memory: u64) ->
         template.add_vector("NIC", vector(&[("NETWORK_ID", "0")]));
     }
     template.set("MEMORY_MAX", "2048");
+    if memory.is_multiple_of(1024) {
+        template.set("AUTOSTART", "YES");
+        template.set("AUTOSTART_ORDER", (cpu / 100).to_string());
+    }
     template.add_vector("CONTEXT", vector(&[("NETWORK", "YES")]));
     template
 }
