@@ -50,12 +50,16 @@ class Node:
         (self.directory / "layer").mkdir()
         (config / "hosts").write_text(hosts)
         (config / "machine-id").write_text(f"{uuid.uuid4().hex}\n")
-        (config / "boot_id").write_text(f"{uuid.uuid4()}\n")
+        self.boot_id_new()
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", self.name, "-f", config / "host_key"], check=True
         )
         (self.home / ".ssh").chmod(0o700)
         self.chown(self.home, self.home / ".ssh", self.home / "datastores")
+
+    def boot_id_new(self):
+        """What the node's kernel says at its next start."""
+        (self.directory / "config/boot_id").write_text(f"{uuid.uuid4()}\n")
 
     def chown(self, *paths):
         """Gives paths to the lab's user."""
@@ -81,6 +85,7 @@ class Node:
         cgroups = machine.cgroup_paths(f"one-lab-{self.lab.id}.{self.name}")
         for path in cgroups:
             self.lab.state.cgroup_add(path)
+            machine.cgroup_remove(path)
             machine.cgroup_make(path)
         # The node ends with the process that made it, however that ends.
         unshare = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--net", "--uts", "--ipc", "--cgroup", "--pid"]
@@ -117,12 +122,17 @@ class Node:
             log = (self.directory / "init.log").read_text()
             raise Failed(f"node {self.name} did not say {word!r} within {seconds} s but {line!r}: {log[-2000:]}")
 
-    def stop(self):
-        """Kills every process of the node."""
+    def kill(self):
+        """Kills every process of the node, as when its power fails; `stop` waits for their end."""
         if self.pid is not None:
             os.kill(self.pid, 9)
         elif self.process is not None:
             self.process.kill()
+
+    def stop(self):
+        """Kills every process of the node."""
+        if self.process is not None and self.process.poll() is None:
+            self.kill()
         if self.process is not None:
             self.process.wait(machine.STOP_SECONDS)
             self.process.stdin.close()

@@ -176,6 +176,7 @@ vm_template_add() {
 NAME = "$NAME_TEMPLATE"
 CPU = "0.5"
 MEMORY = "$GUEST_MEMORY_MIB"
+AUTOSTART = "yes"
 DISK = [ IMAGE = "$NAME_IMAGE" ]
 NIC = [ NETWORK = "$NAME_NETWORK" ]
 GRAPHICS = [ TYPE = "VNC", LISTEN = "127.0.0.1" ]

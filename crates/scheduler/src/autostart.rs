@@ -299,7 +299,7 @@ impl<'a> Planner<'a> {
         }
         Err(Wait {
             message: format!(
-                "Waits: {limit} VMs are being started on host {} (AUTOSTART_PARALLEL).",
+                "Waits: host {} starts as many VMs as it may at once (AUTOSTART_PARALLEL = {limit}).",
                 host.id
             ),
             until: None,

@@ -206,7 +206,7 @@ fn no_more_at_once_than_a_host_may_start() {
     assert!(starts(&cloud).is_empty());
     assert_eq!(
         message(&cloud, 11),
-        "Waits: 1 VMs are being started on host 1 (AUTOSTART_PARALLEL)."
+        "Waits: host 1 starts as many VMs as it may at once (AUTOSTART_PARALLEL = 1)."
     );
     cloud.vm_settle(first[0]);
     assert_eq!(on(&cloud, &starts(&cloud)), [1, 0, 0]);

@@ -140,10 +140,13 @@ impl Simulation {
 
 fn domain_wanted(world: &World, id: Id, node: &str) -> bool {
     let Some(vm) = world.vms.get(id) else { return false };
-    let here = vm
-        .held_host()
-        .and_then(|host| world.hosts.get(host))
-        .is_some_and(|host| host.name == node);
+    let is_node = |host: Option<Id>| {
+        host.and_then(|host| world.hosts.get(host))
+            .is_some_and(|host| host.name == node)
+    };
+    let here = is_node(vm.held_host());
+    // A move that failed may have left it where it was: `recover` brings the VM back there, or on.
+    let left = is_node(vm.moving_from.map(|place| place.host));
     let failed = vm.phase.as_str().ends_with("_FAILURE");
-    here && (vm.phase == Phase::active(LcmState::Running) || failed)
+    (here && vm.phase == Phase::active(LcmState::Running)) || (failed && (here || left))
 }
