@@ -247,6 +247,8 @@ stage_restarted() {
         wait_for "$START_SECONDS" "after the restart the front-end answers" cloud onehost list
         wait_for "$START_SECONDS" "after the restart the host is monitored" \
             bash -c 'runuser -u oneadmin -- env HOME=/var/lib/one onehost show 0 | grep -E "^STATE +: MONITORED"'
+        wait_for "$START_SECONDS" "after the restart first-vm runs by itself" \
+            bash -c 'runuser -u oneadmin -- env HOME=/var/lib/one onevm show first-vm | grep -E "^LCM_STATE +: RUNNING"'
         cloud onevm list
         make_up
         check_up
