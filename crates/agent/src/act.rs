@@ -94,7 +94,8 @@ impl Means {
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
             | Action::DomainResize { .. }
-            | Action::DomainMedia { .. } => self.domain(&roots, action, limits),
+            | Action::DomainMedia { .. }
+            | Action::DomainChange { .. } => self.domain(&roots, action, limits),
             Action::ScriptRun(call) => match &self.scripts {
                 Some(scripts) => scripts.run(call, limits),
                 None => Err(refused(
@@ -178,6 +179,7 @@ impl Means {
                 vcpus,
                 memory_kib,
             } => domains.domain_resize(name, uuid, *vcpus, *memory_kib, limits),
+            Action::DomainChange { name, uuid, change } => domains.domain_change(name, uuid, change, limits),
             Action::DomainReset { name, uuid } => domains.domain_reset(name, uuid, limits),
             _ => Err(refused("this action is not about a domain")),
         }

@@ -127,6 +127,7 @@ impl Evidence {
             | Action::DomainAbsent { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
+            | Action::DomainChange { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
             | Action::ScriptRun(_) => Self::Nothing,

@@ -71,6 +71,17 @@ pub(crate) fn target_check(name: &str) -> Act<()> {
     )))
 }
 
+/// Checks the name of a snapshot: letters, digits, `.`, `_`, `-`, no leading `-`.
+pub(crate) fn snapshot_check(name: &str) -> Act<()> {
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
+    if plain && !name.is_empty() && !name.starts_with('-') && name.len() <= FILE_NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(refused(format!("{name:?} is not the name of a snapshot")))
+}
+
 /// Checks a plain file name: no directory, not hidden.
 pub(crate) fn file_check(name: &str) -> Act<()> {
     let bad = name.is_empty()

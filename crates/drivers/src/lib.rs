@@ -18,6 +18,7 @@ mod plan_script_disk;
 mod plan_script_image;
 mod plan_transfer;
 mod plan_vm;
+mod plan_xml;
 mod push;
 mod ssh;
 mod transfer;

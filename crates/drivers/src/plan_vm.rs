@@ -1,10 +1,10 @@
 //! What the intents of a VM mean: disks, context, domain.
 
-use plerion_domain::{ContextDisk, DomainInput, HostFacts, Hypervisor, Metadata, domain_xml};
+use plerion_domain::domain_xml;
 use plerion_lifecycle::Ask;
 use plerion_model::vm_history::HistoryAction;
-use plerion_protocol::{Action, Bridge, ContextFile};
-use plerion_template::{PackedTemplate, PlainXml};
+use plerion_protocol::{Action, ContextFile};
+use plerion_template::PlainXml;
 use plerion_world::{Intent, Measurements, Snapshot, World};
 
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
@@ -15,6 +15,7 @@ use crate::plan_migrate;
 use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete};
 use crate::plan_transfer::{disk_prepare, files_end, files_to_front_end, files_to_host};
+use crate::plan_xml::{bridges, with_input};
 use crate::transfer::Transfer;
 
 /// Plans an intent of a VM.
@@ -48,7 +49,7 @@ pub(crate) fn vm_plan(
             files_end(&mut plan, &stay, environment)?;
         }
         Ask::Boot => boot(&mut plan, world, &stay, driver, environment)?,
-        Ask::Restore => restore(&mut plan, world, &stay, driver, environment)?,
+        Ask::Restore => restore(&mut plan, &stay, driver, environment)?,
         Ask::Cleanup => {
             domain_end(&mut plan, &stay, driver);
             cleanup_files(&mut plan, &stay)?;
@@ -197,7 +198,7 @@ fn boot(
     context_plan(plan, stay, environment)?;
     let seq = stay.vm.last_history().map_or(0, |record| record.seq);
     let deployment_file = format!("deployment.{seq}");
-    let xml = xml_of(world, stay, environment)?;
+    let xml = with_input(stay, environment, domain_xml)?;
     plan.records.push(ContextFile {
         name: deployment_file.clone(),
         text: xml.clone(),
@@ -217,7 +218,6 @@ fn boot(
 
 fn restore(
     plan: &mut Plan,
-    world: &World,
     stay: &Stay<'_>,
     driver: Driver,
     environment: &Environment<'_>,
@@ -230,57 +230,11 @@ fn restore(
         name: stay.vm.domain_name(),
         uuid: stay.vm.uuid().to_owned(),
         checkpoint: format!("{}/checkpoint", stay.directory),
-        xml: xml_of(world, stay, environment)?,
+        xml: with_input(stay, environment, domain_xml)?,
         bridges: bridges(&stay.vm.template)?,
     };
     plan.host(stay.host.id, action, DOMAIN_DEADLINE_S);
     Ok(())
-}
-
-fn xml_of(world: &World, stay: &Stay<'_>, environment: &Environment<'_>) -> Result<String, String> {
-    let template = stay.vm.template.unpack();
-    let host = stay.host.template.unpack();
-    let cluster = world
-        .clusters
-        .get(stay.host.cluster_id)
-        .map(|cluster| cluster.template.unpack())
-        .unwrap_or_default();
-    let hypervisor = if stay.host.vm_mad == "kvm" {
-        Hypervisor::Kvm
-    } else {
-        Hypervisor::Qemu
-    };
-    let text = |name: &str| stay.host.template.get(name);
-    let input = DomainInput {
-        vm_id: stay.vm.id,
-        name: &stay.vm.name,
-        uuid: stay.vm.uuid(),
-        vm: &template,
-        host: &host,
-        cluster: &cluster,
-        driver: environment.hypervisor_conf,
-        hypervisor,
-        directory: &stay.directory,
-        context_disk: ContextDisk::File,
-        host_facts: HostFacts {
-            architecture: text("ARCH"),
-            cgroups_version: text("CGROUPS_VERSION").and_then(|version| version.parse().ok()),
-        },
-        metadata: Some(Metadata {
-            system_datastore: &stay.directory,
-            uname: world.users.get(stay.vm.owned.uid).map_or("", |user| &user.name),
-            uid: stay.vm.owned.uid,
-            gname: world
-                .groups
-                .get(stay.vm.owned.gid)
-                .map_or("", |group| &group.name),
-            gid: stay.vm.owned.gid,
-            version: "7.4.0",
-            stime: stay.vm.stime,
-            deployment_time: environment.now,
-        }),
-    };
-    domain_xml(&input).map_err(|error| error.to_string())
 }
 
 /// vm.xml and ds.xml, which scripts on hosts read.
@@ -304,33 +258,4 @@ fn records(world: &World, stay: &Stay<'_>) -> Vec<ContextFile> {
             text: datastore.into_string(),
         },
     ]
-}
-
-/// Bridges that the network driver `bridge` must find or make.
-fn bridges(template: &PackedTemplate) -> Result<Vec<Bridge>, String> {
-    let mut bridges: Vec<Bridge> = Vec::new();
-    for nic in template.vectors("NIC") {
-        let name = nic.get("BRIDGE").unwrap_or_default();
-        match nic.get("VN_MAD").unwrap_or_default() {
-            "dummy" => {}
-            "bridge" => {
-                if !bridges.iter().any(|bridge| bridge.name == name) {
-                    let phydev = nic
-                        .get("PHYDEV")
-                        .filter(|device| !device.is_empty())
-                        .map(str::to_owned);
-                    bridges.push(Bridge {
-                        name: name.to_owned(),
-                        phydev,
-                    });
-                }
-            }
-            other => {
-                return Err(format!(
-                    "network driver {other} is not built in yet; use bridge or dummy"
-                ));
-            }
-        }
-    }
-    Ok(bridges)
 }

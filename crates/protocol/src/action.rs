@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain_change::DomainChange;
+
 /// Format of a disk file. It is always said, never guessed from the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -338,6 +340,15 @@ pub enum Action {
         vcpus: Option<u32>,
         /// Memory in KiB; `None` leaves it.
         memory_kib: Option<u64>,
+    },
+    /// Changes a domain that runs.
+    DomainChange {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// What changes.
+        change: DomainChange,
     },
     /// Runs a script of a driver that is not built in. Only the front-end's own agent does this; such scripts reach
     /// hosts by themselves. Whether doing it twice has the effect of once is up to the script.

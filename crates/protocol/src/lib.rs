@@ -5,6 +5,7 @@
 //! key, after any loss, either does the rest or reports what was done.
 
 mod action;
+mod domain_change;
 mod frame;
 mod monitor;
 
@@ -12,6 +13,7 @@ pub use action::{
     Action, ActionError, ActionOutput, Bridge, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
     Location, ScriptArgument, ScriptCall, ScriptReply, SshTarget,
 };
+pub use domain_change::{Device, DomainChange};
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
 pub use monitor::{
     CacheWatch, DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample,
@@ -21,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older peer would misread. The agent is pushed by content hash, so both ends agree
 /// unless somebody mixes binaries by hand.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Keys in one [`FromNode::Settled`] at most.
 pub const SETTLED_KEYS_MAX: usize = 4096;

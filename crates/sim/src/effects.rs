@@ -88,6 +88,7 @@ impl Simulation {
             Action::DomainReboot { name, uuid }
             | Action::DomainReset { name, uuid }
             | Action::DomainMedia { name, uuid, .. }
+            | Action::DomainChange { name, uuid, .. }
             | Action::DomainResize { name, uuid, .. } => {
                 if self.runs(number, name, uuid) {
                     Ok(ActionOutput::default())

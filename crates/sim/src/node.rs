@@ -312,6 +312,7 @@ impl Node {
             | Action::DomainReset { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
+            | Action::DomainChange { .. }
             | Action::ScriptRun(_) => Evidence::Nothing,
         }
     }

@@ -134,6 +134,7 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::DomainReboot { name, .. } => format!("reboot {name}"),
         Action::DomainReset { name, .. } => format!("reset {name}"),
         Action::DomainMedia { name, .. } => format!("media {name}"),
+        Action::DomainChange { name, .. } => format!("change {name}"),
         Action::DomainResize { name, .. } => format!("resize {name}"),
         Action::DiskCopy { destination, .. } => format!("copy {destination}"),
         Action::DiskOverlay { destination, .. } => format!("overlay {destination}"),

@@ -117,6 +117,7 @@ pub use vm_device_command::VmDeviceCommand;
 pub use vm_exec::GuestCommand;
 pub use vm_migrate::Migration;
 pub use vm_nic_auto::nics_refusal;
+pub use vm_nic_change::vm_without_nic;
 pub use vm_restart::AUTOSTART_MESSAGE;
 pub use vmgroup::VmGroupCommand;
 pub use vmgroup_affinity::{affinity_refusal, hosts_of};

@@ -24,6 +24,8 @@ use crate::vm_state::vm_go;
 
 /// The driver of hosts that are none: whatever is asked of them is done.
 const DUMMY: &str = "dummy";
+/// Transfer drivers that are no scripts.
+const TRANSFER_BUILT_IN: &[&str] = &["dummy", "ssh", "shared", "qcow2"];
 
 /// A change that is possible in the VM's phase.
 pub(crate) struct Begun {
@@ -53,35 +55,32 @@ pub(crate) fn device_begin(vm: Arc<Vm>, work: DeviceWork, what: &str) -> Result<
 }
 
 impl Begun {
-    /// Refuses what is not done on real hosts yet, where hosts would be asked.
-    pub(crate) fn only_dummy(&self, what: &str) -> Result<(), ApiError> {
+    /// Refuses what only dummy hosts and the dummy transfer driver do so far, where hosts would be asked.
+    pub(crate) fn only_dummy_storage(&self, what: &str) -> Result<(), ApiError> {
         if self.outcome.path.is_empty() {
             return Ok(());
         }
-        only_dummy(&self.vm, what)
-    }
-
-    /// The same for what transfer drivers have to do as well: only the dummy one does it so far.
-    pub(crate) fn only_dummy_storage(&self, what: &str) -> Result<(), ApiError> {
-        self.only_dummy(what)?;
+        only_dummy(&self.vm, what)?;
         let driver = self
             .vm
             .last_history()
             .map_or(DUMMY, |record| record.tm_mad.as_str());
-        if driver == DUMMY || self.outcome.path.is_empty() {
+        if driver == DUMMY {
             return Ok(());
         }
-        Err(ApiError::action(format!(
-            "{what} is not supported yet with the transfer driver {driver} of its system datastore"
-        )))
+        Err(driver_refused(what, driver))
     }
 
-    /// Refuses what is not done yet on real hosts while the VM runs.
-    pub(crate) fn only_dummy_running(&self, what: &str) -> Result<(), ApiError> {
-        if self.vm.phase.state != VmState::Active {
+    /// Refuses what scripts of transfer drivers are not asked for yet.
+    pub(crate) fn only_built_in_storage(&self, what: &str) -> Result<(), ApiError> {
+        let driver = self
+            .vm
+            .last_history()
+            .map_or(DUMMY, |record| record.tm_mad.as_str());
+        if self.outcome.path.is_empty() || TRANSFER_BUILT_IN.contains(&driver) {
             return Ok(());
         }
-        only_dummy(&self.vm, what)
+        Err(driver_refused(what, driver))
     }
 
     /// Goes on with the new template; the history record ends with `action` where that is noted.
@@ -114,6 +113,12 @@ impl Begun {
         own.device_change = Some(change);
         vm_go(txn, vm, &outcome, Event::Device(work), &Cause::user(caller));
     }
+}
+
+fn driver_refused(what: &str, driver: &str) -> ApiError {
+    ApiError::action(format!(
+        "{what} is not supported yet with the transfer driver {driver} of its system datastore"
+    ))
 }
 
 /// Refuses what only dummy hosts do so far.

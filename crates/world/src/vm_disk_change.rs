@@ -69,7 +69,6 @@ pub(crate) fn vm_disk_attach(
     };
     let what = format!("attach a new disk to VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskAttach, &what)?;
-    begun.only_dummy_running("Attaching a disk to a running VM")?;
     let mut disk = disk_given(given)?;
     let mut template = vm.template.unpack();
     if template.vectors(DISK).count() >= DISKS_MAX {
@@ -138,7 +137,6 @@ pub(crate) fn vm_disk_detach(txn: &mut Txn<'_>, caller: &Caller, id: Id, number:
     router_refuse(&vm)?;
     let what = format!("detach disk from VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskDetach, &what)?;
-    begun.only_dummy_running("Detaching a disk from a running VM")?;
     let mut template = vm.template.unpack();
     disk_find(&mut template, number)?.set("ATTACH", "YES");
     let change = DeviceChange::DiskDetach { disk: number };
@@ -157,7 +155,7 @@ pub(crate) fn vm_disk_resize(
     let vm = device_vm(txn, caller, id)?;
     let what = format!("resize disk for VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskResize, &what)?;
-    begun.only_dummy_storage("Resizing a disk")?;
+    begun.only_built_in_storage("Resizing a disk")?;
     let mut template = vm.template.unpack();
     let found = disk_find(&mut template, disk)?;
     let before_mib = number(found, "SIZE").unwrap_or(0);

@@ -19,6 +19,7 @@ use crate::vm_context::context_nic_set;
 use crate::vm_device::{as_action, device_begin, device_vm, is_router, template_set};
 use crate::vm_disk::join;
 use crate::vm_nic::{NICS_MAX, NicPlan, nic_complete, rules_add};
+use crate::world::World;
 
 /// Attributes of a NIC that can be changed after it was made: the bounds on its traffic.
 const UPDATABLE: &[&str] = &[
@@ -97,7 +98,6 @@ fn attach(
     }
     let what = format!("add a new NIC to VM {id}");
     let begun = device_begin(vm.clone(), work_of(txn, &vm), &what)?;
-    begun.only_dummy("Attaching a NIC")?;
     let (name, mut nic) = nic_given(given)?;
     let mut template = vm.template.unpack();
     let last = nics(&template).map(nic_id).max().unwrap_or(-1);
@@ -134,7 +134,7 @@ fn attach(
     context_nic_set(&txn.world, &mut template, &nic, true);
     nic.set("ATTACH", "YES");
     template.add_vector(name, nic);
-    rules_renew(txn, &mut template);
+    rules_renew(&txn.world, &mut template);
     let action = if name == ALIAS {
         HistoryAction::AliasAttach
     } else {
@@ -232,7 +232,6 @@ fn detach(txn: &mut Txn<'_>, caller: &Caller, id: Id, number: Id, by_router: boo
         router_refuse(&vm)?;
     }
     let begun = device_begin(vm.clone(), work_of(txn, &vm), &format!("detach NIC from VM {id}"))?;
-    begun.only_dummy("Detaching a NIC")?;
     let mut template = vm.template.unpack();
     let mut action = None;
     for (name, noted) in [
@@ -313,7 +312,6 @@ pub(crate) fn vm_nic_update(
         DeviceWork::Nic { cold: false },
         &format!("update NIC for VM {id}"),
     )?;
-    begun.only_dummy("Changing a NIC of a running VM")?;
     let change = DeviceChange::NicUpdate { nic: number };
     begun.go(txn, caller, &template, change, Some(HistoryAction::NicUpdate));
     Ok(id)
@@ -323,8 +321,8 @@ pub(crate) fn vm_nic_update(
 pub(crate) fn nic_change_end(txn: &Txn<'_>, vm: &mut Vm, change: DeviceChange, success: bool) {
     let mut template = vm.template.unpack();
     match change {
-        DeviceChange::NicAttach { nic } if !success => nic_remove(txn, &mut template, nic),
-        DeviceChange::NicDetach { nic } if success => nic_remove(txn, &mut template, nic),
+        DeviceChange::NicAttach { nic } if !success => nic_remove(&txn.world, &mut template, nic),
+        DeviceChange::NicDetach { nic } if success => nic_remove(&txn.world, &mut template, nic),
         DeviceChange::NicAttach { nic } | DeviceChange::NicDetach { nic } => {
             for name in [NIC, ALIAS] {
                 template
@@ -342,7 +340,7 @@ pub(crate) fn nic_change_end(txn: &Txn<'_>, vm: &mut Vm, change: DeviceChange, s
 }
 
 /// Takes a NIC away with its aliases (recorded), or an alias.
-fn nic_remove(txn: &Txn<'_>, template: &mut Template, number: Id) {
+fn nic_remove(world: &World, template: &mut Template, number: Id) {
     let gone: Vec<Vector> = [NIC, ALIAS]
         .into_iter()
         .flat_map(|name| template.vectors(name))
@@ -350,7 +348,7 @@ fn nic_remove(txn: &Txn<'_>, template: &mut Template, number: Id) {
         .cloned()
         .collect();
     for nic in &gone {
-        context_nic_set(&txn.world, template, nic, false);
+        context_nic_set(world, template, nic, false);
     }
     template.retain(|attribute| match &attribute.value {
         Value::Vector(nic) if attribute.name == NIC || attribute.name == ALIAS => !gone.contains(nic),
@@ -364,17 +362,27 @@ fn nic_remove(txn: &Txn<'_>, template: &mut Template, number: Id) {
         let left: Vec<Id> = id_list(&ids).filter(|id| *id != number).collect();
         nic.set("ALIAS_IDS", join(&left));
     }
-    rules_renew(txn, template);
+    rules_renew(world, template);
+}
+
+/// A VM as it is once a NIC or an alias has gone, for what its guest is told meanwhile.
+#[must_use]
+pub fn vm_without_nic(world: &World, vm: &Vm, nic: Id) -> Vm {
+    let mut vm = vm.clone();
+    let mut template = vm.template.unpack();
+    nic_remove(world, &mut template, nic);
+    template_set(&mut vm, &template);
+    vm
 }
 
 /// The rules of the security groups of all NICs.
-fn rules_renew(txn: &Txn<'_>, template: &mut Template) {
+fn rules_renew(world: &World, template: &mut Template) {
     let groups: BTreeSet<Id> = [NIC, ALIAS]
         .into_iter()
         .flat_map(|name| template.vectors(name))
         .flat_map(|nic| id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()).collect::<Vec<_>>())
         .collect();
-    rules_add(&txn.world, &groups, template);
+    rules_add(world, &groups, template);
 }
 
 /// `one.vm.attachsg` and `one.vm.detachsg`. The network drivers that are built in apply no rules on hosts, so only the
@@ -423,7 +431,7 @@ pub(crate) fn vm_secgroup_set(
         (true, false) => groups.retain(|other| *other != group),
     }
     nic.set("SECURITY_GROUPS", join(&groups));
-    rules_renew(txn, &mut template);
+    rules_renew(&txn.world, &mut template);
     template_set(Arc::make_mut(&mut vm), &template);
     txn.update(vm);
     Ok(id)

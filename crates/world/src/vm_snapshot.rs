@@ -34,7 +34,6 @@ pub(crate) fn snapshot_create(
     let vm = device_vm(txn, caller, id)?;
     let what = format!("create a new snapshot for VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::Snapshot, &what)?;
-    begun.only_dummy("Taking a snapshot of a running VM")?;
     let mut template = vm.template.unpack();
     if template
         .pair("BACKUP_CONFIG", "MODE")
@@ -114,7 +113,6 @@ fn snapshot_act(
 ) -> Result<Id, ApiError> {
     let vm = device_vm(txn, caller, id)?;
     let begun = device_begin(vm.clone(), work, what)?;
-    begun.only_dummy("Using snapshots of a running VM")?;
     let template = vm.template.unpack();
     if !template
         .vectors(SNAPSHOT)

@@ -54,6 +54,10 @@ impl Hypervisor {
         Self { virsh, watch }
     }
 
+    pub(super) fn virsh(&self) -> &Virsh {
+        &self.virsh
+    }
+
     /// Begins to follow events, and reports the state of all domains.
     pub(crate) fn follow(&self) {
         self.watch.start();
@@ -311,7 +315,7 @@ impl Hypervisor {
     }
 
     /// A call that must find its domain.
-    fn done(&self, arguments: &[&str], limits: &Limits) -> Act<()> {
+    pub(super) fn done(&self, arguments: &[&str], limits: &Limits) -> Act<()> {
         match self.virsh.change(arguments, limits)? {
             Reply::Done(_) => Ok(()),
             Reply::NoDomain | Reply::NotRunning => Err(failed(format!(
@@ -375,7 +379,7 @@ fn file_holds(path: &Path) -> bool {
         .is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
 }
 
-fn output(uuid: Option<&str>, began: Instant) -> ActionOutput {
+pub(super) fn output(uuid: Option<&str>, began: Instant) -> ActionOutput {
     let virsh_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
     ActionOutput {
         uuid: uuid.map(str::to_owned),

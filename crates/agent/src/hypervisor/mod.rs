@@ -1,5 +1,6 @@
 //! Domains: starting and ending them, and knowing at once when they change.
 
+mod device;
 mod domain;
 mod events;
 mod host_stops;

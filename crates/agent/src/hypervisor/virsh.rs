@@ -49,6 +49,13 @@ impl Virsh {
         reply_of(program(arguments).run(limits)?, arguments)
     }
 
+    /// A call that changes a domain and reads a description from its standard input.
+    pub(crate) fn change_with(&self, arguments: &[&str], input: &str, limits: &Limits) -> Act<Reply> {
+        let _slot = self.slot_take(limits)?;
+        let program = program(arguments).input(input.as_bytes().to_vec());
+        reply_of(program.run(limits)?, arguments)
+    }
+
     /// A call that only asks; quick, and so outside of the bound.
     pub(crate) fn ask(&self, arguments: &[&str], limits: &Limits) -> Act<Reply> {
         reply_of(program(arguments).run(&limits.at_most(ASK_TIME_MAX))?, arguments)

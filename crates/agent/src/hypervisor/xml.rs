@@ -3,6 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
+use plerion_protocol::Device;
+
 use crate::fault::{Act, refused};
 
 /// Checks that the XML is that of a domain with this name and UUID.
@@ -23,6 +25,34 @@ pub(crate) fn domain_xml_check(xml: &str, name: &str, uuid: &str) -> Act<()> {
     Err(refused(format!(
         "the domain XML is not that of {name} with UUID {uuid}"
     )))
+}
+
+/// Checks that the XML is that of this device.
+pub(crate) fn device_xml_check(xml: &str, device: &Device) -> Act<()> {
+    let document = parse(xml)?;
+    if is_device(document.root_element(), device) {
+        return Ok(());
+    }
+    Err(refused(format!("the XML is not that of the device {device:?}")))
+}
+
+/// The text of a device within that of its domain.
+pub(crate) fn devices_find(xml: &str, device: &Device) -> Act<Option<String>> {
+    let document = parse(xml)?;
+    let found = document.descendants().find(|node| is_device(*node, device));
+    Ok(found.and_then(|node| xml.get(node.range())).map(str::to_owned))
+}
+
+fn is_device(node: roxmltree::Node<'_, '_>, device: &Device) -> bool {
+    let (tag, child, attribute, wanted) = match device {
+        Device::Disk(target) => ("disk", "target", "dev", target),
+        Device::Nic(mac) => ("interface", "mac", "address", mac),
+    };
+    let is_it = |node: roxmltree::Node<'_, '_>| {
+        let value = node.attribute(attribute);
+        node.has_tag_name(child) && value.is_some_and(|value| value.eq_ignore_ascii_case(wanted))
+    };
+    node.has_tag_name(tag) && node.children().any(is_it)
 }
 
 /// Replaces disk paths that are links by what they lead to: libvirt and QEMU must agree on the name of the file when
@@ -77,6 +107,26 @@ mod tests {
         assert!(domain_xml_check(xml, "one-1", "u-2").is_err());
         assert!(domain_xml_check("<pool/>", "one-1", "u-1").is_err());
         assert!(domain_xml_check("<domain>", "one-1", "u-1").is_err());
+    }
+
+    #[test]
+    fn devices_are_found_by_what_tells_them_apart() {
+        let disk = "<disk type='file'><source file='/x'/><target dev='vdb' bus='virtio'/></disk>";
+        let nic = "<interface type='bridge'><mac address='02:00:AA:00:00:01'/></interface>";
+        let xml = format!("<domain><devices><disk><target dev='vda'/></disk>{disk}{nic}</devices></domain>");
+        let drive = |target: &str| Device::Disk(target.to_owned());
+        let card = Device::Nic("02:00:aa:00:00:01".to_owned());
+        assert_eq!(
+            devices_find(&xml, &drive("vdb")).expect("read").as_deref(),
+            Some(disk)
+        );
+        assert_eq!(devices_find(&xml, &card).expect("read").as_deref(), Some(nic));
+        assert_eq!(devices_find(&xml, &drive("vdc")).expect("read"), None);
+        assert!(device_xml_check(disk, &drive("vdb")).is_ok());
+        assert!(device_xml_check(disk, &drive("vda")).is_err());
+        assert!(device_xml_check(disk, &card).is_err());
+        assert!(device_xml_check(&xml, &card).is_err(), "a domain is no device");
+        assert!(device_xml_check("<disk>", &drive("vda")).is_err());
     }
 
     #[test]

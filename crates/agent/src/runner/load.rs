@@ -42,6 +42,7 @@ impl Class {
             | Action::DomainSave { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
+            | Action::DomainChange { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. } => Self::Other,
         }

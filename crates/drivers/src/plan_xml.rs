@@ -1,0 +1,94 @@
+//! The XML of a VM's domain and of its devices, and the bridges that they are plugged into.
+
+use plerion_domain::{ContextDisk, DomainError, DomainInput, HostFacts, Hypervisor, Metadata};
+use plerion_protocol::Bridge;
+use plerion_template::{PackedTemplate, Vector};
+
+use crate::plan::{Environment, Stay};
+
+/// What a VM's domain is made of, for a function that makes XML of it.
+pub(crate) fn with_input<T>(
+    stay: &Stay<'_>,
+    environment: &Environment<'_>,
+    make: impl FnOnce(&DomainInput<'_>) -> Result<T, DomainError>,
+) -> Result<T, String> {
+    let world = stay.world;
+    let template = stay.vm.template.unpack();
+    let host = stay.host.template.unpack();
+    let cluster = world
+        .clusters
+        .get(stay.host.cluster_id)
+        .map(|cluster| cluster.template.unpack())
+        .unwrap_or_default();
+    let hypervisor = if stay.host.vm_mad == "kvm" {
+        Hypervisor::Kvm
+    } else {
+        Hypervisor::Qemu
+    };
+    let text = |name: &str| stay.host.template.get(name);
+    let input = DomainInput {
+        vm_id: stay.vm.id,
+        name: &stay.vm.name,
+        uuid: stay.vm.uuid(),
+        vm: &template,
+        host: &host,
+        cluster: &cluster,
+        driver: environment.hypervisor_conf,
+        hypervisor,
+        directory: &stay.directory,
+        context_disk: ContextDisk::File,
+        host_facts: HostFacts {
+            architecture: text("ARCH"),
+            cgroups_version: text("CGROUPS_VERSION").and_then(|version| version.parse().ok()),
+        },
+        metadata: Some(Metadata {
+            system_datastore: &stay.directory,
+            uname: world.users.get(stay.vm.owned.uid).map_or("", |user| &user.name),
+            uid: stay.vm.owned.uid,
+            gname: world
+                .groups
+                .get(stay.vm.owned.gid)
+                .map_or("", |group| &group.name),
+            gid: stay.vm.owned.gid,
+            version: "7.4.0",
+            stime: stay.vm.stime,
+            deployment_time: environment.now,
+        }),
+    };
+    make(&input).map_err(|error| error.to_string())
+}
+
+/// Bridges that the network driver `bridge` must find or make.
+pub(crate) fn bridges(template: &PackedTemplate) -> Result<Vec<Bridge>, String> {
+    let mut bridges: Vec<Bridge> = Vec::new();
+    for nic in template.vectors("NIC") {
+        bridge_add(&mut bridges, &nic.to_vector())?;
+    }
+    Ok(bridges)
+}
+
+/// Adds the bridge of one NIC.
+pub(crate) fn bridge_add(bridges: &mut Vec<Bridge>, nic: &Vector) -> Result<(), String> {
+    let name = nic.get("BRIDGE").unwrap_or_default();
+    match nic.get("VN_MAD").unwrap_or_default() {
+        "dummy" => {}
+        "bridge" => {
+            if !bridges.iter().any(|bridge| bridge.name == name) {
+                let phydev = nic
+                    .get("PHYDEV")
+                    .filter(|device| !device.is_empty())
+                    .map(str::to_owned);
+                bridges.push(Bridge {
+                    name: name.to_owned(),
+                    phydev,
+                });
+            }
+        }
+        other => {
+            return Err(format!(
+                "network driver {other} is not built in yet; use bridge or dummy"
+            ));
+        }
+    }
+    Ok(())
+}
