@@ -344,13 +344,16 @@ fn what_real_hosts_do_not_do_yet_is_refused_before_anything_changes() {
     cloud.give(&Caller::system(), deploy).expect("placed");
     cloud.finish();
     let before = cloud.world.clone();
-    for refused in [
-        nic_attach(&mut cloud, id, "NIC=[NETWORK_ID=0]"),
-        change(&mut cloud, id, VmDeviceCommand::NicDetach(0)),
-        disk_attach(&mut cloud, id, "DISK=[IMAGE_ID=0]"),
-        change(&mut cloud, id, VmDeviceCommand::DiskDetach(0)),
+    for command in [
+        VmDeviceCommand::DiskSnapshotCreate(0, "s".into()),
+        VmDeviceCommand::DiskSaveAs {
+            disk: 0,
+            name: "saved".into(),
+            kind: String::new(),
+            snapshot: -1,
+        },
     ] {
-        let refused = refused.expect_err("not yet");
+        let refused = change(&mut cloud, id, command).expect_err("not yet");
         assert!(
             refused
                 .text
@@ -360,6 +363,11 @@ fn what_real_hosts_do_not_do_yet_is_refused_before_anything_changes() {
         );
     }
     assert!(cloud.world == before);
+    for command in [VmDeviceCommand::NicDetach(0), VmDeviceCommand::DiskDetach(0)] {
+        change(&mut cloud, id, command).expect("possible");
+        cloud.finish();
+        assert_eq!(cloud.phase(id), "RUNNING");
+    }
 }
 
 #[test]
@@ -693,25 +701,40 @@ proptest! {
 
 #[test]
 fn what_a_transfer_driver_would_have_to_do_is_refused_where_none_does_it() {
-    let mut cloud = Cloud::new();
-    cloud.made("TM_MAD=ssh", |template| Command::Update {
-        kind: Kind::Datastore,
-        id: 100,
-        template,
-        append: true,
-    });
-    let id = cloud.vm("CPU=1\nMEMORY=64\nDISK=[TYPE=fs,SIZE=8]").expect("a vm");
-    cloud.deploy(id).expect("placed");
-    cloud.finish();
-    assert_eq!(cloud.phase(id), "RUNNING");
-    let resize = VmDeviceCommand::DiskResize {
-        disk: 0,
-        size: "16".into(),
-    };
-    for command in [resize, VmDeviceCommand::DiskSnapshotCreate(0, "s".into())] {
-        let refused = change(&mut cloud, id, command).expect_err("no script is run for it");
-        assert_eq!(refused.code, ErrorCode::Action);
-        assert!(refused.text.contains("transfer driver ssh"), "{}", refused.text);
-        assert_eq!(cloud.phase(id), "RUNNING", "nothing has changed");
+    for (driver, grows) in [("ssh", true), ("ceph", false)] {
+        let mut cloud = Cloud::new();
+        cloud.made(&format!("TM_MAD={driver}"), |template| Command::Update {
+            kind: Kind::Datastore,
+            id: 100,
+            template,
+            append: true,
+        });
+        let id = cloud.vm("CPU=1\nMEMORY=64\nDISK=[TYPE=fs,SIZE=8]").expect("a vm");
+        let deploy = Command::VmDeploy {
+            id,
+            host: 0,
+            enforce: true,
+            datastore: 100,
+        };
+        cloud.give(&Caller::system(), deploy).expect("placed");
+        cloud.finish();
+        assert_eq!(cloud.phase(id), "RUNNING");
+        let resize = VmDeviceCommand::DiskResize {
+            disk: 0,
+            size: "16".into(),
+        };
+        let snapshot = VmDeviceCommand::DiskSnapshotCreate(0, "s".into());
+        for (command, done) in [(snapshot, false), (resize, grows)] {
+            match change(&mut cloud, id, command) {
+                Ok(_) => assert!(done),
+                Err(refused) => {
+                    assert!(!done, "{}", refused.text);
+                    assert_eq!(refused.code, ErrorCode::Action);
+                    let words = format!("transfer driver {driver}");
+                    assert!(refused.text.contains(&words), "{}", refused.text);
+                    assert_eq!(cloud.phase(id), "RUNNING", "nothing has changed");
+                }
+            }
+        }
     }
 }
