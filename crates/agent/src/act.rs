@@ -7,6 +7,7 @@ use plerion_protocol::{Action, ActionOutput, Location};
 use crate::fault::{Act, refused};
 use crate::hypervisor::Hypervisor;
 use crate::limits::Limits;
+use crate::migrate::{Move, domain_migrate};
 use crate::roots::Roots;
 use crate::script::Scripts;
 use crate::storage::{self, TransferContext};
@@ -95,7 +96,26 @@ impl Means {
             | Action::DomainReset { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
+            | Action::DomainReceive { .. }
             | Action::DomainChange { .. } => self.domain(&roots, action, limits),
+            Action::DomainMigrate {
+                name,
+                uuid,
+                directory,
+                from,
+                to,
+                disks,
+            } => {
+                let wanted = Move {
+                    name,
+                    uuid,
+                    directory,
+                    from,
+                    to,
+                    disks,
+                };
+                domain_migrate(&roots, &self.transfer, &wanted, limits)
+            }
             Action::ScriptRun(call) => match &self.scripts {
                 Some(scripts) => scripts.run(call, limits),
                 None => Err(refused(
@@ -179,6 +199,16 @@ impl Means {
                 vcpus,
                 memory_kib,
             } => domains.domain_resize(name, uuid, *vcpus, *memory_kib, limits),
+            Action::DomainReceive {
+                name,
+                uuid,
+                directory,
+                files,
+                bridges,
+            } => {
+                let directory = roots.target(directory)?;
+                domains.domain_receive(name, uuid, &directory, files, bridges, limits)
+            }
             Action::DomainChange { name, uuid, change } => domains.domain_change(name, uuid, change, limits),
             Action::DomainReset { name, uuid } => domains.domain_reset(name, uuid, limits),
             _ => Err(refused("this action is not about a domain")),

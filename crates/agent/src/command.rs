@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::fault::{Act, failed, refused};
-use crate::{names, network, pipe, script, server, state, storage};
+use crate::{migrate, names, network, pipe, script, server, state, storage};
 
 const USAGE: &str = "usage: plerion node SUBCOMMAND
   pipe   --cloud ID [--state-dir DIR]  connect standard input and output to the agent of this host
@@ -13,6 +13,7 @@ const USAGE: &str = "usage: plerion node SUBCOMMAND
                                        be the front-end's own agent on standard input and output
   daemon --cloud ID [--state-dir DIR]  be the agent of this host (started by pipe)
   send | receive                       one end of a transfer (the request comes on standard input)
+  leave | arrive                       one end of a live migration (the request comes on standard input)
   probe  [--state-dir DIR]             print what this host is, as JSON
   root                                 do one task that needs root (the request comes on standard input)";
 
@@ -62,6 +63,8 @@ fn subcommand_run(args: &[String]) -> Act<()> {
         "daemon" => daemon(&Options::parse(rest)?),
         "send" => storage::send_main(),
         "receive" => storage::receive_main(),
+        "leave" => migrate::leave_main(),
+        "arrive" => migrate::arrive_main(),
         "probe" => probe(&Options::parse(rest)?),
         "root" => network::root_main(),
         _ => Err(refused(format!("there is no subcommand {subcommand:?}\n{USAGE}"))),

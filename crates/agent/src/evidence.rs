@@ -127,6 +127,8 @@ impl Evidence {
             | Action::DomainAbsent { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
+            | Action::DomainReceive { .. }
+            | Action::DomainMigrate { .. }
             | Action::DomainChange { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }

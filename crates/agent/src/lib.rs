@@ -8,6 +8,7 @@
 //! - `pipe`, `server`, `session`: the channel to the front-end
 //! - `epoch`, `journal`, `evidence`, `runner`: what makes an action happen once
 //! - `storage`, `hypervisor`, `network`, `monitor`: what actions and samples are about
+//! - `migrate`: running domains from host to host
 //! - `script`: the scripts of drivers that are not built in
 //! - `process`, `limits`, `roots`, `names`, `state`, `fault`: common ground
 
@@ -20,6 +21,7 @@ mod fault;
 mod hypervisor;
 mod journal;
 mod limits;
+mod migrate;
 mod monitor;
 mod names;
 mod network;

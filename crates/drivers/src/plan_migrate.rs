@@ -3,33 +3,99 @@
 //! Hosts need no way to each other: what is on the disks of one goes to another over the front-end.
 
 use plerion_model::vm_history::HistoryAction;
-use plerion_protocol::{Action, Location};
+use plerion_protocol::{Action, Location, MirrorDisk};
 
 use crate::plan::{
     COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay,
 };
+use crate::plan_context::{boot_files_plan, context_plan};
 use crate::plan_domain::{Driver, domain_absent, domain_end};
-use crate::plan_script_disk::files_scripts_relocate;
-use crate::plan_transfer::same_place;
+use crate::plan_script_disk::{disks_of, files_scripts_relocate};
+use crate::plan_transfer::{disk_format, disk_prepare, same_place};
+use crate::plan_xml::{bridges, vm_records};
 use crate::transfer::Transfer;
 
 /// Moves the running domain to the host of the newest stay.
-pub(crate) fn domain_migrate(_plan: &mut Plan, stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
-    if let Transfer::Script(name) = Transfer::of(stay) {
+pub(crate) fn domain_migrate(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    driver: Driver,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    let transfer = Transfer::of(stay);
+    if let Transfer::Script(name) = transfer {
         return Err(format!(
             "live migration with the transfer driver {name} of datastore {} is not supported yet: migrate the VM without \
              --live",
             stay.system.id
         ));
     }
-    match driver {
-        // Recorded: the name that the dummy hypervisor gave stays that of the first host.
-        Driver::Dummy => Ok(()),
-        Driver::Libvirt => Err(format!(
-            "live migration between hosts of the driver {} is not supported yet: migrate the VM without --live",
-            stay.host.vm_mad
-        )),
+    // Recorded: the name that the dummy hypervisor gave stays that of the first host.
+    if driver == Driver::Dummy {
+        return Ok(());
     }
+    let left = stay.left()?;
+    if left.directory != stay.directory {
+        return Err(format!(
+            "hosts {} and {} keep VMs in different directories (DATASTORE_LOCATION: {} and {}), and a running domain cannot \
+             be given another one: migrate the VM without --live",
+            left.host.id, stay.host.id, left.directory, stay.directory
+        ));
+    }
+    let (name, uuid) = stay.domain();
+    let receive = Action::DomainReceive {
+        name: name.clone(),
+        uuid: uuid.clone(),
+        directory: stay.directory.clone(),
+        files: vm_records(stay),
+        bridges: bridges(&stay.vm.template)?,
+    };
+    plan.host(stay.host.id, receive, QUICK_DEADLINE_S);
+    let copied = transfer == Transfer::Ssh;
+    let migrate = Action::DomainMigrate {
+        name,
+        uuid,
+        directory: stay.directory.clone(),
+        from: (environment.ssh_target)(&left.host.name),
+        to: (environment.ssh_target)(&stay.host.name),
+        disks: if copied {
+            disks_mirror(plan, stay, environment)?
+        } else {
+            Vec::new()
+        },
+    };
+    plan.front_end(migrate, COPY_DEADLINE_S);
+    if copied {
+        let path = left.directory.clone();
+        plan.host(left.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
+    }
+    Ok(())
+}
+
+/// The disks that the hypervisor copies while it moves the domain. What is only read is brought beforehand.
+fn disks_mirror(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    environment: &Environment<'_>,
+) -> Result<Vec<MirrorDisk>, String> {
+    boot_files_plan(plan, stay, environment);
+    context_plan(plan, stay, environment)?;
+    let mut disks = Vec::new();
+    for disk in &disks_of(stay) {
+        if disk
+            .get("TYPE")
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("cdrom"))
+        {
+            disk_prepare(plan, stay, disk, environment)?;
+            continue;
+        }
+        disks.push(MirrorDisk {
+            target: disk.get("TARGET").unwrap_or_default().to_owned(),
+            path: stay.disk_path(disk.get("DISK_ID").unwrap_or_default()),
+            format: disk_format(disk)?,
+        });
+    }
+    Ok(disks)
 }
 
 /// Ends or saves the domain on the host that the VM leaves.

@@ -4,8 +4,7 @@ use plerion_domain::domain_xml;
 use plerion_lifecycle::Ask;
 use plerion_model::vm_history::HistoryAction;
 use plerion_protocol::{Action, ContextFile};
-use plerion_template::PlainXml;
-use plerion_world::{Intent, Measurements, Snapshot, World};
+use plerion_world::{Intent, World};
 
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
 use crate::plan_context::{boot_files_plan, context_plan};
@@ -15,7 +14,7 @@ use crate::plan_migrate;
 use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete};
 use crate::plan_transfer::{disk_prepare, files_end, files_to_front_end, files_to_host};
-use crate::plan_xml::{bridges, with_input};
+use crate::plan_xml::{bridges, vm_records, with_input};
 use crate::transfer::Transfer;
 
 /// Plans an intent of a VM.
@@ -48,7 +47,7 @@ pub(crate) fn vm_plan(
             domain_end(&mut plan, &stay, driver);
             files_end(&mut plan, &stay, environment)?;
         }
-        Ask::Boot => boot(&mut plan, world, &stay, driver, environment)?,
+        Ask::Boot => boot(&mut plan, &stay, driver, environment)?,
         Ask::Restore => restore(&mut plan, &stay, driver, environment)?,
         Ask::Cleanup => {
             domain_end(&mut plan, &stay, driver);
@@ -62,7 +61,7 @@ pub(crate) fn vm_plan(
         }
         Ask::Resize => domain_resize(&mut plan, &stay, driver),
         Ask::Device => plan_device::device_plan(&mut plan, &stay, driver, environment)?,
-        Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver)?,
+        Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver, environment)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
         Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver, environment)?,
         Ask::Shutdown | Ask::Save | Ask::Reboot | Ask::Reset => {
@@ -181,7 +180,6 @@ fn dummy_deploy_id(stay: &Stay<'_>) -> String {
 
 fn boot(
     plan: &mut Plan,
-    world: &World,
     stay: &Stay<'_>,
     driver: Driver,
     environment: &Environment<'_>,
@@ -209,7 +207,7 @@ fn boot(
         directory: stay.directory.clone(),
         xml,
         deployment_file,
-        files: records(world, stay),
+        files: vm_records(stay),
         bridges: bridges(&stay.vm.template)?,
     };
     plan.host(stay.host.id, action, DOMAIN_DEADLINE_S);
@@ -235,27 +233,4 @@ fn restore(
     };
     plan.host(stay.host.id, action, DOMAIN_DEADLINE_S);
     Ok(())
-}
-
-/// vm.xml and ds.xml, which scripts on hosts read.
-fn records(world: &World, stay: &Stay<'_>) -> Vec<ContextFile> {
-    let measurements = Measurements::default();
-    let view = Snapshot {
-        world,
-        measurements: &measurements,
-    };
-    let mut vm = PlainXml::new();
-    stay.vm.render(&mut vm, &view);
-    let mut datastore = PlainXml::new();
-    stay.system.render(&mut datastore, &view);
-    vec![
-        ContextFile {
-            name: "vm.xml".into(),
-            text: vm.into_string(),
-        },
-        ContextFile {
-            name: "ds.xml".into(),
-            text: datastore.into_string(),
-        },
-    ]
 }

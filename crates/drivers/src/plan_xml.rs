@@ -1,8 +1,9 @@
-//! The XML of a VM's domain and of its devices, and the bridges that they are plugged into.
+//! The XML of a VM, of its domain and of its devices, and the bridges that they are plugged into.
 
 use plerion_domain::{ContextDisk, DomainError, DomainInput, HostFacts, Hypervisor, Metadata};
-use plerion_protocol::Bridge;
-use plerion_template::{PackedTemplate, Vector};
+use plerion_protocol::{Bridge, ContextFile};
+use plerion_template::{PackedTemplate, PlainXml, Vector};
+use plerion_world::{Measurements, Snapshot};
 
 use crate::plan::{Environment, Stay};
 
@@ -56,6 +57,29 @@ pub(crate) fn with_input<T>(
         }),
     };
     make(&input).map_err(|error| error.to_string())
+}
+
+/// vm.xml and ds.xml, which scripts on hosts read.
+pub(crate) fn vm_records(stay: &Stay<'_>) -> Vec<ContextFile> {
+    let measurements = Measurements::default();
+    let view = Snapshot {
+        world: stay.world,
+        measurements: &measurements,
+    };
+    let mut vm = PlainXml::new();
+    stay.vm.render(&mut vm, &view);
+    let mut datastore = PlainXml::new();
+    stay.system.render(&mut datastore, &view);
+    vec![
+        ContextFile {
+            name: "vm.xml".into(),
+            text: vm.into_string(),
+        },
+        ContextFile {
+            name: "ds.xml".into(),
+            text: datastore.into_string(),
+        },
+    ]
 }
 
 /// Bridges that the network driver `bridge` must find or make.

@@ -36,6 +36,17 @@ pub struct SshTarget {
     pub program: String,
 }
 
+/// A disk that is copied while its domain is moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MirrorDisk {
+    /// Its target (`vda`).
+    pub target: String,
+    /// Its file, the same on both hosts.
+    pub path: String,
+    /// Its format.
+    pub format: DiskFormat,
+}
+
 /// One end of a transfer, seen from the agent that does it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -304,6 +315,36 @@ pub enum Action {
         uuid: String,
         /// Checkpoint file.
         checkpoint: String,
+    },
+    /// Makes ready for a domain that comes by [`Action::DomainMigrate`]: its directory with these files, and its bridges. A
+    /// domain of that name and another UUID is a failure.
+    DomainReceive {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// Directory of the VM.
+        directory: String,
+        /// Small files for the directory (vm.xml, ds.xml).
+        files: Vec<ContextFile>,
+        /// Bridges that must exist.
+        bridges: Vec<Bridge>,
+    },
+    /// Moves a running domain from one host to another while it runs. The front-end's own agent does this: it connects the
+    /// two over itself. A domain that runs at its destination and not where it was is a success.
+    DomainMigrate {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// Directory of the VM, the same on both hosts.
+        directory: String,
+        /// Where it runs.
+        from: SshTarget,
+        /// Where it is to run.
+        to: SshTarget,
+        /// Disks that are copied; none where both hosts see the same files.
+        disks: Vec<MirrorDisk>,
     },
     /// Asks the guest to restart.
     DomainReboot {

@@ -11,7 +11,7 @@ mod monitor;
 
 pub use action::{
     Action, ActionError, ActionOutput, Bridge, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
-    Location, ScriptArgument, ScriptCall, ScriptReply, SshTarget,
+    Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SshTarget,
 };
 pub use domain_change::{Device, DomainChange};
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};

@@ -101,7 +101,10 @@ impl Simulation {
         if self.random.chance(self.profile.action_fails) {
             self.fault_count("action fails");
             Verdict::Fails
-        } else if self.random.chance(self.profile.action_denied) {
+        } else if self.random.chance(self.profile.action_denied)
+            // Whether a domain was moved is looked at before its failure is reported.
+            && !matches!(action, Action::DomainMigrate { .. })
+        {
             self.fault_count("action done and said to have failed");
             Verdict::DoesAndFails
         } else if domain && self.random.chance(self.profile.action_late) {

@@ -52,6 +52,18 @@ impl Simulation {
             Action::ImageStat { .. } | Action::DatastoreStat { .. } | Action::ScriptRun(_) => {
                 Ok(ActionOutput::default())
             }
+            Action::DomainReceive { name, uuid, .. } => {
+                self.stranger_refuse(number, name, uuid)?;
+                Ok(ActionOutput::default())
+            }
+            Action::DomainMigrate {
+                name,
+                uuid,
+                from,
+                to,
+                disks,
+                ..
+            } => self.domain_migrate(name, uuid, (&from.host, &to.host), disks),
             Action::DomainStart { name, uuid, xml, .. } => self.domain_start(number, name, uuid, xml),
             Action::DomainRestore {
                 name,
@@ -99,13 +111,13 @@ impl Simulation {
         }
     }
 
-    fn runs(&self, number: NodeId, name: &str, uuid: &str) -> bool {
+    pub(crate) fn runs(&self, number: NodeId, name: &str, uuid: &str) -> bool {
         let domain = self.nodes.get(number).and_then(|node| node.domains.get(name));
         domain.is_some_and(|domain| domain.uuid == uuid)
     }
 
     /// A domain of that name and another UUID is not touched.
-    fn stranger_refuse(&self, number: NodeId, name: &str, uuid: &str) -> Result<(), ActionError> {
+    pub(crate) fn stranger_refuse(&self, number: NodeId, name: &str, uuid: &str) -> Result<(), ActionError> {
         let there = self
             .nodes
             .get(number)

@@ -16,6 +16,7 @@ mod faults;
 mod files;
 mod front_end;
 mod ledger;
+mod migrate;
 mod network;
 mod node;
 mod plant;

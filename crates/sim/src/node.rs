@@ -77,7 +77,8 @@ impl Class {
             | Action::FileReplace { .. }
             | Action::Transfer { .. }
             | Action::ImageRegister { .. }
-            | Action::ImageStat { .. } => Self::Copy,
+            | Action::ImageStat { .. }
+            | Action::DomainMigrate { .. } => Self::Copy,
             _ => Self::Other,
         }
     }
@@ -312,6 +313,8 @@ impl Node {
             | Action::DomainReset { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
+            | Action::DomainReceive { .. }
+            | Action::DomainMigrate { .. }
             | Action::DomainChange { .. }
             | Action::ScriptRun(_) => Evidence::Nothing,
         }

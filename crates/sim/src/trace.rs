@@ -134,6 +134,10 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::DomainReboot { name, .. } => format!("reboot {name}"),
         Action::DomainReset { name, .. } => format!("reset {name}"),
         Action::DomainMedia { name, .. } => format!("media {name}"),
+        Action::DomainReceive { name, .. } => format!("receive {name}"),
+        Action::DomainMigrate { name, from, to, .. } => {
+            format!("migrate {name} from {} to {}", from.host, to.host)
+        }
         Action::DomainChange { name, .. } => format!("change {name}"),
         Action::DomainResize { name, .. } => format!("resize {name}"),
         Action::DiskCopy { destination, .. } => format!("copy {destination}"),

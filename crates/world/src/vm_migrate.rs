@@ -259,12 +259,6 @@ impl Route<'_> {
             )));
         }
         let real = host.vm_mad != "dummy";
-        if real && self.live {
-            return Err(ApiError::action(format!(
-                "Live migration between hosts of the driver {} is not supported yet: migrate the VM without --live",
-                host.vm_mad
-            )));
-        }
         if real && self.from.datastore != self.system.id {
             return Err(ApiError::action(format!(
                 "Moving VMs to another system datastore is not supported yet with the driver {}",

@@ -92,19 +92,35 @@ impl Hypervisor {
         if self.runs_already(start.name, start.uuid, limits)? {
             return Ok(output(Some(start.uuid), began));
         }
-        directory_make(start.directory)?;
+        files_write(start.directory, start.files)?;
         let deployment = start.directory.join(start.deployment_file);
         file_write(&deployment, disk_links_resolve(start.xml)?.as_bytes(), FILE_MODE)?;
-        for file in start.files {
-            names::file_check(&file.name)?;
-            file_write(&start.directory.join(&file.name), file.text.as_bytes(), FILE_MODE)?;
-        }
         network::bridges_make(bridges, limits)?;
         self.watch.expect(start.name, start.uuid);
         let began = Instant::now();
         tracing::info!(name = start.name, uuid = start.uuid, "a domain is started");
         self.done(&["create", path_text(&deployment)?], limits)?;
         Ok(output(Some(start.uuid), began))
+    }
+
+    /// See [`plerion_protocol::Action::DomainReceive`].
+    pub(crate) fn domain_receive(
+        &self,
+        name: &str,
+        uuid: &str,
+        directory: &Path,
+        files: &[ContextFile],
+        bridges: &[Bridge],
+        limits: &Limits,
+    ) -> Act<ActionOutput> {
+        names::domain_check(name)?;
+        names::uuid_check(uuid)?;
+        let began = Instant::now();
+        self.runs_already(name, uuid, limits)?;
+        files_write(directory, files)?;
+        network::bridges_make(bridges, limits)?;
+        self.watch.expect(name, uuid);
+        Ok(output(None, began))
     }
 
     /// See [`plerion_protocol::Action::DomainRestore`].
@@ -349,6 +365,16 @@ impl DomainLook for Hypervisor {
         names::domain_check(name)?;
         self.running(name, &Limits::new(LOOK_TIME_MAX))
     }
+}
+
+/// Writes small files into the directory of a VM, which is made where it is missing.
+fn files_write(directory: &Path, files: &[ContextFile]) -> Act<()> {
+    directory_make(directory)?;
+    for file in files {
+        names::file_check(&file.name)?;
+        file_write(&directory.join(&file.name), file.text.as_bytes(), FILE_MODE)?;
+    }
+    Ok(())
 }
 
 /// Refuses to touch what belongs to a running domain of the same name that is not the one meant: one that a database

@@ -12,3 +12,4 @@ mod xml;
 
 pub(crate) use domain::{Hypervisor, Start};
 pub(crate) use stats::DomainStat;
+pub(crate) use virsh::Virsh;

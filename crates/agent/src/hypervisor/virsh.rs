@@ -42,6 +42,16 @@ impl Drop for Slot<'_> {
     }
 }
 
+impl Reply {
+    /// What it printed, where it worked.
+    pub(crate) fn done(self) -> Option<String> {
+        match self {
+            Self::Done(text) => Some(text),
+            Self::NoDomain | Self::NotRunning => None,
+        }
+    }
+}
+
 impl Virsh {
     /// A call that changes a domain; takes one of the bounded places.
     pub(crate) fn change(&self, arguments: &[&str], limits: &Limits) -> Act<Reply> {

@@ -26,7 +26,8 @@ impl Class {
             | Action::FileReplace { .. }
             | Action::Transfer { .. }
             | Action::ImageRegister { .. }
-            | Action::ImageStat { .. } => Self::Copy,
+            | Action::ImageStat { .. }
+            | Action::DomainMigrate { .. } => Self::Copy,
             Action::DomainShutdown { .. } => Self::Wait,
             Action::ScriptRun(_) => Self::Script,
             Action::DiskOverlay { .. }
@@ -42,6 +43,7 @@ impl Class {
             | Action::DomainSave { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
+            | Action::DomainReceive { .. }
             | Action::DomainChange { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. } => Self::Other,

@@ -217,6 +217,17 @@ pub(crate) fn disk_make(
     Ok(ActionOutput::default())
 }
 
+/// Makes an empty disk of a size in bytes.
+pub(crate) fn disk_make_empty(path: &Path, format: DiskFormat, bytes: u64, limits: &Limits) -> Act<()> {
+    let part = PartFile::begin(path, DISK_MODE)?;
+    match format {
+        DiskFormat::Raw => part.file.set_len(bytes).at("cannot size", part.part_path())?,
+        // qemu-img writes into the existing file, which keeps its mode.
+        DiskFormat::Qcow2 => qemu_img::create(part.part_path(), bytes, limits)?,
+    }
+    part.commit()
+}
+
 fn file_system_make(name: &str, path: &Path, limits: &Limits) -> Act<()> {
     // What each program wants to hear before it writes to a plain file without asking.
     let flags: &[&str] = match name {

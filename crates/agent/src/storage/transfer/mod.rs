@@ -30,17 +30,16 @@ use crate::{names, state};
 /// Silence after which either end gives up.
 const STALL_TIME_MAX: Duration = Duration::from_secs(300);
 /// Longest transfer that the far end takes part in.
-const FAR_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+pub(crate) const FAR_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Bytes gathered before they are written to the channel.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Options of ssh that no others override: ssh takes the first value of each.
-const SSH_OPTIONS: [&str; 8] = [
+const SSH_OPTIONS: [&str; 7] = [
     "-oBatchMode=yes",
     "-oStrictHostKeyChecking=yes",
     // A session of its own, not one more in a master's that other work shares.
     "-oControlMaster=no",
     "-oControlPath=none",
-    "-oClearAllForwardings=yes",
     "-oConnectTimeout=30",
     "-oServerAliveInterval=15",
     "-oServerAliveCountMax=4",
@@ -54,7 +53,7 @@ pub(crate) struct TransferContext {
 
 /// First frame to `node send` and `node receive`.
 #[derive(Debug, Serialize, Deserialize)]
-struct EndRequest {
+pub(crate) struct EndRequest {
     protocol: u32,
     cloud: String,
     epoch: u64,
@@ -74,7 +73,7 @@ impl TransferContext {
         self.epoch.store(epoch, Ordering::SeqCst);
     }
 
-    fn request(&self, roots: &Roots, path: &str) -> EndRequest {
+    pub(crate) fn request(&self, roots: &Roots, path: &str) -> EndRequest {
         EndRequest {
             protocol: PROTOCOL_VERSION,
             cloud: self.cloud.clone(),
@@ -135,7 +134,7 @@ fn session_run(
     serve: impl FnOnce(&mut NearReader<'_>, &mut NearWriter<'_>) -> Act<()>,
 ) -> Act<ActionOutput> {
     let began = Instant::now();
-    let mut running = ssh_program(target, end)?.start(Wiring::Both, limits)?;
+    let mut running = ssh_program(target, end, &[])?.start(Wiring::Both, limits)?;
     let missing = || failed("ssh has no pipes");
     let stdout = running.stdout_take().ok_or_else(missing)?;
     let stdin = running.stdin_take().ok_or_else(missing)?;
@@ -169,6 +168,102 @@ fn session_run(
     })
 }
 
+/// A session with a program at its far end that answers each frame with one.
+pub(crate) struct NearSession {
+    reader: BufReader<TimedReader<std::process::ChildStdout>>,
+    writer: BufWriter<TimedWriter<std::process::ChildStdin>>,
+    errors: Option<std::sync::mpsc::Receiver<Vec<u8>>>,
+    host: String,
+    limits: Limits,
+    // Last: its end is that of the program, once nothing is written any more.
+    _running: Running,
+}
+
+impl NearSession {
+    /// Opens it, with these forwardings, for a request like that of a transfer.
+    pub(crate) fn open(
+        target: &SshTarget,
+        end: &str,
+        forwards: &[String],
+        request: &EndRequest,
+        limits: &Limits,
+    ) -> Act<Self> {
+        let mut running = ssh_program(target, end, forwards)?.start(Wiring::Both, limits)?;
+        let missing = || failed("ssh has no pipes");
+        let stdout = running.stdout_take().ok_or_else(missing)?;
+        let stdin = running.stdin_take().ok_or_else(missing)?;
+        let mut session = Self {
+            // Memory and disks take their time, in which nothing is said.
+            reader: BufReader::new(TimedReader::new(stdout, limits, FAR_TIME_MAX)?),
+            writer: BufWriter::new(TimedWriter::new(stdin, limits, STALL_TIME_MAX)?),
+            errors: running.error_collect(),
+            host: target.host.clone(),
+            limits: limits.clone(),
+            _running: running,
+        };
+        session.send(request)?;
+        Ok(session)
+    }
+
+    fn send(&mut self, frame: &impl Serialize) -> Act<()> {
+        frame_write(&mut self.writer, frame).map_err(|error| self.lost(&error))
+    }
+
+    /// Sends a frame and waits for the answer.
+    pub(crate) fn ask<T: serde::de::DeserializeOwned>(&mut self, frame: &impl Serialize) -> Act<T> {
+        self.send(frame)?;
+        let answer = frame_read(&mut self.reader).map_err(|error| self.lost(&error))?;
+        answer.ok_or_else(|| self.lost("it has ended"))
+    }
+
+    /// Deadlines and stops say enough; for the rest the words of ssh and of the far end are the cause.
+    fn lost(&mut self, why: impl std::fmt::Display) -> plerion_protocol::ActionError {
+        if let Err(error) = self.limits.remaining() {
+            return error;
+        }
+        let words = error_collected(self.errors.take());
+        failed(format!("the program on {} was lost: {why} ({words})", self.host))
+    }
+}
+
+/// The far end of such a session.
+pub(crate) struct Far {
+    channel: FarChannel,
+    /// Directories that may be touched.
+    pub(crate) roots: Roots,
+    /// The path that the request names.
+    pub(crate) path: String,
+}
+
+impl Far {
+    /// Reads the request, and refuses what a transfer would.
+    pub(crate) fn begin(limits: &Limits) -> Act<Self> {
+        let mut channel = standard_channel(limits, FAR_TIME_MAX)?;
+        let (request, roots) = request_read(&mut channel.0)?;
+        Ok(Self {
+            channel,
+            roots,
+            path: request.path,
+        })
+    }
+
+    /// The next frame, which must come.
+    pub(crate) fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Act<T> {
+        self.receive_next()?
+            .ok_or_else(|| failed("nothing more came on standard input"))
+    }
+
+    /// The next frame; none when the near end has gone.
+    pub(crate) fn receive_next<T: serde::de::DeserializeOwned>(&mut self) -> Act<Option<T>> {
+        frame_read(&mut self.channel.0).map_err(|error| frame_failed(&error))
+    }
+
+    /// Sends a frame.
+    pub(crate) fn send(&mut self, frame: &impl Serialize) -> Act<()> {
+        frame_write(&mut self.channel.1, frame).map_err(|error| frame_failed(&error))
+    }
+}
+
 /// Waits for ssh after a success; after a failure it is killed by being dropped later.
 fn session_end(running: &mut Running, succeeded: bool) -> Act<()> {
     if !succeeded {
@@ -183,11 +278,19 @@ fn session_end(running: &mut Running, succeeded: bool) -> Act<()> {
     )))
 }
 
-fn ssh_program(target: &SshTarget, end: &str) -> Act<Program> {
+/// ssh to one end. Of forwardings there are those named here, or none at all.
+fn ssh_program(target: &SshTarget, end: &str, forwards: &[String]) -> Act<Program> {
     names::host_check(&target.host)?;
     names::program_check(&target.program)?;
+    let forwarding: &[&str] = if forwards.is_empty() {
+        &["-oClearAllForwardings=yes"]
+    } else {
+        &["-oExitOnForwardFailure=yes", "-oStreamLocalBindUnlink=yes"]
+    };
     Ok(Program::new("ssh")
         .args(SSH_OPTIONS)
+        .args(forwarding)
+        .args(forwards)
         .args(["-T", "-x", "-a"])
         .args(&target.options)
         .args(["--", &target.host, &target.program, "node", end]))
@@ -200,7 +303,7 @@ fn frame_failed(error: &FrameError) -> plerion_protocol::ActionError {
 /// `node send`: the far end of a transfer that brings something away from here.
 pub(crate) fn send_main() -> Act<()> {
     let limits = Limits::new(FAR_TIME_MAX);
-    let (mut reader, mut writer) = standard_channel(&limits)?;
+    let (mut reader, mut writer) = standard_channel(&limits, STALL_TIME_MAX)?;
     let (request, roots) = request_read(&mut reader)?;
     let result = roots
         .source(&request.path)
@@ -214,7 +317,7 @@ pub(crate) fn send_main() -> Act<()> {
 /// `node receive`: the far end of a transfer that brings something here.
 pub(crate) fn receive_main() -> Act<()> {
     let limits = Limits::new(FAR_TIME_MAX);
-    let (mut reader, mut writer) = standard_channel(&limits)?;
+    let (mut reader, mut writer) = standard_channel(&limits, STALL_TIME_MAX)?;
     let (request, roots) = request_read(&mut reader)?;
     match roots.target(&request.path) {
         Ok(destination) => sink::sink_serve(&destination, &roots, &mut reader, &mut writer, &limits),
@@ -227,7 +330,7 @@ type FarChannel = (
     BufWriter<TimedWriter<std::fs::File>>,
 );
 
-fn standard_channel(limits: &Limits) -> Act<FarChannel> {
+fn standard_channel(limits: &Limits, stall: Duration) -> Act<FarChannel> {
     let own = |descriptor: std::os::fd::BorrowedFd<'_>| {
         descriptor
             .try_clone_to_owned()
@@ -238,8 +341,8 @@ fn standard_channel(limits: &Limits) -> Act<FarChannel> {
     let input = own(std::io::stdin().as_fd())?;
     let output = own(std::io::stdout().as_fd())?;
     Ok((
-        BufReader::with_capacity(BUFFER_BYTES, TimedReader::new(input, limits, STALL_TIME_MAX)?),
-        BufWriter::with_capacity(BUFFER_BYTES, TimedWriter::new(output, limits, STALL_TIME_MAX)?),
+        BufReader::with_capacity(BUFFER_BYTES, TimedReader::new(input, limits, stall)?),
+        BufWriter::with_capacity(BUFFER_BYTES, TimedWriter::new(output, limits, stall)?),
     ))
 }
 
