@@ -27,6 +27,8 @@ pub struct Step {
     pub action: Action,
     /// Seconds that the agent has for it.
     pub deadline_s: u32,
+    /// Whether what was asked for is reached without it, too: then neither its failure nor the absence of its agent counts.
+    pub dispensable: bool,
 }
 
 /// What an intent means: steps, one after another, and what is known of the result without them.
@@ -67,6 +69,7 @@ impl Plan {
             place: Place::FrontEnd,
             action,
             deadline_s,
+            dispensable: false,
         });
     }
 
@@ -75,6 +78,17 @@ impl Plan {
             place: Place::Host(host),
             action,
             deadline_s,
+            dispensable: false,
+        });
+    }
+
+    /// A step of which the result does not depend: if it cannot be done, that is logged.
+    pub(crate) fn host_afterwards(&mut self, host: Id, action: Action, deadline_s: u32) {
+        self.steps.push(Step {
+            place: Place::Host(host),
+            action,
+            deadline_s,
+            dispensable: true,
         });
     }
 }

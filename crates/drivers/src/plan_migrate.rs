@@ -66,8 +66,9 @@ pub(crate) fn domain_migrate(
     };
     plan.front_end(migrate, COPY_DEADLINE_S);
     if copied {
+        // The VM runs elsewhere by now, whatever becomes of its old files.
         let path = left.directory.clone();
-        plan.host(left.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
+        plan.host_afterwards(left.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
     }
     Ok(())
 }

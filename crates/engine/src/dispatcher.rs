@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use plerion_drivers::{Environment, Place, Plan, intent_plan, output_of};
 use plerion_model::{Id, Kind};
-use plerion_protocol::{ActionKey, ContextFile, ErrorKind, ObjectKind, Report, Request, ToNode};
+use plerion_protocol::{Action, ActionKey, ContextFile, ErrorKind, ObjectKind, Report, Request, ToNode};
 use plerion_world::{Caller, Command, Intent, IntentKey, IntentResult, Order, Site, World};
 
 /// Actions of one intent at most; the number is part of the key that agents see.
@@ -42,6 +42,31 @@ struct Work {
     ended: bool,
     /// How often the step has been asked for, from 1.
     attempt: u32,
+}
+
+impl Work {
+    /// Whether the step that is due could as well be left out.
+    fn is_dispensable(&self) -> bool {
+        self.plan.steps.get(self.at).is_some_and(|step| step.dispensable)
+    }
+
+    /// Leaves the step out. Returns what is said of it.
+    fn skip(&mut self, key: IntentKey, why: &str) -> Option<Dispatch> {
+        let left = self.plan.steps.get(self.at).map(|step| &step.action);
+        let what = match left {
+            Some(Action::PathDelete { path }) => format!("{path} was not deleted, remove it by hand: {why}"),
+            _ => format!("a step was left out: {why}"),
+        };
+        tracing::warn!(kind = ?key.kind, id = key.id, "{what}");
+        self.at = self.at.saturating_add(1);
+        self.sent = false;
+        self.attempt = 1;
+        (key.kind == Kind::Vm).then(|| Dispatch::Keep {
+            vm: key.id,
+            notes: vec![what],
+            files: Vec::new(),
+        })
+    }
 }
 
 /// See the head of the file.
@@ -154,6 +179,10 @@ impl Dispatcher {
         };
         let site = site_of(step.place);
         if !self.up.contains(&site) {
+            if step.dispensable {
+                out.extend(work.skip(key, "its host is not reached"));
+                self.go_on(key, out);
+            }
             return;
         }
         work.sent = true;
@@ -240,6 +269,10 @@ impl Dispatcher {
             Err(error) if error.kind == ErrorKind::Interrupted && work.attempt < ATTEMPTS_MAX => {
                 work.attempt = report.attempt.saturating_add(1);
                 work.sent = false;
+                self.go_on(key, &mut out);
+            }
+            Err(error) if work.is_dispensable() => {
+                out.extend(work.skip(key, &error.text));
                 self.go_on(key, &mut out);
             }
             Err(error) => {

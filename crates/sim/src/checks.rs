@@ -211,7 +211,8 @@ impl Simulation {
             phase.is_none_or(|phase| matches!(transient(phase.lcm).map(|row| row.ask), Some(Ask::Cleanup)));
         let waived = match recover {
             Recover::Success | Recover::DeleteDb => true,
-            Recover::Failure => cleans,
+            // A domain that is on its way may arrive after somebody has said that it does not.
+            Recover::Failure => cleans || phase == Some(Phase::active(LcmState::Migrate)),
             Recover::Retry | Recover::Delete | Recover::DeleteRecreate => false,
         };
         if waived {

@@ -133,7 +133,9 @@ impl Simulation {
                 front_end.sends_left = None;
             }
         }
-        let leader = alive.iter().max().copied();
+        // One that was replaced does not come back to its own when its successor has died: agents obey it no more.
+        let newest = self.front_ends.len().checked_sub(1);
+        let leader = newest.filter(|newest| alive.contains(newest));
         for id in alive {
             if Some(id) != leader {
                 self.front_end_kill(id);
