@@ -349,7 +349,7 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
         _ => Command::DomainSeen {
             host: pick_of(world, Kind::Host, a),
             vm: pick_of(world, Kind::Vm, b),
-            end: bit.then_some(DomainEnd::ALL[usize::from(a % 4 == 0)]),
+            end: (!bit).then_some(DomainEnd::ALL[usize::from(a % 4)]),
         },
     })
 }
