@@ -17,6 +17,8 @@ from harness.server import BINARY, REPOSITORY, Server
 
 NAMESPACE = "http://opennebula.org/XMLSchema"
 SCHEMAS = {
+    "HISTORY_RECORDS": "acct",
+    "SHOWBACK_RECORDS": "showback",
     "SECURITY_GROUP": "security_group",
     "SECURITY_GROUP_POOL": "security_group_pool",
     "VM_GROUP": "vm_group",
@@ -244,6 +246,17 @@ def test_pool(populated, validate, method, parameters):
     body = Session(populated).ok(method, *parameters)
     schema = EXTENDED if extended(method, parameters) else None
     assert unexplained(validate(body, schema)) == []
+
+
+def test_accounting(populated, validate):
+    admin = Session(populated)
+    body = admin.ok("vmpool.accounting", -2, -1, -1)
+    assert len(set(re.findall(r"<HISTORY><OID>(\d+)<", body))) >= 5
+    assert unexplained(validate(body)) == []
+    admin.ok("vmpool.calculateshowback", -1, -1, -1, -1)
+    costs = admin.ok("vmpool.showback", -2, -1, -1, -1, -1)
+    assert costs.count("<SHOWBACK>") >= 5
+    assert unexplained(validate(costs)) == []
 
 
 def test_system_config(populated, validate):

@@ -1,6 +1,7 @@
 //! The API of the front-end. The table in `methods` is the one source of what can be called: dispatch, rights,
 //! documentation. [`xmlrpc`] carries calls over HTTP; another transport would use the same table.
 
+mod accounting;
 mod acl;
 mod caches;
 mod decode;
@@ -21,6 +22,7 @@ mod sched_action;
 mod secgroup;
 mod service;
 mod short_cache;
+mod showback;
 mod solo;
 mod system;
 mod user;

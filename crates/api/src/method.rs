@@ -1,5 +1,7 @@
 //! [`Method`]: what the table says of a method.
 
+use std::sync::Arc;
+
 use plerion_engine::Engine;
 use plerion_model::{Kind, Operation};
 use plerion_world::Caller;
@@ -22,7 +24,12 @@ pub enum Right {
     Filtered(Kind),
     /// To be user 0.
     Oneadmin,
+    /// To have group 0 as primary group.
+    AdminGroup,
 }
+
+/// What answers a method from the database, beside memory.
+pub(crate) type Stored = fn(&Arc<Engine>, &Caller, &mut Params) -> Result<Payload, Reject>;
 
 /// Which pool answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +65,9 @@ pub(crate) enum Handler {
     UserChauth,
     /// As a front-end alone answers it.
     Solo(Solo),
+    /// From the database, too.
+    Stored(Stored),
+    ShowbackCalculate,
     UserLogin,
     ImageAllocate,
     QuotaDefaults(Kind),
@@ -92,6 +102,7 @@ pub(crate) fn method(
             | Handler::Config
             | Handler::QuotaDefaults(_)
             | Handler::Solo(_)
+            | Handler::Stored(_)
             | Handler::Info(_)
             | Handler::AclInfo
             | Handler::Pool(..)

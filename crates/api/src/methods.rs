@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use plerion_model::{Kind, Operation};
 
+use crate::accounting;
 use crate::acl;
 use crate::decode;
 use crate::document;
@@ -13,6 +14,7 @@ use crate::method::{Handler, Method, PoolForm, Right, method};
 use crate::quota;
 use crate::sched_action;
 use crate::secgroup;
+use crate::showback;
 use crate::solo;
 use crate::vm_device;
 use crate::vmgroup;
@@ -71,6 +73,8 @@ const FAMILIES: &[Family] = &[
 fn table() -> Vec<Method> {
     let mut table: Vec<Method> = FAMILIES.iter().flat_map(family).collect();
     table.extend(own_methods());
+    table.extend(accounting::methods());
+    table.extend(showback::methods());
     table.extend(acl::methods());
     table.extend(document::methods());
     table.extend(quota::methods());

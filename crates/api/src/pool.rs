@@ -128,13 +128,30 @@ fn ascending(snapshot: &Snapshot) -> bool {
 fn stream<I, T>(
     snapshot: Snapshot,
     kind: Kind,
-    mut items: I,
-    mut each: impl FnMut(&mut EscapedXml, &Snapshot, &View<'_>, T) -> Result<(), String> + Send + 'static,
+    items: I,
+    each: impl FnMut(&mut EscapedXml, &Snapshot, &View<'_>, T) -> Result<(), String> + Send + 'static,
 ) -> Payload
 where
     I: Iterator<Item = Result<T, String>> + Send + 'static,
 {
     let root = kind.facts().pool_element;
+    // After users and groups their default quotas (recorded).
+    stream_framed(snapshot, root, items, each, move |out, view| {
+        render_defaults(out, kind, view);
+    })
+}
+
+/// The same within an element of any name; `end` writes what follows the last item.
+pub(crate) fn stream_framed<I, T>(
+    snapshot: Snapshot,
+    root: &'static str,
+    mut items: I,
+    mut each: impl FnMut(&mut EscapedXml, &Snapshot, &View<'_>, T) -> Result<(), String> + Send + 'static,
+    end: impl Fn(&mut EscapedXml, &View<'_>) + Send + 'static,
+) -> Payload
+where
+    I: Iterator<Item = Result<T, String>> + Send + 'static,
+{
     let mut begun = false;
     let mut over = false;
     Payload::Stream(Box::new(std::iter::from_fn(move || {
@@ -153,8 +170,7 @@ where
         while out.len() < CHUNK_BYTES {
             let Some(item) = items.next() else {
                 over = true;
-                // After users and groups their default quotas (recorded).
-                render_defaults(&mut out, kind, &view);
+                end(&mut out, &view);
                 out.close(root);
                 break;
             };

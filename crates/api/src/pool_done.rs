@@ -5,7 +5,7 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use plerion_engine::{DoneRange, DoneVm, Engine, Snapshot};
-use plerion_model::{Id, Kind};
+use plerion_model::{Id, Kind, Seconds};
 use plerion_world::{Caller, Target, may_see};
 
 use crate::pool_filter::{Filter, visible_vm};
@@ -37,7 +37,7 @@ pub(crate) struct DoneVms {
     caller: Caller,
     snapshot: Snapshot,
     filter: Filter,
-    /// All clusters: who may not see a VM in any of them may not see it.
+    /// All clusters.
     clusters: Vec<Id>,
     order: Order,
     /// What has not been read.
@@ -70,10 +70,18 @@ impl DoneVms {
             rest: Some(DoneRange {
                 first: bound(filter.start, 0),
                 last: bound(filter.end, Id::MAX),
-                ascending: order == Order::Ascending,
+                ..DoneRange::all(order == Order::Ascending)
             }),
             page: Vec::new().into_iter(),
         }
+    }
+
+    /// Only those that lived between two times.
+    pub(crate) fn within(mut self, start: Seconds, end: Seconds) -> Self {
+        if let Some(range) = &mut self.rest {
+            (range.ended_after, range.made_before) = (start, end);
+        }
+        self
     }
 
     /// The next row, of a new page if need be; `None` after the last one.
@@ -96,32 +104,37 @@ impl DoneVms {
         Ok(self.page.next())
     }
 
-    /// Whether the caller may see a VM. Rules about clusters need its last host, which is in its body.
-    fn visible(&self, row: &DoneVm) -> Result<bool, String> {
-        let world = &self.snapshot.world;
-        let target = Target::owned(Kind::Vm, row.id, &row.owned);
-        if may_see(world, &self.caller, &target) {
-            return Ok(true);
-        }
-        if !may_see(world, &self.caller, &target.in_clusters(&self.clusters)) {
-            return Ok(false);
-        }
-        let vm = self
-            .engine
-            .reader()
-            .vm(row.id)
-            .map_err(|error| error.to_string())?;
-        Ok(vm.is_some_and(|vm| visible_vm(&self.snapshot, &self.caller, &vm)))
-    }
-
     fn step(&mut self) -> Result<Option<Id>, String> {
         while let Some(row) = self.row()? {
-            if self.filter.wants(&self.caller, &row.owned) && self.visible(&row)? {
+            if self.filter.wants(&self.caller, &row.owned)
+                && row_visible(&self.engine, &self.snapshot, &self.caller, &self.clusters, &row)?
+            {
                 return Ok(Some(row.id));
             }
         }
         Ok(None)
     }
+}
+
+/// Whether the caller may see a VM by its row. Rules about clusters need its last host, which is in its body; `clusters`
+/// are all there are: who may not see a VM in any of them may not see it.
+pub(crate) fn row_visible(
+    engine: &Engine,
+    snapshot: &Snapshot,
+    caller: &Caller,
+    clusters: &[Id],
+    row: &DoneVm,
+) -> Result<bool, String> {
+    let world = &snapshot.world;
+    let target = Target::owned(Kind::Vm, row.id, &row.owned);
+    if may_see(world, caller, &target) {
+        return Ok(true);
+    }
+    if !may_see(world, caller, &target.in_clusters(clusters)) {
+        return Ok(false);
+    }
+    let vm = engine.reader().vm(row.id).map_err(|error| error.to_string())?;
+    Ok(vm.is_some_and(|vm| visible_vm(snapshot, caller, &vm)))
 }
 
 impl Iterator for DoneVms {

@@ -23,6 +23,29 @@ impl Filter {
             start: params.int()?,
             end: params.int()?,
         };
+        filter.checked()
+    }
+
+    /// Those of some owners, whatever their ids.
+    pub(crate) fn owners(flag: i32) -> Result<Self, Reject> {
+        Self {
+            flag,
+            ..Self::everybody()
+        }
+        .checked()
+    }
+
+    /// Everybody's.
+    pub(crate) const fn everybody() -> Self {
+        Self {
+            flag: -2,
+            start: -1,
+            end: -1,
+        }
+    }
+
+    fn checked(self) -> Result<Self, Reject> {
+        let filter = self;
         if filter.flag < -4 {
             return Err(ApiError::rpc_api("Incorrect filter_flag: it is -4 (primary group), -3 (own), -2 (all), -1 (own and groups) or a user id").into());
         }

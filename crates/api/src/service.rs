@@ -16,10 +16,13 @@ use crate::order::order;
 use crate::pool::pool;
 use crate::reject::Reject;
 use crate::xmlrpc::{Answer, Call, Fault, Params, Payload, Service};
-use crate::{image, quota, system, user};
+use crate::{image, quota, showback, system, user};
 
 /// The caches of bodies are looked through once in so many pool calls.
 const PRUNE_EVERY: u64 = 256;
+
+/// Calls that change something and are answered in a disabled zone, too.
+const DISABLED_ZONE: [&str; 2] = ["one.zone.enable", "one.vmpool.calculateshowback"];
 
 /// Answers calls.
 pub struct ApiService {
@@ -55,7 +58,7 @@ impl ApiService {
         let session = params.string()?;
         let caller = self.caller(session).await?;
         let engine = &self.engine;
-        if method.leader_only && method.name != "one.zone.enable" && zone_is_disabled(engine) {
+        if method.leader_only && !DISABLED_ZONE.contains(&method.name.as_str()) && zone_is_disabled(engine) {
             return Err(ApiError::action(
                 "The zone is disabled: it answers reading calls only, until one.zone.enable (onezone enable 0)",
             )
@@ -81,6 +84,8 @@ impl ApiService {
             Handler::UserAllocate => user::user_allocate(engine, caller, params).await,
             Handler::UserChauth => user::user_chauth(engine, caller, params).await,
             Handler::Solo(solo) => solo(engine, &caller, params),
+            Handler::Stored(stored) => stored(engine, &caller, params),
+            Handler::ShowbackCalculate => showback::showback_calculate(engine, caller, params).await,
             Handler::UserPasswd => user::user_passwd(engine, caller, params).await,
             Handler::UserLogin => user::user_login(engine, caller, params).await,
             Handler::QuotaDefaults(kind) => Ok(quota::defaults(engine, kind)),

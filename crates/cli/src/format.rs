@@ -1,5 +1,7 @@
 //! Figures for people: sizes, times, texts of a given width.
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
@@ -12,10 +14,21 @@ pub fn size_text(kib: i64) -> String {
     unit_text(kib, 0)
 }
 
-/// A number of the unit at `unit`, in the unit that keeps it at or below 1024.
-fn unit_text(amount: i64, mut unit: usize) -> String {
+/// A size given in bytes, in KiB or a larger unit.
+pub fn bytes_text(bytes: i64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
-    let mut value = amount as f64;
+    let kib = bytes as f64 / 1024.0;
+    value_text(kib, 0)
+}
+
+/// A number of the unit at `unit`, in the unit that keeps it at or below 1024.
+fn unit_text(amount: i64, unit: usize) -> String {
+    #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
+    let value = amount as f64;
+    value_text(value, unit)
+}
+
+fn value_text(mut value: f64, mut unit: usize) -> String {
     while value > 1024.0 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -29,12 +42,20 @@ pub fn size_text_mib(mib: i64) -> String {
     unit_text(mib, 1)
 }
 
-/// The local zone; tests have one of their own so that they do not depend on the machine's.
+/// The zone that the caller asked for.
+static ZONE: OnceLock<TimeZone> = OnceLock::new();
+
+/// Shows times in another zone than the local one. The first call counts.
+pub fn zone_set(zone: TimeZone) {
+    ZONE.get_or_init(|| zone);
+}
+
+/// The local zone, or the one asked for; tests have one of their own so that they do not depend on the machine's.
 pub fn zone() -> TimeZone {
     if cfg!(test) {
         TimeZone::UTC
     } else {
-        TimeZone::system()
+        ZONE.get().cloned().unwrap_or_else(TimeZone::system)
     }
 }
 

@@ -40,7 +40,8 @@ pub fn command_help(command: &Command, language: Language) -> String {
 /// One subcommand with its arguments and options.
 pub fn subcommand_help(command: &Command, subcommand: &Subcommand, language: Language) -> String {
     let words = texts::headings(language);
-    let mut text = format!("{}: {} {}", words.usage, command.name, subcommand.name);
+    let name = format!("{} {}", command.name, subcommand.name);
+    let mut text = format!("{}: {}", words.usage, name.trim_end());
     for arg in subcommand.args {
         let _ = if arg.optional {
             write!(text, " [<{}>]", arg.label)

@@ -85,6 +85,9 @@ fn dispatch(
     language: Language,
 ) -> Result<(), CliError> {
     let quiet = Session::new(Overrides::default(), false, now, language);
+    if let Some(only) = subcommand_find(command, "") {
+        return subcommand_run(command, only, args, now, language);
+    }
     let Some(first) = args.first() else {
         return quiet.print(&help::command_help(command, language));
     };
@@ -104,7 +107,19 @@ fn dispatch(
         eprintln!("Command '{}' not found", args.join(" "));
         return quiet.print(&help::command_help(command, language));
     };
-    let raw = parse::raw_parse(subcommand, &args[1..])?;
+    subcommand_run(command, subcommand, &args[1..], now, language)
+}
+
+/// Carries out a subcommand with the words behind it. (That of a command without subcommands has no name.)
+fn subcommand_run(
+    command: &'static Command,
+    subcommand: &'static Subcommand,
+    args: &[String],
+    now: i64,
+    language: Language,
+) -> Result<(), CliError> {
+    let quiet = Session::new(Overrides::default(), false, now, language);
+    let raw = parse::raw_parse(subcommand, args)?;
     let given = |long: &str| {
         raw.options
             .iter()

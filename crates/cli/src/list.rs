@@ -41,7 +41,7 @@ pub fn fetch_filtered(session: &mut Session, input: &Input) -> Result<String, Cl
 /// `list`.
 pub fn run(session: &mut Session, input: &Input) -> Result<(), CliError> {
     if input.has("describe") {
-        return session.print(&describe(input.family.list, session.language.is_chinese()));
+        return describe_print(session, input);
     }
     match input.number("delay") {
         Some(seconds) => repeat(session, input, seconds),
@@ -73,6 +73,11 @@ fn repeat(session: &mut Session, input: &Input, seconds: i32) -> Result<(), CliE
     }
 }
 
+/// Prints what the columns of the family's table are.
+pub fn describe_print(session: &Session, input: &Input) -> Result<(), CliError> {
+    session.print(&describe(input.family.list, session.language.is_chinese()))
+}
+
 fn describe(spec: &ListSpec, chinese: bool) -> String {
     spec.columns
         .iter()
@@ -85,7 +90,7 @@ fn describe(spec: &ListSpec, chinese: bool) -> String {
 
 fn render(session: &mut Session, input: &Input) -> Result<String, CliError> {
     let spec = input.family.list;
-    let columns = columns_pick(spec, input)?;
+    let columns = columns_pick(spec, spec.shown, input)?;
     let filter = Filter::parse(&input.list("filter"), input.value("operator"))?;
     for name in filter.columns() {
         column_find(spec, name)?;
@@ -130,7 +135,7 @@ fn table_fill(
 #[cfg(test)]
 pub fn pool_render(input: &Input, pool: &str, now: i64) -> Result<String, CliError> {
     let spec = input.family.list;
-    let columns = columns_pick(spec, input)?;
+    let columns = columns_pick(spec, spec.shown, input)?;
     let filter = Filter::parse(&input.list("filter"), input.value("operator"))?;
     let document = xml::document_parse(pool)?;
     if let Some(text) = convert::as_asked(input, &document) {
@@ -140,6 +145,25 @@ pub fn pool_render(input: &Input, pool: &str, now: i64) -> Result<String, CliErr
         table_fill(spec, &Context::new(input, now), columns, &filter, &document),
         input,
     )
+}
+
+/// Some objects of an answer, in the columns and the form asked for; `shown` are the columns unless others are asked for.
+pub fn rows_render(
+    input: &Input,
+    shown: &[&str],
+    context: &Context,
+    objects: &[Node<'_, '_>],
+) -> Result<String, CliError> {
+    let spec = input.family.list;
+    let columns = columns_pick(spec, shown, input)?;
+    let mut table = Table::new(&columns);
+    for object in objects {
+        let cells = columns
+            .iter()
+            .map(|column| (spec.cell)(context, *object, column.name));
+        table.rows.push(cells.collect());
+    }
+    table_render(table, input)
 }
 
 /// The table of some objects of a pool with the default columns, for the `show` of other objects.
@@ -219,10 +243,10 @@ fn terminal_width() -> usize {
         .unwrap_or(TERMINAL_WIDTH)
 }
 
-fn columns_pick(spec: &ListSpec, input: &Input) -> Result<Vec<Column>, CliError> {
+fn columns_pick(spec: &ListSpec, shown: &[&str], input: &Input) -> Result<Vec<Column>, CliError> {
     let asked = input.list("list");
     let mut columns: Vec<Column> = if asked.is_empty() {
-        spec.shown
+        shown
             .iter()
             .map(|name| column_find(spec, name))
             .collect::<Result<_, _>>()?

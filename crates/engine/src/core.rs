@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plerion_model::{ApiError, Seconds};
+use plerion_model::view::VmSampleView;
+use plerion_model::{ApiError, Id, Seconds};
 use plerion_store::{Epoch, LogTrim, Store, StoreError};
 use plerion_world::{Change, Config, Context, Order, Reply, World, apply, bootstrap};
 
@@ -25,7 +26,11 @@ pub struct Core<S> {
     cloud: String,
     clock: Arc<dyn Clock>,
     observer: Option<Observer>,
+    samples: Option<Samples>,
 }
+
+/// Gives the last measurement of a VM.
+pub(crate) type Samples = Box<dyn Fn(Id) -> Option<Arc<VmSampleView>> + Send>;
 
 /// Is shown what was committed, and when.
 pub(crate) type Observer = Box<dyn FnMut(Seconds, &[&Change]) + Send>;
@@ -81,12 +86,18 @@ impl<S: Store> Core<S> {
             cloud,
             clock,
             observer: None,
+            samples: None,
         })
     }
 
     /// Shows every commit from now on to somebody, who must not take long.
     pub(crate) fn observe(&mut self, observer: Observer) {
         self.observer = Some(observer);
+    }
+
+    /// Where to look up what VMs used, for the stays that end from now on.
+    pub(crate) fn measured_by(&mut self, samples: Samples) {
+        self.samples = Some(samples);
     }
 
     /// The last committed state.
@@ -153,7 +164,12 @@ impl<S: Store> Core<S> {
             };
             let current = world.as_ref().unwrap_or(&self.world);
             match apply(current, order, &context) {
-                Ok(applied) => {
+                Ok(mut applied) => {
+                    if let Some(samples) = &self.samples {
+                        for stay in &mut applied.change.stays {
+                            stay.sample = samples(stay.vm.id);
+                        }
+                    }
                     if !applied.change.is_empty() {
                         changes.push(applied.change);
                         world = Some(applied.world);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use plerion_drivers::LinkMaker;
+use plerion_model::Seconds;
 use plerion_protocol::{Action, ActionError, ActionOutput};
 use plerion_scheduler::{Limits, autostart_plan, plan};
 use plerion_store::{Store, StoreReader};
@@ -122,6 +123,8 @@ impl Engine {
         }
         let published = Arc::new(ArcSwap::from(core.world().clone()));
         let measurements: Arc<ArcSwap<Measurements>> = Arc::default();
+        let measured = measurements.clone();
+        core.measured_by(Box::new(move |vm| measured.load().vms.get(&vm).cloned()));
         let (coordinator, queue) = coordinator_queue();
         let (scheduler, timer) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
         let committed = {
@@ -182,6 +185,12 @@ impl Engine {
             .splice(0..0, [scheduler_thread, timer_thread]);
         engine.scheduler.wake();
         Ok(engine)
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> Seconds {
+        self.clock.now()
     }
 
     /// The last committed state and the last measurements.

@@ -27,7 +27,7 @@ pub use core::{Core, CoreError};
 pub use dispatcher::{Dispatch, Dispatcher};
 pub use engine::{Engine, EngineError, EngineSettings, Snapshot};
 pub use intake::{Intake, Sampled, dummy_report};
-pub use plerion_store::{DoneRange, DoneVm};
+pub use plerion_store::{DoneRange, DoneVm, ShowbackRow, Stay, StoreReader, showback_slot};
 pub use token::token_hash;
 pub use vm_files::VmFilesSettings;
 pub use writer::Answer;

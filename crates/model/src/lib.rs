@@ -31,6 +31,7 @@ pub mod quota;
 pub mod quota_usage;
 pub mod sched_action;
 pub mod secgroup;
+pub mod showback;
 pub mod snapshot;
 pub mod user;
 pub mod view;

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::quota::Quotas;
 use crate::quota_usage::QuotaUsage;
 use crate::sched_action::SchedAction;
@@ -109,7 +111,7 @@ pub struct HostSampleView {
 }
 
 /// A measurement of a VM.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VmSampleView {
     /// When.
     pub time: Seconds,

@@ -392,22 +392,39 @@ impl Vm {
 
     /// `<VM>` with everything.
     pub fn render(&self, out: &mut impl Markup, view: &impl View) {
-        self.render_with(out, view, &self.history);
+        let sample = view.vm_sample(self.id);
+        self.render_with(out, view, &self.history, sample.as_deref());
     }
 
     /// The same in a list: of its history it has the last record (recorded).
     pub fn render_listed(&self, out: &mut impl Markup, view: &impl View) {
-        self.render_with(out, view, self.last_history().map_or(&[], std::slice::from_ref));
+        let (last, sample) = (self.last_history(), view.vm_sample(self.id));
+        self.render_with(
+            out,
+            view,
+            last.map_or(&[], std::slice::from_ref),
+            sample.as_deref(),
+        );
     }
 
-    fn render_with(&self, out: &mut impl Markup, view: &impl View, history: &[History]) {
-        let sample = view.vm_sample(self.id);
+    /// The same within a record of accounting: without history, and with the measurement of that time.
+    pub fn render_accounted(&self, out: &mut impl Markup, view: &impl View, sample: Option<&VmSampleView>) {
+        self.render_with(out, view, &[], sample);
+    }
+
+    fn render_with(
+        &self,
+        out: &mut impl Markup,
+        view: &impl View,
+        history: &[History],
+        sample: Option<&VmSampleView>,
+    ) {
         out.open("VM");
         out.number("ID", i64::from(self.id));
         self.owned.render_owner(out, view);
         out.element("NAME", &self.name);
         self.owned.permissions.render(out);
-        out.number("LAST_POLL", sample.as_ref().map_or(0, |sample| sample.time));
+        out.number("LAST_POLL", sample.map_or(0, |sample| sample.time));
         out.number("STATE", i64::from(self.phase.state.number()));
         out.number("LCM_STATE", i64::from(self.phase.lcm.number()));
         out.number("PREV_STATE", i64::from(self.prev_phase.state.number()));
@@ -417,7 +434,7 @@ impl Vm {
         out.number("ETIME", self.etime);
         out.element("DEPLOY_ID", &self.deploy_id);
         self.owned.render_lock(out);
-        self.render_monitoring(out, sample.as_deref());
+        self.render_monitoring(out, sample);
         let actions = view.sched_actions(Kind::Vm, self.id);
         sched_action::render_ids(out, actions.iter().map(|action| &**action));
         out.open("TEMPLATE");

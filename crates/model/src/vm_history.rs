@@ -118,9 +118,28 @@ impl History {
         }
     }
 
+    /// Whether any part of the stay lies after `start` and before `end`.
+    #[must_use]
+    pub fn overlaps(&self, start: Seconds, end: Seconds) -> bool {
+        (self.etime == 0 || self.etime > start) && self.stime < end
+    }
+
     /// `<HISTORY>` within a VM's body.
     pub fn render(&self, out: &mut impl Markup, vm: Id) {
         out.open("HISTORY");
+        self.render_fields(out, vm);
+        out.close("HISTORY");
+    }
+
+    /// `<HISTORY>` of accounting, with the VM as it was; `body` writes that.
+    pub fn render_accounted<M: Markup>(&self, out: &mut M, vm: Id, body: impl FnOnce(&mut M)) {
+        out.open("HISTORY");
+        self.render_fields(out, vm);
+        body(out);
+        out.close("HISTORY");
+    }
+
+    fn render_fields(&self, out: &mut impl Markup, vm: Id) {
         out.number("OID", i64::from(vm));
         out.number("SEQ", i64::from(self.seq));
         out.element("HOSTNAME", &self.hostname);
@@ -144,7 +163,6 @@ impl History {
         out.number("UID", i64::from(self.uid));
         out.number("GID", i64::from(self.gid));
         out.number("REQUEST_ID", self.request_id);
-        out.close("HISTORY");
     }
 
     /// `<HISTORY>` within the short body of pools.

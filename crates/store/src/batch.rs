@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use plerion_model::showback::Showback;
 use plerion_model::{Id, Kind, Seconds};
-use plerion_world::{Change, Intent, IntentKey, LogEntry, Object};
+use plerion_world::{Change, Intent, IntentKey, LogEntry, Object, StayEnd};
 
-use crate::StoreError;
 use crate::row::{self, Op};
-use crate::schema::{CHANGE_LOG, OUTBOX, POOL_CONTROL, VM_ATTRIBUTES, table_of};
+use crate::schema::{CHANGE_LOG, HISTORY, OUTBOX, POOL_CONTROL, VM_ATTRIBUTES, VM_SHOWBACK, table_of};
+use crate::stay_row::{showback_row, stay_row};
 use crate::vm_row::{Written, attributes_row};
+use crate::{StoreError, showback_slot};
 
 /// The sum of some changes. Ordered, so that the same changes give the same statements.
 #[derive(Debug, Default)]
@@ -20,6 +22,8 @@ pub(crate) struct Batch<'a> {
     intents: BTreeMap<IntentKey, Option<&'a Intent>>,
     last_ids: BTreeMap<Kind, Id>,
     log: Vec<&'a LogEntry>,
+    stays: BTreeMap<(Id, i32), &'a StayEnd>,
+    showback: BTreeMap<i64, &'a Showback>,
 }
 
 impl<'a> Batch<'a> {
@@ -41,6 +45,15 @@ impl<'a> Batch<'a> {
             }
             batch.last_ids.extend(change.last_ids.iter().copied());
             batch.log.extend(&change.log);
+            let stays = change.stays.iter();
+            batch.stays.extend(stays.filter_map(|stay| {
+                let record = stay.vm.last_history()?;
+                Some(((stay.vm.id, record.seq), stay))
+            }));
+            let costs = change.showback.iter();
+            batch
+                .showback
+                .extend(costs.map(|row| (showback_slot(row.year, row.month, row.vm), row)));
         }
         batch
     }
@@ -79,6 +92,12 @@ impl<'a> Batch<'a> {
         }
         for (kind, id) in &self.last_ids {
             ops.push(Op::Upsert(&POOL_CONTROL, row::last_id_row(*kind, *id)));
+        }
+        for stay in self.stays.values() {
+            ops.push(Op::Upsert(&HISTORY, stay_row(stay)?));
+        }
+        for row in self.showback.values() {
+            ops.push(Op::Upsert(&VM_SHOWBACK, showback_row(row)?));
         }
         Ok(ops)
     }

@@ -19,6 +19,7 @@ mod server_load;
 mod server_reader;
 mod sqlite;
 mod sqlite_reader;
+mod stay_row;
 mod vm_row;
 
 pub use error::StoreError;
@@ -31,6 +32,8 @@ pub use sqlite_reader::SqliteReader;
 
 use std::time::Duration;
 
+use plerion_model::showback::Showback;
+use plerion_model::view::VmSampleView;
 use plerion_model::vm::Vm;
 use plerion_model::{Id, Owned, Seconds};
 use plerion_world::{Change, Config, LogEntry, World};
@@ -159,9 +162,25 @@ pub struct DoneRange {
     pub last: Id,
     /// From the lowest to the highest, or the other way round.
     pub ascending: bool,
+    /// Only those that ended after that time.
+    pub ended_after: Seconds,
+    /// Only those that were made before that time.
+    pub made_before: Seconds,
 }
 
 impl DoneRange {
+    /// All of them.
+    #[must_use]
+    pub const fn all(ascending: bool) -> Self {
+        Self {
+            first: 0,
+            last: Id::MAX,
+            ascending,
+            ended_after: -1,
+            made_before: Seconds::MAX,
+        }
+    }
+
     /// What of the range is left after a VM in it; `None` when nothing is.
     #[must_use]
     pub fn after(self, id: Id) -> Option<Self> {
@@ -189,6 +208,37 @@ pub struct DoneVm {
     pub owned: Owned,
 }
 
+/// A stay on a host that has ended, as accounting shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stay {
+    /// Number of the record.
+    pub seq: i32,
+    /// The VM as it was then.
+    pub vm: Vm,
+    /// Whether templates of `vm` are missing: they are those of the VM, which was over then, too.
+    pub last: bool,
+    /// The last measurement of the VM then.
+    pub sample: Option<VmSampleView>,
+}
+
+/// What a VM cost in a month, and whose it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShowbackRow {
+    /// Its place in the order of months and VMs.
+    pub slot: i64,
+    /// The costs.
+    pub showback: Showback,
+    /// Owner, group and permissions of the VM today.
+    pub vm: DoneVm,
+}
+
+/// The place of a VM in a month, in the order in which [`StoreReader::showback`] gives them.
+#[must_use]
+pub fn showback_slot(year: i16, month: i8, vm: Id) -> i64 {
+    let months = i64::from(year) * 12 + i64::from(month) - 1;
+    (months << 32) + i64::from(vm)
+}
+
 /// Reads beside the writer, from any thread.
 pub trait StoreReader: Send + Sync {
     /// A VM, also one that is DONE.
@@ -203,6 +253,18 @@ pub trait StoreReader: Send + Sync {
     /// # Errors
     /// When the database cannot be read.
     fn vms_done(&self, range: DoneRange, limit: u64) -> Result<Vec<DoneVm>, StoreError>;
+
+    /// The stays of a VM that have ended, as far as they were written: in the order of their numbers.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn stays(&self, id: Id) -> Result<Vec<Stay>, StoreError>;
+
+    /// What VMs cost, by month and VM: slots ([`showback_slot`]) after `after` up to `last`, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    fn showback(&self, after: i64, last: i64, limit: u64) -> Result<Vec<ShowbackRow>, StoreError>;
 
     /// Rows of the change log after `seq`, at most `limit`.
     ///

@@ -10,9 +10,12 @@ use plerion_world::{Change, Config, Object, World};
 
 use crate::batch::Batch;
 use crate::row::{self, Cell, DONE_COLUMNS, ObjectRow, Op, done_parse, row_error};
-use crate::schema::{CHANGE_LOG, LOAD_ORDER, OUTBOX, POOL_CONTROL, Table, VM_ATTRIBUTES, VMS, table_of};
+use crate::schema::{
+    CHANGE_LOG, HISTORY, LOAD_ORDER, OUTBOX, POOL_CONTROL, Table, VM_ATTRIBUTES, VM_SHOWBACK, VMS, table_of,
+};
+use crate::stay_row::{showback_parse, stay_parse};
 use crate::vm_row::{VmRow, Written, vm_parse};
-use crate::{DoneRange, DoneVm, Epoch, LogRow, LogTrim, Store, StoreError, StoreReader};
+use crate::{DoneRange, DoneVm, Epoch, LogRow, LogTrim, ShowbackRow, Stay, Store, StoreError, StoreReader};
 
 /// Where a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,7 +205,14 @@ impl StoreReader for MemoryStore {
 
     fn vms_done(&self, range: DoneRange, limit: u64) -> Result<Vec<DoneVm>, StoreError> {
         let database = self.database();
-        let done = database.rows(&VMS).filter(|row| Database::is_done(row));
+        let within = |row: &&Vec<Cell>| {
+            let time = |column| int(&VMS, row, column).unwrap_or(0);
+            time("etime") > range.ended_after && time("stime") < range.made_before
+        };
+        let done = database
+            .rows(&VMS)
+            .filter(|row| Database::is_done(row))
+            .filter(within);
         let mut vms = done
             .map(|row| {
                 let [oid, uid, gid, perms] = DONE_COLUMNS.map(|column| int(&VMS, row, column));
@@ -215,6 +225,49 @@ impl StoreReader for MemoryStore {
         }
         vms.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(vms)
+    }
+
+    fn stays(&self, id: Id) -> Result<Vec<Stay>, StoreError> {
+        let database = self.database();
+        let rows = database
+            .rows(&HISTORY)
+            .filter(|row| row.first() == Some(&id.into()));
+        rows.map(|row| {
+            stay_parse([
+                int(&HISTORY, row, "oid")?.into(),
+                int(&HISTORY, row, "seq")?.into(),
+                text(&HISTORY, row, "body")?.into(),
+                text(&HISTORY, row, "template")?.into(),
+                text(&HISTORY, row, "user_template")?.into(),
+                text(&HISTORY, row, "sample")?.into(),
+            ])
+        })
+        .collect()
+    }
+
+    fn showback(&self, after: i64, last: i64, limit: u64) -> Result<Vec<ShowbackRow>, StoreError> {
+        let database = self.database();
+        let mut found = Vec::new();
+        for row in database.rows(&VM_SHOWBACK) {
+            let slot = int(&VM_SHOWBACK, row, "slot")?;
+            let oid = int(&VM_SHOWBACK, row, "oid")?;
+            let vm = database.rows(&VMS).find(|vm| vm.first() == Some(&oid.into()));
+            let Some(vm) = vm.filter(|_| slot > after && slot <= last) else {
+                continue;
+            };
+            if found.len() as u64 == limit {
+                break;
+            }
+            found.push(showback_parse([
+                slot.into(),
+                text(&VM_SHOWBACK, row, "body")?.into(),
+                oid.into(),
+                int(&VMS, vm, "uid")?.into(),
+                int(&VMS, vm, "gid")?.into(),
+                int(&VMS, vm, "perms")?.into(),
+            ])?);
+        }
+        Ok(found)
     }
 
     fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError> {

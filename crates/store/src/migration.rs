@@ -3,11 +3,12 @@
 use crate::StoreError;
 use crate::dialect::{self, Dialect};
 use crate::schema::{
-    DOCUMENTS, MARKETPLACE_APPS, MARKETPLACES, SCHED_ACTIONS, TABLES, Table, VMGROUPS, VNTEMPLATES, VROUTERS,
+    DOCUMENTS, HISTORY, MARKETPLACE_APPS, MARKETPLACES, SCHED_ACTIONS, TABLES, Table, VM_SHOWBACK, VMGROUPS,
+    VNTEMPLATES, VROUTERS,
 };
 
 /// The version of [`TABLES`].
-pub(crate) const VERSION: i64 = 3;
+pub(crate) const VERSION: i64 = 4;
 
 /// The step to a version from the one before.
 pub(crate) struct Migration {
@@ -27,6 +28,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
         version: 3,
         statements: |dialect| tables_create(dialect, SINCE_3),
     },
+    Migration {
+        version: 4,
+        statements: |dialect| tables_create(dialect, SINCE_4),
+    },
 ];
 
 /// Tables that version 2 added.
@@ -40,6 +45,9 @@ const SINCE_3: &[&Table] = &[
     &VNTEMPLATES,
     &VROUTERS,
 ];
+
+/// Tables that version 4 added.
+const SINCE_4: &[&Table] = &[&HISTORY, &VM_SHOWBACK];
 
 fn tables_create(dialect: &dyn Dialect, tables: &[&Table]) -> Vec<String> {
     tables
@@ -109,7 +117,7 @@ mod tests {
             .iter()
             .copied()
             .filter(|table| {
-                let mut later = SINCE_2.iter().chain(SINCE_3);
+                let mut later = SINCE_2.iter().chain(SINCE_3).chain(SINCE_4);
                 !later.any(|added| added.name == table.name)
             })
             .collect();

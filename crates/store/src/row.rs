@@ -131,7 +131,11 @@ pub(crate) fn id(table: &'static Table, value: i64) -> Result<Id, StoreError> {
     Id::try_from(value).map_err(|_| row_error(table, value, "the id is too large"))
 }
 
-fn body(table: &'static Table, key: impl ToString, object: &impl Serialize) -> Result<Cell, StoreError> {
+pub(crate) fn body(
+    table: &'static Table,
+    key: impl ToString,
+    object: &impl Serialize,
+) -> Result<Cell, StoreError> {
     serde_json::to_string(object)
         .map(Cell::Text)
         .map_err(|error| row_error(table, key, error))

@@ -93,6 +93,13 @@ tables! {
     ) index "vms_state" ("state", "oid");
     // Apart from the VM, so that a change of state does not write kilobytes again.
     VM_ATTRIBUTES "vm_attributes" key 1 (oid Int, template Text, user_template Text);
+    // Stays on hosts that ended, with the VM as it was then. The stays themselves are in the body of their VM. The
+    // templates are empty where the VM was over, too: its own row has them.
+    HISTORY "history" key 2 (
+        oid Int, seq Int, stime Int, etime Int, body Text, template Text, user_template Text, sample Text
+    );
+    // What VMs cost in a month. `slot` is month and VM as one number, so that pages of rows are ranges of it.
+    VM_SHOWBACK "vm_showback" key 1 (slot Int, oid Int, year Int, month Int, uid Int, gid Int, body Text);
     HOSTS "hosts" key 1 (oid Int, name Name, state Int, cluster Int, body Text, template Text);
     VNETS "vnets" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, state Int, body Text, template Text

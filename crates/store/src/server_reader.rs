@@ -11,8 +11,9 @@ use crate::link::{Engine, Link, LinkError};
 use crate::row::{Cell, DONE_COLUMNS, counter_cell, log_parse};
 use crate::schema::CHANGE_LOG;
 use crate::server_load::{done_row, vm_row};
+use crate::stay_row::{SHOWBACK_QUERY, STAY_COLUMNS, showback_parse, stay_parse};
 use crate::vm_row::{vm_parse, vm_query};
-use crate::{DoneRange, DoneVm, LogRow, StoreError, StoreReader};
+use crate::{DoneRange, DoneVm, LogRow, ShowbackRow, Stay, StoreError, StoreReader};
 
 type Slot = Mutex<Option<Box<dyn Link>>>;
 
@@ -103,6 +104,26 @@ impl ServerReader {
         result
     }
 
+    /// The rows of a query of six columns, none of them NULL.
+    fn rows<T: Send>(
+        &self,
+        query: &str,
+        cells: &[Cell],
+        parse: fn([Cell; 6]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.run(|link| {
+            let mut rows = Vec::new();
+            link.query(query, &cells.iter().collect::<Vec<_>>(), &mut |cells| {
+                let cells: Vec<Cell> = cells.into_iter().flatten().collect();
+                let cells = <[Cell; 6]>::try_from(cells)
+                    .map_err(|_| StoreError::Database("a column that must not be is NULL".into()))?;
+                rows.push(parse(cells)?);
+                Ok(())
+            })?;
+            Ok(rows)
+        })
+    }
+
     fn vms(&self, condition: &str, cells: &[Cell]) -> Result<Vec<Vm>, StoreError> {
         let query = vm_query(condition);
         self.run(|link| {
@@ -125,15 +146,24 @@ impl StoreReader for ServerReader {
     fn vms_done(&self, range: DoneRange, limit: u64) -> Result<Vec<DoneVm>, StoreError> {
         let dialect = self.engine.dialect();
         let query = format!(
-            "SELECT {} FROM vms WHERE state = {} AND oid BETWEEN {} AND {} ORDER BY oid {} LIMIT {}",
+            "SELECT {} FROM vms WHERE state = {} AND oid BETWEEN {} AND {} AND etime > {} AND stime < {} \
+             ORDER BY oid {} LIMIT {}",
             DONE_COLUMNS.join(", "),
             VmState::Done.number(),
             dialect.parameter(1),
             dialect.parameter(2),
+            dialect.parameter(3),
+            dialect.parameter(4),
             if range.ascending { "ASC" } else { "DESC" },
-            dialect.parameter(3)
+            dialect.parameter(5)
         );
-        let cells: [Cell; 3] = [range.first.into(), range.last.into(), count(limit)];
+        let cells: [Cell; 5] = [
+            range.first.into(),
+            range.last.into(),
+            range.ended_after.into(),
+            range.made_before.into(),
+            count(limit),
+        ];
         self.run(|link| {
             let mut vms = Vec::new();
             link.query(&query, &cells.iter().collect::<Vec<_>>(), &mut |cells| {
@@ -142,6 +172,23 @@ impl StoreReader for ServerReader {
             })?;
             Ok(vms)
         })
+    }
+
+    fn stays(&self, id: Id) -> Result<Vec<Stay>, StoreError> {
+        let parameter = self.engine.dialect().parameter(1);
+        let query = format!("SELECT {STAY_COLUMNS} FROM history WHERE oid = {parameter} ORDER BY seq");
+        self.rows(&query, &[id.into()], stay_parse)
+    }
+
+    fn showback(&self, after: i64, last: i64, limit: u64) -> Result<Vec<ShowbackRow>, StoreError> {
+        let dialect = self.engine.dialect();
+        let query = format!(
+            "{SHOWBACK_QUERY} WHERE slot > {} AND slot <= {} ORDER BY slot LIMIT {}",
+            dialect.parameter(1),
+            dialect.parameter(2),
+            dialect.parameter(3)
+        );
+        self.rows(&query, &[after.into(), last.into(), count(limit)], showback_parse)
     }
 
     fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError> {

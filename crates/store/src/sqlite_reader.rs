@@ -7,13 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use plerion_model::Id;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::VmState;
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::row::{Cell, DONE_COLUMNS, counter_cell, done_parse, log_parse};
 use crate::schema::{CHANGE_LOG, ColumnType, VMS};
 use crate::sqlite::{BUSY_TIMEOUT, int, sql_error, text, vm_row};
+use crate::stay_row::{SHOWBACK_QUERY, STAY_COLUMNS, showback_parse, stay_parse};
 use crate::vm_row::{vm_parse, vm_query};
-use crate::{DoneRange, DoneVm, LogRow, StoreError, StoreReader};
+use crate::{DoneRange, DoneVm, LogRow, ShowbackRow, Stay, StoreError, StoreReader};
 
 /// Reads that may run at once; others wait.
 const CONNECTIONS: usize = 4;
@@ -49,6 +51,30 @@ impl SqliteReader {
         })
     }
 
+    /// The rows of a query of six columns.
+    fn rows<T>(
+        &self,
+        query: &str,
+        parameters: &[Cell],
+        parse: fn([Cell; 6]) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        self.pool.run(|connection| {
+            let mut statement = connection.prepare_cached(query).map_err(sql_error)?;
+            let mut rows = statement
+                .query(rusqlite::params_from_iter(parameters))
+                .map_err(sql_error)?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next().map_err(sql_error)? {
+                let mut cells = [const { Cell::Int(0) }; 6];
+                for (index, cell) in cells.iter_mut().enumerate() {
+                    *cell = any(row, index)?;
+                }
+                found.push(parse(cells)?);
+            }
+            Ok(found)
+        })
+    }
+
     fn vms(&self, condition: &str, parameters: &[Cell]) -> Result<Vec<Vm>, StoreError> {
         self.pool.run(|connection| {
             let mut statement = connection
@@ -73,14 +99,21 @@ impl StoreReader for SqliteReader {
 
     fn vms_done(&self, range: DoneRange, limit: u64) -> Result<Vec<DoneVm>, StoreError> {
         let query = format!(
-            "SELECT {} FROM vms WHERE state = {} AND oid BETWEEN ?1 AND ?2 ORDER BY oid {} LIMIT ?3",
+            "SELECT {} FROM vms WHERE state = {} AND oid BETWEEN ?1 AND ?2 AND etime > ?4 AND stime < ?5 \
+             ORDER BY oid {} LIMIT ?3",
             DONE_COLUMNS.join(", "),
             VmState::Done.number(),
             if range.ascending { "ASC" } else { "DESC" }
         );
         self.pool.run(|connection| {
             let mut statement = connection.prepare_cached(&query).map_err(sql_error)?;
-            let parameters: [Cell; 3] = [range.first.into(), range.last.into(), count(limit)];
+            let parameters: [Cell; 5] = [
+                range.first.into(),
+                range.last.into(),
+                count(limit),
+                range.ended_after.into(),
+                range.made_before.into(),
+            ];
             let mut rows = statement.query(parameters).map_err(sql_error)?;
             let mut vms = Vec::new();
             while let Some(row) = rows.next().map_err(sql_error)? {
@@ -89,6 +122,17 @@ impl StoreReader for SqliteReader {
             }
             Ok(vms)
         })
+    }
+
+    fn stays(&self, id: Id) -> Result<Vec<Stay>, StoreError> {
+        let query = format!("SELECT {STAY_COLUMNS} FROM history WHERE oid = ?1 ORDER BY seq");
+        self.rows(&query, &[id.into()], stay_parse)
+    }
+
+    fn showback(&self, after: i64, last: i64, limit: u64) -> Result<Vec<ShowbackRow>, StoreError> {
+        let query = format!("{SHOWBACK_QUERY} WHERE slot > ?1 AND slot <= ?2 ORDER BY slot LIMIT ?3");
+        let parameters = [after.into(), last.into(), count(limit)];
+        self.rows(&query, &parameters, showback_parse)
     }
 
     fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError> {
@@ -107,6 +151,17 @@ impl StoreReader for SqliteReader {
             }
             Ok(log)
         })
+    }
+}
+
+/// A cell of whatever type it is.
+fn any(row: &rusqlite::Row<'_>, index: usize) -> Result<Cell, StoreError> {
+    match row.get_ref(index).map_err(sql_error)? {
+        ValueRef::Integer(value) => Ok(Cell::Int(value)),
+        other => other
+            .as_str()
+            .map(Cell::from)
+            .map_err(|error| StoreError::Database(error.to_string())),
     }
 }
 

@@ -5,7 +5,7 @@ mod servers;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use common::{COMMANDS, Cloud, command, vm_template};
+use common::{COMMANDS, Cloud, command, costs_compare, costs_of, stays_compare, vm_template};
 use plerion_store::{DoneRange, LogTrim, Store, StoreError, StoreReader};
 use plerion_world::{Change, Command, Config};
 use servers::{KINDS, Server};
@@ -19,11 +19,7 @@ fn vm_new(cloud: &mut Cloud) -> Change {
 
 /// Pages in both orders are the whole, and what they say of a VM is what its body says.
 fn done_is_paged(reader: &dyn StoreReader) {
-    let whole = DoneRange {
-        first: 0,
-        last: i32::MAX,
-        ascending: false,
-    };
+    let whole = DoneRange::all(false);
     let all = reader.vms_done(whole, u64::MAX).expect("reads");
     assert!(all.is_sorted_by_key(|vm| std::cmp::Reverse(vm.id)));
     for row in &all {
@@ -96,6 +92,7 @@ fn what_was_committed_comes_back() {
                 assert_eq!(reader.vm(vm.id).expect("reads").as_ref(), Some(&**vm));
             }
             done_is_paged(&reader);
+            stays_compare(&reader, &all);
             let cloud_id = store.cloud().expect("reads");
             assert_eq!(cloud_id.len(), 32);
             drop(store);
@@ -137,6 +134,25 @@ fn one_front_end_writes_a_database() {
         );
         second.commit(new, &[&change], cloud.now()).expect("commits");
         assert_eq!(second.load(Config::default()), Ok(Some(cloud.world.clone())));
+    }
+}
+
+#[test]
+fn costs_come_back_by_month_and_those_written_last_count() {
+    for server in KINDS.into_iter().filter_map(Server::start) {
+        let (mut store, reader) = server.open("costs", "one").expect("opens");
+        let (mut cloud, change) = Cloud::new();
+        let epoch = store.lead("one", cloud.now()).expect("leads");
+        store.commit(epoch, &[&change], cloud.now()).expect("commits");
+        for _ in 0..3 {
+            let change = vm_new(&mut cloud);
+            store.commit(epoch, &[&change], cloud.now()).expect("commits");
+        }
+        for hours in [1.0, 2.5] {
+            let change = cloud.must(costs_of(&[0, 1, 2], hours));
+            store.commit(epoch, &[&change], cloud.now()).expect("commits");
+            costs_compare(&reader, &[0, 1, 2], hours);
+        }
     }
 }
 

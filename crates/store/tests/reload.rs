@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{COMMANDS, Cloud, Directory, Step, command};
+use common::{COMMANDS, Cloud, Directory, Step, command, stays_compare};
 use plerion_model::vm_state::VmState;
 use plerion_model::{Id, Kind};
 use plerion_world::{Change, Config, Object, World};
@@ -93,11 +93,7 @@ fn compare_reader(reader: &dyn StoreReader, changes: &[Change]) -> Result<(), Te
         .filter(|vm| vm.phase.state == VmState::Done)
         .map(|vm| vm.id)
         .collect();
-    let whole = DoneRange {
-        first: 0,
-        last: Id::MAX,
-        ascending: false,
-    };
+    let whole = DoneRange::all(false);
     let rows = reader.vms_done(whole, u64::MAX).expect("read");
     prop_assert_eq!(rows.iter().map(|vm| vm.id).collect::<Vec<_>>(), done.clone());
     for row in &rows {
@@ -107,6 +103,7 @@ fn compare_reader(reader: &dyn StoreReader, changes: &[Change]) -> Result<(), Te
             (owned.uid, owned.gid, owned.permissions)
         );
     }
+    stays_compare(reader, changes);
     for ascending in [false, true] {
         let mut paged = Vec::new();
         let mut rest = Some(DoneRange { ascending, ..whole });

@@ -4,7 +4,7 @@ mod common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use common::{Cloud, Directory, vm_template};
+use common::{Cloud, Directory, costs_compare, costs_of, vm_template};
 use plerion_store::{FailPoint, MemoryStore, SqliteStore, Store, StoreError, StoreReader};
 use plerion_world::{Change, Command, Config};
 use rusqlite::Connection;
@@ -21,6 +21,32 @@ fn made(path: &Path) -> (SqliteStore, Cloud, plerion_store::Epoch) {
 
 fn group(cloud: &mut Cloud, name: &str) -> Change {
     cloud.must(Command::GroupAllocate { name: name.into() })
+}
+
+#[test]
+fn costs_come_back_by_month_and_those_written_last_count() {
+    let directory = Directory::new("costs");
+    let (mut store, reader) = SqliteStore::open(&directory.database()).expect("opens");
+    let mut memory = MemoryStore::new("test");
+    let (mut cloud, change) = Cloud::new();
+    let mut changes = vec![change];
+    for _ in 0..3 {
+        changes.push(cloud.must(Command::VmAllocate {
+            template: vm_template(None, None),
+            hold: false,
+        }));
+    }
+    for hours in [1.0, 2.5] {
+        changes.push(cloud.must(costs_of(&[0, 1, 2], hours)));
+        for store in [&mut store as &mut dyn Store, &mut memory] {
+            let epoch = store.lead("one", cloud.now()).expect("leads");
+            let all: Vec<&Change> = changes.iter().collect();
+            store.commit(epoch, &all, cloud.now()).expect("commits");
+        }
+        costs_compare(&reader, &[0, 1, 2], hours);
+        costs_compare(&memory, &[0, 1, 2], hours);
+        changes.clear();
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::txn::Txn;
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, host, image, marketplace, sched_action, sched_due,
-    secgroup, user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize,
+    secgroup, showback, user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize,
     vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range, zone,
 };
 
@@ -133,6 +133,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::GroupAdmin { id, uid, add } => acl::group_admin(txn, caller, *id, *uid, *add)?,
         Command::Quota(command) => quota_command(txn, caller, command)?,
         Command::Document(command) => document::document_command(txn, caller, command)?,
+        Command::ShowbackPut { rows } => showback::showback_put(txn, caller, rows)?,
         Command::ImageAllocate {
             template,
             datastore,

@@ -1,6 +1,11 @@
 //! What a command changes: objects, intents for hosts, log entries.
 
+use std::sync::Arc;
+
 use plerion_lifecycle::Ask;
+use plerion_model::showback::Showback;
+use plerion_model::view::VmSampleView;
+use plerion_model::vm::Vm;
 use plerion_model::{Id, Kind, Seconds};
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +108,17 @@ pub struct LogEntry {
     pub message: String,
 }
 
+/// A stay on a host that has ended, with the VM as it was then: what accounting shows of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StayEnd {
+    /// The VM; of its history it has the record that ended.
+    pub vm: Arc<Vm>,
+    /// Whether the VM is over, too: nothing of it changes any more.
+    pub last: bool,
+    /// The last measurement of the VM. Whoever commits the change adds it, since worlds know none.
+    pub sample: Option<Arc<VmSampleView>>,
+}
+
 /// What a command changes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Change {
@@ -118,6 +134,10 @@ pub struct Change {
     pub last_ids: Vec<(Kind, Id)>,
     /// Entries for the change log.
     pub log: Vec<LogEntry>,
+    /// Stays on hosts that ended. They follow from `puts`.
+    pub stays: Vec<StayEnd>,
+    /// What VMs cost in some months, in the place of what was written of those months. It is in no world.
+    pub showback: Vec<Showback>,
 }
 
 impl Change {
@@ -129,6 +149,7 @@ impl Change {
             && self.intents.is_empty()
             && self.intents_over.is_empty()
             && self.log.is_empty()
+            && self.showback.is_empty()
     }
 }
 

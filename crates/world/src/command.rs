@@ -2,6 +2,7 @@
 
 use plerion_lifecycle::{Event, Recover};
 use plerion_model::autostart::DomainEnd;
+use plerion_model::showback::Showback;
 use plerion_model::{Id, Kind, Seconds};
 use plerion_template::Template;
 
@@ -229,6 +230,11 @@ pub enum Command {
     Quota(QuotaCommand),
     /// On documents.
     Document(DocumentCommand),
+    /// `one.vmpool.calculateshowback`: what some VMs cost in some months.
+    ShowbackPut {
+        /// The costs.
+        rows: Vec<Showback>,
+    },
     /// `one.image.allocate`.
     ImageAllocate {
         /// Attributes.

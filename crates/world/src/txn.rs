@@ -3,16 +3,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use plerion_model::showback::Showback;
 use plerion_model::{Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey, LogEntry};
 use crate::context::Context;
 use crate::object::Object;
+use crate::vm_stay::stays_ended;
 use crate::world::World;
 
 /// A world being changed.
 pub(crate) struct Txn<'a> {
     pub(crate) world: World,
+    /// The world before the command.
+    before: &'a World,
     /// Given out by [`Txn::finish`] only, which sees to it that the log misses nothing.
     change: Change,
     pub(crate) context: &'a Context,
@@ -20,9 +24,10 @@ pub(crate) struct Txn<'a> {
 }
 
 impl<'a> Txn<'a> {
-    pub(crate) fn new(world: &World, context: &'a Context) -> Self {
+    pub(crate) fn new(world: &'a World, context: &'a Context) -> Self {
         Self {
             world: world.clone(),
+            before: world,
             change: Change::default(),
             context,
             drawn: 0,
@@ -43,7 +48,13 @@ impl<'a> Txn<'a> {
         for (kind, id) in put {
             self.log(kind, id, "update", "", "", "");
         }
+        self.change.stays = stays_ended(self.before, &self.change.puts);
         (self.world, self.change)
+    }
+
+    /// Writes what VMs cost in some months.
+    pub(crate) fn showback_put(&mut self, rows: &[Showback]) {
+        self.change.showback.extend_from_slice(rows);
     }
 
     /// The objects put so far.
@@ -80,7 +91,7 @@ impl<'a> Txn<'a> {
         value
     }
 
-    /// Takes over what another command did to this world.
+    /// Takes over what another command did to this world. (Which stays ended follows from what was put.)
     pub(crate) fn absorb(&mut self, world: World, change: Change) {
         self.world = world;
         self.change.puts.extend(change.puts);
@@ -92,6 +103,7 @@ impl<'a> Txn<'a> {
             self.change.last_ids.push((kind, id));
         }
         self.change.log.extend(change.log);
+        self.change.showback.extend(change.showback);
     }
 
     /// Puts an object about which the log has something else to say, or no more than that it changed.

@@ -1,5 +1,6 @@
 //! The tables of all commands: subcommands, arguments and options. What they do is in `families`.
 
+mod accounting;
 mod accounts;
 mod infrastructure;
 mod market;
@@ -11,7 +12,7 @@ mod vnet;
 use crate::definition::Command;
 
 /// All commands.
-pub static COMMANDS: [&Command; 17] = [
+pub static COMMANDS: [&Command; 19] = [
     &vm::VM,
     &infrastructure::HOST,
     &infrastructure::CLUSTER,
@@ -29,6 +30,8 @@ pub static COMMANDS: [&Command; 17] = [
     &market::MARKETAPP,
     &infrastructure::ZONE,
     &accounts::RULES,
+    &accounting::ACCOUNTING,
+    &accounting::SHOWBACK,
 ];
 
 /// The command of that name.

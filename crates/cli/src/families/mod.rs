@@ -1,5 +1,6 @@
 //! What subcommands do, one file per command family.
 
+pub mod accounting;
 pub mod acl;
 pub mod cluster;
 pub mod common;

@@ -8,8 +8,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use plerion_lifecycle::{Event, Recover};
 use plerion_model::autostart::DomainEnd;
+use plerion_model::showback::Showback;
 use plerion_model::{Id, Kind};
-use plerion_template::{Template, Value, Vector};
+use plerion_store::{Stay, StoreReader};
+use plerion_template::{PackedTemplate, Template, Value, Vector};
 use plerion_world::{
     Applied, Caller, Change, Command, Config, Context, HostReport, HostStatus, ImageSpec, Member, Order,
     Output, World, apply, bootstrap,
@@ -352,4 +354,70 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
             end: (!bit).then_some(DomainEnd::ALL[usize::from(a % 4)]),
         },
     })
+}
+
+/// That a reader gives the stays that ended in some changes, each VM's in order.
+pub fn stays_compare(reader: &dyn StoreReader, changes: &[Change]) {
+    let mut stays: BTreeMap<Id, BTreeMap<i32, Stay>> = BTreeMap::new();
+    for stay in changes.iter().flat_map(|change| &change.stays) {
+        let mut vm = (*stay.vm).clone();
+        let seq = vm.last_history().expect("its record").seq;
+        if stay.last {
+            (vm.template, vm.user_template) = (PackedTemplate::default(), PackedTemplate::default());
+            vm.demand = Default::default();
+        }
+        let (last, sample) = (stay.last, None);
+        stays.entry(vm.id).or_default().insert(
+            seq,
+            Stay {
+                seq,
+                vm,
+                last,
+                sample,
+            },
+        );
+    }
+    for (id, stays) in stays {
+        let read = reader.stays(id).expect("reads");
+        assert_eq!(read, stays.into_values().collect::<Vec<_>>());
+    }
+}
+
+/// Costs of VMs in two months.
+pub fn costs_of(vms: &[Id], hours: f64) -> Command {
+    let rows = vms.iter().flat_map(|vm| {
+        [(2025, 12), (2026, 1)].map(|(year, month)| Showback {
+            vm: *vm,
+            name: "caf\u{e9}".into(),
+            year,
+            month,
+            hours,
+            ..Showback::default()
+        })
+    });
+    Command::ShowbackPut { rows: rows.collect() }
+}
+
+/// That a reader gives the costs of [`costs_of`] by month and VM, page by page, those that were written last.
+pub fn costs_compare(reader: &dyn StoreReader, vms: &[Id], hours: f64) {
+    let mut after = i64::MIN;
+    let mut read = Vec::new();
+    loop {
+        let page = reader.showback(after, i64::MAX, 2).expect("reads");
+        let Some(last) = page.last() else { break };
+        after = last.slot;
+        read.extend(page);
+    }
+    let keys: Vec<(i8, Id)> = read.iter().map(|row| (row.showback.month, row.vm.id)).collect();
+    let expected = [12, 1]
+        .into_iter()
+        .flat_map(|month| vms.iter().map(move |vm| (month, *vm)));
+    assert_eq!(keys, expected.collect::<Vec<_>>());
+    assert!(
+        read.iter()
+            .all(|row| row.showback.hours.to_bits() == hours.to_bits())
+    );
+    let december = plerion_store::showback_slot(2025, 12, Id::MAX);
+    let first = reader.showback(i64::MIN, december, u64::MAX).expect("reads");
+    assert_eq!(first.len(), vms.len());
 }
