@@ -24,6 +24,7 @@ MAPPED = {
     "one.vm.migrate": {0: "vm", 1: "host"},
     "one.vmpool.infoextended": {1: "vm", 2: "vm"},
     "one.host.info": {0: "host"},
+    "one.host.monitoring": {0: "host"},
     "one.host.update": {0: "host"},
     "one.host.status": {0: "host"},
     "one.host.delete": {0: "host"},

@@ -12,6 +12,7 @@ mod info;
 mod marketplace;
 mod method;
 mod methods;
+mod monitoring;
 mod order;
 mod pool;
 mod pool_done;

@@ -11,6 +11,7 @@ use crate::decode;
 use crate::document;
 use crate::marketplace;
 use crate::method::{Handler, Method, PoolForm, Right, method};
+use crate::monitoring;
 use crate::quota;
 use crate::sched_action;
 use crate::secgroup;
@@ -75,6 +76,7 @@ fn table() -> Vec<Method> {
     table.extend(own_methods());
     table.extend(accounting::methods());
     table.extend(showback::methods());
+    table.extend(monitoring::methods());
     table.extend(acl::methods());
     table.extend(document::methods());
     table.extend(quota::methods());

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::dispatcher::{Dispatch, Dispatcher};
 use crate::host_watch::watch_of;
 use crate::intake::{Intake, Sampled, dummy_report};
+use crate::sample_history::SampleHistory;
 use crate::space::SpaceWatch;
 use crate::vm_files::VmFiles;
 use crate::writer::WriterHandle;
@@ -86,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) monitor_interval_s: u32,
     pub(crate) datastore_interval_s: u32,
     pub(crate) vm_files: Option<VmFiles>,
+    pub(crate) history: Option<SampleHistory>,
 }
 
 struct HostEntry {
@@ -453,6 +455,9 @@ impl Coordinator {
                     };
                     for order in self.intake.sample(&world, id, now, &sampled) {
                         self.order(order);
+                    }
+                    if let Some(history) = &self.parts.history {
+                        history.give(self.intake.samples_at(id, &vms, now));
                     }
                 }
             },

@@ -9,7 +9,7 @@ use plerion_drivers::LinkMaker;
 use plerion_model::Seconds;
 use plerion_protocol::{Action, ActionError, ActionOutput};
 use plerion_scheduler::{Limits, autostart_plan, plan};
-use plerion_store::{Store, StoreReader};
+use plerion_store::{SampleReader, SampleStore, Store, StoreReader};
 use plerion_template::Template;
 use plerion_world::{Caller, Config, Measurements, Order, World};
 
@@ -17,6 +17,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
 use crate::core::{Core, CoreError};
+use crate::sample_history::{SamplesKept, sample_history_start};
 use crate::timer::timer_start;
 use crate::vm_files::{VmFilesSettings, vm_files_start};
 use crate::wake::Wake;
@@ -59,6 +60,10 @@ pub struct EngineSettings<S> {
     pub monitor_interval_s: u32,
     /// Seconds between the measurements of a datastore by its driver's script.
     pub datastore_interval_s: u32,
+    /// Where samples are kept; without only the last ones are known.
+    pub samples: Option<(SampleStore, SampleReader)>,
+    /// For how long.
+    pub samples_kept: SamplesKept,
     /// Where files of VMs are kept for people; none are without.
     pub vm_files: Option<VmFilesSettings>,
     /// Called once when the database failed: the process must end.
@@ -85,6 +90,7 @@ pub struct Engine {
     timer: Arc<Wake>,
     authenticator: Authenticator,
     reader: Arc<dyn StoreReader>,
+    samples: Option<SampleReader>,
     clock: Arc<dyn Clock>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -118,6 +124,12 @@ impl Engine {
             "state loaded"
         );
         let (vm_files, vm_files_thread) = settings.vm_files.map(vm_files_start).transpose()?.unzip();
+        let (sample_store, samples) = settings.samples.unzip();
+        let kept = settings.samples_kept;
+        let (history, history_thread) = sample_store
+            .map(|store| sample_history_start(store, kept, settings.clock.clone()))
+            .transpose()?
+            .unzip();
         if let Some(files) = vm_files.clone() {
             core.observe(Box::new(move |now, changes| files.committed(now, changes)));
         }
@@ -155,6 +167,7 @@ impl Engine {
             monitor_interval_s: settings.monitor_interval_s,
             datastore_interval_s: settings.datastore_interval_s,
             vm_files,
+            history,
         };
         let coordinator_thread = coordinator_start(parts, coordinator.clone(), queue)?;
         let engine = Arc::new(Self {
@@ -167,12 +180,14 @@ impl Engine {
             timer: timer.clone(),
             authenticator,
             reader: settings.reader,
+            samples,
             clock: settings.clock.clone(),
             // In the order in which they end: each when those before it let go.
             threads: Mutex::new(
                 [coordinator_thread, writer_thread]
                     .into_iter()
                     .chain(vm_files_thread)
+                    .chain(history_thread)
                     .collect(),
             ),
         });
@@ -223,6 +238,12 @@ impl Engine {
     #[must_use]
     pub fn reader(&self) -> &Arc<dyn StoreReader> {
         &self.reader
+    }
+
+    /// Samples that were kept.
+    #[must_use]
+    pub fn samples(&self) -> Option<&SampleReader> {
+        self.samples.as_ref()
     }
 
     /// Time and chance.

@@ -11,6 +11,7 @@ use plerion_model::{Id, Seconds};
 use plerion_protocol::{
     DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, VmSample, WildSample,
 };
+use plerion_store::Sample;
 use plerion_world::{Caller, Command, HostReport, Measurements, Order, World};
 
 use crate::stranger::{StrangerWatch, is_domain_of, vm_of};
@@ -168,6 +169,21 @@ impl Intake {
             })
         }));
         orders
+    }
+
+    /// The measurements of a host and its VMs that were taken at a time.
+    pub(crate) fn samples_at(&self, host: Id, vms: &[VmSample], time: Seconds) -> Vec<Sample> {
+        let host = self.measurements.hosts.get(&host).map(|view| (host, view));
+        let host = host.filter(|(_, view)| view.time == time);
+        let vms = vms.iter().filter_map(|vm| {
+            let id = vm_of(&vm.name)?;
+            self.measurements.vms.get(&id).map(|view| (id, view))
+        });
+        let vms = vms.filter(|(_, view)| view.time == time);
+        host.map(|(id, view)| Sample::Host(id, view.clone()))
+            .into_iter()
+            .chain(vms.map(|(id, view)| Sample::Vm(id, view.clone())))
+            .collect()
     }
 
     fn absences(&mut self, world: &World, host: Id, seen: &HashSet<Id>) -> Vec<Order> {

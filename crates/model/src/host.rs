@@ -135,22 +135,13 @@ impl Host {
     }
 
     fn render_monitoring(&self, out: &mut impl Markup, sample: Option<&HostSampleView>) {
-        out.open("MONITORING");
-        if let Some(sample) = sample {
-            out.number("TIMESTAMP", sample.time);
-            out.number("ID", i64::from(self.id));
-            out.open("CAPACITY");
-            out.cdata_element("FREE_CPU", &sample.cpu_free.to_string());
-            out.cdata_element("FREE_MEMORY", &sample.memory_free_kib.to_string());
-            out.cdata_element("USED_CPU", &sample.cpu_used.to_string());
-            out.cdata_element("USED_MEMORY", &sample.memory_used_kib.to_string());
-            out.close("CAPACITY");
-            out.open("SYSTEM");
-            out.cdata_element("NETRX", &sample.net_rx_bytes.to_string());
-            out.cdata_element("NETTX", &sample.net_tx_bytes.to_string());
-            out.close("SYSTEM");
+        match sample {
+            Some(sample) => sample.render(out, self.id),
+            None => {
+                out.open("MONITORING");
+                out.close("MONITORING");
+            }
         }
-        out.close("MONITORING");
     }
 }
 

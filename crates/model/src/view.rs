@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plerion_template::Markup;
 use serde::{Deserialize, Serialize};
 
 use crate::quota::Quotas;
@@ -90,7 +91,7 @@ pub struct HostUsage {
 }
 
 /// A measurement of a host.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HostSampleView {
     /// When.
     pub time: Seconds,
@@ -106,7 +107,8 @@ pub struct HostSampleView {
     pub net_rx_bytes: u64,
     /// Bytes sent.
     pub net_tx_bytes: u64,
-    /// Datastores as the host sees them: id, MiB in all, used, free.
+    /// Datastores as the host sees them: id, MiB in all, used, free. Not kept.
+    #[serde(skip)]
     pub datastores: Vec<(Id, u64, u64, u64)>,
 }
 
@@ -131,4 +133,42 @@ pub struct VmSampleView {
     pub disk_read_ops: u64,
     /// Write operations.
     pub disk_write_ops: u64,
+}
+
+impl HostSampleView {
+    /// `<MONITORING>` of a host.
+    pub fn render(&self, out: &mut impl Markup, host: Id) {
+        out.open("MONITORING");
+        out.number("TIMESTAMP", self.time);
+        out.number("ID", i64::from(host));
+        out.open("CAPACITY");
+        out.cdata_element("FREE_CPU", &self.cpu_free.to_string());
+        out.cdata_element("FREE_MEMORY", &self.memory_free_kib.to_string());
+        out.cdata_element("USED_CPU", &self.cpu_used.to_string());
+        out.cdata_element("USED_MEMORY", &self.memory_used_kib.to_string());
+        out.close("CAPACITY");
+        out.open("SYSTEM");
+        out.cdata_element("NETRX", &self.net_rx_bytes.to_string());
+        out.cdata_element("NETTX", &self.net_tx_bytes.to_string());
+        out.close("SYSTEM");
+        out.close("MONITORING");
+    }
+}
+
+impl VmSampleView {
+    /// `<MONITORING>` of a VM.
+    pub fn render(&self, out: &mut impl Markup, vm: Id) {
+        out.open("MONITORING");
+        out.cdata_element("CPU", &format!("{:.1}", self.cpu));
+        out.cdata_element("DISKRDBYTES", &self.disk_read_bytes.to_string());
+        out.cdata_element("DISKRDIOPS", &self.disk_read_ops.to_string());
+        out.cdata_element("DISKWRBYTES", &self.disk_write_bytes.to_string());
+        out.cdata_element("DISKWRIOPS", &self.disk_write_ops.to_string());
+        out.cdata_element("ID", &vm.to_string());
+        out.cdata_element("MEMORY", &self.memory_kib.to_string());
+        out.cdata_element("NETRX", &self.net_rx_bytes.to_string());
+        out.cdata_element("NETTX", &self.net_tx_bytes.to_string());
+        out.cdata_element("TIMESTAMP", &self.time.to_string());
+        out.close("MONITORING");
+    }
 }

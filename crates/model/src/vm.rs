@@ -463,19 +463,12 @@ impl Vm {
     }
 
     fn render_monitoring(&self, out: &mut impl Markup, sample: Option<&VmSampleView>) {
-        out.open("MONITORING");
-        if let Some(sample) = sample {
-            out.cdata_element("CPU", &format!("{:.1}", sample.cpu));
-            out.cdata_element("DISKRDBYTES", &sample.disk_read_bytes.to_string());
-            out.cdata_element("DISKRDIOPS", &sample.disk_read_ops.to_string());
-            out.cdata_element("DISKWRBYTES", &sample.disk_write_bytes.to_string());
-            out.cdata_element("DISKWRIOPS", &sample.disk_write_ops.to_string());
-            out.cdata_element("ID", &self.id.to_string());
-            out.cdata_element("MEMORY", &sample.memory_kib.to_string());
-            out.cdata_element("NETRX", &sample.net_rx_bytes.to_string());
-            out.cdata_element("NETTX", &sample.net_tx_bytes.to_string());
-            out.cdata_element("TIMESTAMP", &sample.time.to_string());
+        match sample {
+            Some(sample) => sample.render(out, self.id),
+            None => {
+                out.open("MONITORING");
+                out.close("MONITORING");
+            }
         }
-        out.close("MONITORING");
     }
 }

@@ -10,7 +10,8 @@ use jiff::tz::TimeZone;
 use plerion_api::ApiService;
 use plerion_api::xmlrpc::{Limits, serve};
 use plerion_drivers::{ProcessLinks, SshSettings, program_identity};
-use plerion_engine::{Engine, EngineSettings, SystemClock, VmFilesSettings, password_hash};
+use plerion_engine::{Engine, EngineSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash};
+use plerion_store::{SampleReader, SampleStore};
 use plerion_world::Config;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,11 @@ use crate::places::Places;
 const DATASTORE_INTERVAL_S: u32 = 300;
 /// Seconds between samples of hosts, unless oned.conf says `MONITORING_INTERVAL_HOST`.
 const MONITOR_INTERVAL_S: u32 = 30;
+
+/// Seconds for which samples of hosts are kept, unless oned.conf says `HOST_MONITORING_EXPIRATION_TIME`.
+const HOST_SAMPLES_S: u32 = 12 * 3600;
+/// Seconds for which samples of VMs are kept, unless oned.conf says `VM_MONITORING_EXPIRATION_TIME`.
+const VM_SAMPLES_S: u32 = 4 * 3600;
 
 /// Runs the front-end until it is told to stop.
 pub(crate) fn serve_main() -> ExitCode {
@@ -131,6 +137,10 @@ fn engine_start(
     let interval = |name: &str| config.attributes.get(name).and_then(|text| text.parse().ok());
     let host_interval_s = interval("MONITORING_INTERVAL_HOST").unwrap_or(MONITOR_INTERVAL_S);
     let datastore_interval_s = interval("MONITORING_INTERVAL_DATASTORE").unwrap_or(DATASTORE_INTERVAL_S);
+    let samples_kept = SamplesKept {
+        hosts_s: interval("HOST_MONITORING_EXPIRATION_TIME").unwrap_or(HOST_SAMPLES_S),
+        vms_s: interval("VM_MONITORING_EXPIRATION_TIME").unwrap_or(VM_SAMPLES_S),
+    };
     let ssh_options = config.attributes.get("SSH_OPTIONS").unwrap_or_default();
     let links = ProcessLinks::new(SshSettings {
         options: ssh_options.split_whitespace().map(str::to_owned).collect(),
@@ -165,6 +175,8 @@ fn engine_start(
         }),
         monitor_interval_s: host_interval_s,
         datastore_interval_s: datastore_interval_s.max(1),
+        samples: samples_open(places),
+        samples_kept,
         vm_files: Some(vm_files),
         failed: Box::new(move |error| {
             // When nobody waits any more, the front-end is stopping already.
@@ -172,6 +184,17 @@ fn engine_start(
         }),
     };
     Engine::start(settings).map_err(|error| error.to_string())
+}
+
+/// Where samples are kept. The front-end does without where they cannot be.
+fn samples_open(places: &Places) -> Option<(SampleStore, SampleReader)> {
+    match SampleStore::open(&places.var.join("monitoring.db")) {
+        Ok(opened) => Some(opened),
+        Err(error) => {
+            tracing::error!("there will be no history of samples: {error}");
+            None
+        }
+    }
 }
 
 async fn serve_until_told(
