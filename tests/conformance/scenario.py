@@ -259,7 +259,7 @@ SECOND = {
     315: second_series_held,
     321: lambda stage: stage.do("vn.reserve", 0, 'NAME="chosen"\nSIZE="2"\nAR_ID="0"\nIP="192.0.2.40"'),
     324: second_series_vms,
-    **{number: lambda stage: stage.vm(0, 3, 3) for number in (331, 333, 345, 346, 349, 352, 355, 361)},
+    **{number: lambda stage: stage.vm(0, 3, 3) for number in (331, 333, 334, 345, 346, 349, 352, 355, 361)},
     # The NIC and the disk that were attached had been taken off again.
     348: lambda stage: second_series_off(stage, "vm.detachnic", 1),
     351: lambda stage: second_series_off(stage, "vm.detach", 3),
