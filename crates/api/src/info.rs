@@ -35,6 +35,7 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
                 group.render_vlan_rules(out);
             }
         }
+        Object::Vdc(vdc) => vdc.render(out),
         Object::Acl(rule) => rule.render(out),
         Object::Marketplace(market) => market.render(out, view),
         Object::MarketplaceApp(app) => app.render(out, view),

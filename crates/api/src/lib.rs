@@ -27,6 +27,7 @@ mod showback;
 mod solo;
 mod system;
 mod user;
+mod vdc;
 mod vm_device;
 mod vmgroup;
 mod vnet;

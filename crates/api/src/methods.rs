@@ -17,6 +17,7 @@ use crate::sched_action;
 use crate::secgroup;
 use crate::showback;
 use crate::solo;
+use crate::vdc;
 use crate::vm_device;
 use crate::vmgroup;
 use crate::vnet;
@@ -68,6 +69,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "one.vntemplate", kind: Kind::VnTemplate, pool: "one.vntemplatepool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.market", kind: Kind::Marketplace, pool: "one.marketpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
     Family { prefix: "one.marketapp", kind: Kind::MarketplaceApp, pool: "one.marketapppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
+    Family { prefix: "one.vdc", kind: Kind::Vdc, pool: "one.vdcpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: ADMIN, owned: false, lockable: false },
     Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
 ];
 
@@ -83,6 +85,7 @@ fn table() -> Vec<Method> {
     table.extend(marketplace::methods());
     table.extend(solo::methods());
     table.extend(sched_action::methods());
+    table.extend(vdc::methods());
     table.extend(vnet::methods());
     table.extend(vmgroup::methods());
     table.extend(vntemplate::methods());

@@ -6,7 +6,7 @@ use std::time::Duration;
 use plerion_model::view::VmSampleView;
 use plerion_model::{ApiError, Id, Seconds};
 use plerion_store::{Epoch, LogTrim, Store, StoreError};
-use plerion_world::{Change, Config, Context, Order, Reply, World, apply, bootstrap};
+use plerion_world::{Change, Config, Context, Order, Reply, World, apply, bootstrap, vdcs_begin};
 
 use crate::clock::Clock;
 
@@ -62,7 +62,19 @@ impl<S: Store> Core<S> {
         let cloud = store.cloud()?;
         let epoch = store.lead(holder, now)?;
         let world = match store.load(config.clone())? {
-            Some(world) => world,
+            Some(world) => {
+                let context = Context {
+                    now,
+                    random: clock.random(),
+                };
+                match vdcs_begin(&world, &context) {
+                    Some((world, change)) => {
+                        store.commit(epoch, &[&change], now)?;
+                        world
+                    }
+                    None => world,
+                }
+            }
             None => {
                 let [(name, password), (server, server_password)] = first();
                 let context = Context {

@@ -37,6 +37,9 @@ const RESOURCE_NAMES: &[(u64, &str)] = &[
     (0x100_0000_0000_0000, "BACKUPJOB"),
 ];
 
+/// The bits of rights with their names.
+const RIGHT_NAMES: [(u64, &str); 4] = [(1, "USE"), (2, "MANAGE"), (4, "ADMIN"), (8, "CREATE")];
+
 /// A rule: who may do what with which objects in which zone. The numbers are those of the wire format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AclRule {
@@ -168,7 +171,7 @@ impl AclRule {
                 .map(|(_, name)| *name),
         );
         let rights = joined(
-            [(1, "USE"), (2, "MANAGE"), (4, "ADMIN"), (8, "CREATE")]
+            RIGHT_NAMES
                 .iter()
                 .filter(|(bit, _)| self.rights & bit != 0)
                 .map(|(_, name)| *name),
@@ -273,18 +276,20 @@ fn joined<'a>(names: impl Iterator<Item = &'a str>) -> String {
     names.collect::<Vec<_>>().join("+")
 }
 
-/// The rules of a group that may use what the zone has (recorded: groups are in the VDC of all clusters): manage hosts,
-/// use networks and datastores. The ids are given later.
+/// Rights as settings name them: `USE`, `MANAGE`, `ADMIN` and `CREATE`, joined by `+`; `-` or nothing is none. `None` where
+/// there is something else.
 #[must_use]
-pub fn group_rules(group: Id) -> [AclRule; 3] {
-    let rule = |kind: Kind, rights| AclRule {
-        id: -1,
-        user: GROUP | id_bits(group),
-        resource: kind.acl_bit() | ALL,
-        rights,
-        zone: INDIVIDUAL | id_bits(crate::zone::LOCAL),
-    };
-    [rule(Kind::Host, 2), rule(Kind::Vnet, 1), rule(Kind::Datastore, 1)]
+pub fn rights_parse(text: &str) -> Option<u64> {
+    let text = text.trim();
+    if text.is_empty() || text == "-" {
+        return Some(0);
+    }
+    text.split('+').try_fold(0, |rights, word| {
+        let named = RIGHT_NAMES
+            .iter()
+            .find(|(_, name)| name.eq_ignore_ascii_case(word.trim()));
+        named.map(|(bit, _)| rights | bit)
+    })
 }
 
 /// The rules of a new installation (recorded: ordinary users may create, everybody may use zones and marketplaces).

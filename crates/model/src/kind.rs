@@ -103,6 +103,8 @@ kinds! {
     MarketplaceApp "marketplace_app" 0x10_0000_0000_0000 "MARKETPLACEAPP" "marketplaceapp" "MARKETPLACEAPP_POOL" Owner 0;
     /// Scheduled action.
     SchedAction "sched_action" 0x200_0000_0000_0000 "SCHEDULEDACTION" "scheduled action" "SCHED_ACTION_POOL" Free 0;
+    /// Virtual data centre.
+    Vdc "vdc" 0x2_0000_0000_0000 "VDC" "VDC" "VDC_POOL" Pool 100;
     /// Security group.
     SecurityGroup "security_group" 0x1_0000_0000_0000 "SECGROUP" "security group" "SECURITY_GROUP_POOL" Owner 100;
 }

@@ -34,6 +34,7 @@ pub mod secgroup;
 pub mod showback;
 pub mod snapshot;
 pub mod user;
+pub mod vdc;
 pub mod view;
 pub mod vm;
 pub mod vm_device;

@@ -3,7 +3,7 @@
 use crate::StoreError;
 use crate::dialect::{self, Dialect};
 use crate::schema::{
-    DOCUMENTS, HISTORY, MARKETPLACE_APPS, MARKETPLACES, SCHED_ACTIONS, TABLES, Table, VM_SHOWBACK, VMGROUPS,
+    DOCUMENTS, HISTORY, MARKETPLACE_APPS, MARKETPLACES, SCHED_ACTIONS, TABLES, Table, VDCS, VM_SHOWBACK, VMGROUPS,
     VNTEMPLATES, VROUTERS,
 };
 
@@ -45,9 +45,8 @@ const SINCE_3: &[&Table] = &[
     &VNTEMPLATES,
     &VROUTERS,
 ];
-
 /// Tables that version 4 added.
-const SINCE_4: &[&Table] = &[&HISTORY, &VM_SHOWBACK];
+const SINCE_4: &[&Table] = &[&HISTORY, &VDCS, &VM_SHOWBACK];
 
 fn tables_create(dialect: &dyn Dialect, tables: &[&Table]) -> Vec<String> {
     tables

@@ -14,6 +14,7 @@ use plerion_model::marketplaceapp::MarketplaceApp;
 use plerion_model::sched_action::SchedAction;
 use plerion_model::secgroup::SecurityGroup;
 use plerion_model::user::User;
+use plerion_model::vdc::Vdc;
 use plerion_model::vmgroup::VmGroup;
 use plerion_model::vmtemplate::VmTemplate;
 use plerion_model::vnet::Vnet;
@@ -28,7 +29,7 @@ use serde::de::DeserializeOwned;
 
 use crate::schema::{
     ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, MARKETPLACE_APPS, MARKETPLACES,
-    OUTBOX, POOL_CONTROL, SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS, VMGROUPS, VMS, VNETS,
+    OUTBOX, POOL_CONTROL, SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS, VDCS, VMGROUPS, VMS, VNETS,
     VNTEMPLATES, VROUTERS, ZONES, table_of,
 };
 use crate::{DoneVm, LogRow, StoreError};
@@ -312,6 +313,7 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             let cells = owned_cells(template.id, &template.name, &template.owned);
             finish(&VNTEMPLATES, cells, &[], template, &template.template)
         }
+        Object::Vdc(vdc) => finish(&VDCS, named(vdc.id, &vdc.name), &[], vdc, &vdc.template),
         Object::SecurityGroup(group) => {
             let cells = owned_cells(group.id, &group.name, &group.owned);
             finish(&SECGROUPS, cells, &[], group, &group.template)
@@ -348,6 +350,7 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
         Kind::Vrouter => with_template!(Vrouter, Vrouter),
         Kind::VmGroup => with_template!(VmGroup, VmGroup),
         Kind::VnTemplate => with_template!(VnTemplate, VnTemplate),
+        Kind::Vdc => with_template!(Vdc, Vdc),
         Kind::SecurityGroup => with_template!(SecurityGroup, SecurityGroup),
     };
     id_check(table, row.oid, object.id())?;

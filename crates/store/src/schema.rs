@@ -135,6 +135,7 @@ tables! {
     VNTEMPLATES "vntemplates" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
     );
+    VDCS "vdcs" key 1 (oid Int, name Name, body Text, template Text);
     SECGROUPS "secgroups" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, body Text, template Text
     );
@@ -161,6 +162,7 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::Vrouter => &VROUTERS,
         Kind::VmGroup => &VMGROUPS,
         Kind::VnTemplate => &VNTEMPLATES,
+        Kind::Vdc => &VDCS,
         Kind::SecurityGroup => &SECGROUPS,
     }
 }
@@ -185,6 +187,7 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::Vrouter,
     Kind::VmGroup,
     Kind::VnTemplate,
+    Kind::Vdc,
     Kind::Vm,
 ];
 

@@ -41,7 +41,8 @@ pub(crate) fn acl_command(txn: &mut Txn<'_>, caller: &Caller, command: &AclComma
     }
 }
 
-fn rule_find(world: &World, rule: &AclRule) -> Option<Id> {
+/// The rule that says the same.
+pub(crate) fn rule_find(world: &World, rule: &AclRule) -> Option<Id> {
     let same = |other: &&Arc<AclRule>| rule.says_the_same(other);
     world.acls.values().find(same).map(|found| found.id)
 }
@@ -51,6 +52,20 @@ fn rule_add(txn: &mut Txn<'_>, mut rule: AclRule) -> Id {
     let id = rule.id;
     txn.create(rule);
     id
+}
+
+/// Adds a rule unless there is one that says the same.
+pub(crate) fn rule_give(txn: &mut Txn<'_>, rule: AclRule) {
+    if rule_find(&txn.world, &rule).is_none() {
+        rule_add(txn, rule);
+    }
+}
+
+/// Deletes the rule that says the same, if there is one.
+pub(crate) fn rule_take(txn: &mut Txn<'_>, rule: &AclRule) {
+    if let Some(found) = rule_find(&txn.world, rule) {
+        txn.delete(Kind::Acl, found);
+    }
 }
 
 /// Deletes the rules that name what is gone: a user or group as who may, or an object as that with which.

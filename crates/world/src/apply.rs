@@ -157,6 +157,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::VnTemplate(command) => crate::vntemplate::vntemplate_command(txn, caller, command)?,
         Command::Secgroup(command) => secgroup::secgroup_command(txn, caller, command)?,
         Command::Vrouter(command) => crate::vrouter::vrouter_command(txn, caller, command)?,
+        Command::Vdc(command) => crate::vdc::vdc_command(txn, caller, command)?,
         Command::VmGroup(command) => crate::vmgroup::vmgroup_command(txn, caller, command)?,
         Command::SecgroupAllocate { template } => secgroup::secgroup_allocate(txn, caller, template)?,
         Command::TemplateAllocate { template } => vmtemplate::template_allocate(txn, caller, template)?,

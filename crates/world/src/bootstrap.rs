@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_model::acl::{default_rules, group_rules};
+use plerion_model::acl::default_rules;
 use plerion_model::cluster::{self, Cluster};
 use plerion_model::datastore::{self, Datastore, DatastoreState, DatastoreType, DiskType};
 use plerion_model::group::{self, Group};
@@ -18,10 +18,11 @@ use crate::change::Change;
 use crate::context::Context;
 use crate::object::Object;
 use crate::txn::Txn;
+use crate::vdc::vdc_default_make;
 use crate::world::World;
 
 /// Makes the objects of a new installation: users 0 and 1, groups 0 and 1, cluster 0, datastores 0 to 2, zone 0,
-/// security group 0, marketplaces 0 and 1, and the default rules. `passwords` are those of user 0 and 1 in the form in which they are stored.
+/// security group 0, marketplaces 0 and 1, the default rules, and VDC 0 with its rules. `passwords` are those of user 0 and 1 in the form in which they are stored.
 #[must_use]
 pub fn bootstrap(
     world: &World,
@@ -66,7 +67,7 @@ pub fn bootstrap(
     for rule in default_rules() {
         create(&mut txn, Object::Acl(Arc::new(rule)));
     }
-    group_rules_make(&mut txn, group::USERS);
+    vdc_default_make(&mut txn, [group::USERS].into());
     // Recorded: the first ids given to these kinds by users are 100.
     for kind in [
         Kind::Group,
@@ -113,14 +114,6 @@ fn marketplaces() -> [Marketplace; 2] {
             "MarketPlace for the public image server fo LXC & LXD hosted at linuxcontainers.org",
         ),
     ]
-}
-
-/// Gives a group the rules that let it use the zone.
-pub(crate) fn group_rules_make(txn: &mut Txn<'_>, group: Id) {
-    for mut rule in group_rules(group) {
-        rule.id = txn.id_next(Kind::Acl);
-        txn.create(rule);
-    }
 }
 
 fn create(txn: &mut Txn<'_>, object: Object) {

@@ -17,6 +17,7 @@ use crate::marketplace::MarketCommand;
 use crate::quota::QuotaCommand;
 use crate::sched_action::SchedCommand;
 use crate::secgroup::SecgroupCommand;
+use crate::vdc::VdcCommand;
 use crate::vm_autostart::AutostartCommand;
 use crate::vm_device_command::VmDeviceCommand;
 use crate::vm_exec::GuestCommand;
@@ -314,6 +315,8 @@ pub enum Command {
     Secgroup(SecgroupCommand),
     /// On virtual routers.
     Vrouter(VrouterCommand),
+    /// On VDCs.
+    Vdc(VdcCommand),
     /// On VM groups.
     VmGroup(VmGroupCommand),
     /// `one.secgroup.allocate`.

@@ -253,7 +253,10 @@ fn set_defaults(attributes: &mut Template, datastore_location: &str) {
         ("MAC_PREFIX", "02:00"),
         ("NETWORK_SIZE", "254"),
         ("PORT", "2633"),
-    ] {
+    ]
+    .into_iter()
+    .chain(plerion_model::vdc::RIGHTS_DEFAULT)
+    {
         attributes.set_if_missing(name, value);
     }
     if !attributes.contains("VNC_PORTS") {

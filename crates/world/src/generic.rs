@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plerion_model::permissions::{Lock, LockLevel, Operation};
+use plerion_model::vdc::VdcResource;
 use plerion_model::{ApiError, ErrorCode, Id, Kind};
 use plerion_template::{PackedTemplate, Template};
 
@@ -16,9 +17,9 @@ use crate::txn::Txn;
 use crate::vm_right::{VmClass, rights_keep, vm_right};
 use crate::world::World;
 use crate::{
-    cluster, datastore, group, host, image, marketplace, secgroup, user, vm_state, vmtemplate, vnet,
+    acl, cluster, datastore, group, host, image, marketplace, secgroup, user, vm_state, vmtemplate, vnet,
 };
-use crate::{vmgroup, vntemplate, vrouter};
+use crate::{vdc, vmgroup, vntemplate, vrouter};
 
 /// The right that changing the template of a kind needs.
 const fn update_right(kind: Kind) -> Operation {
@@ -40,6 +41,7 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::Marketplace
         | Kind::MarketplaceApp
         | Kind::SchedAction
+        | Kind::Vdc
         | Kind::SecurityGroup => Operation::Manage,
     }
 }
@@ -102,6 +104,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
         | Object::Group(_)
         | Object::Acl(_)
         | Object::SchedAction(_)
+        | Object::Vdc(_)
         | Object::Cluster(_)
         | Object::Document(_)
         | Object::Zone(_) => {
@@ -287,7 +290,7 @@ pub(crate) fn lock(
 pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> Result<Id, ApiError> {
     let target = Target::of(&txn.world, kind, id)?;
     let right = match kind {
-        Kind::Host | Kind::User | Kind::Group | Kind::Cluster | Kind::Zone => Operation::Admin,
+        Kind::Host | Kind::User | Kind::Group | Kind::Cluster | Kind::Zone | Kind::Vdc => Operation::Admin,
         Kind::Vm
         | Kind::Vnet
         | Kind::Image
@@ -318,12 +321,17 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::Datastore => datastore::datastore_delete(txn, id)?,
         Kind::Cluster => cluster::cluster_delete(txn, id)?,
         Kind::SecurityGroup => secgroup::secgroup_delete(txn, id)?,
+        Kind::Vdc => vdc::vdc_delete(txn, id)?,
         Kind::Vm | Kind::Acl | Kind::SchedAction | Kind::Zone => {
             return Err(ApiError::new(
                 ErrorCode::Action,
                 format!("A {} is not deleted this way", kind.error_name()),
             ));
         }
+    }
+    if VdcResource::of_kind(kind).is_some() {
+        vdc::vdcs_forget(txn, kind, id);
+        acl::rules_forget(txn, kind, id);
     }
     Ok(id)
 }

@@ -7,9 +7,9 @@ use plerion_template::PackedTemplate;
 
 use crate::acl::rules_forget;
 use crate::auth::{Caller, Target, require};
-use crate::bootstrap::group_rules_make;
 use crate::name::name_check_new;
 use crate::txn::Txn;
+use crate::vdc::{vdc_join, vdcs_forget};
 
 /// `one.group.allocate`.
 pub(crate) fn group_allocate(txn: &mut Txn<'_>, caller: &Caller, name: &str) -> Result<Id, ApiError> {
@@ -28,7 +28,7 @@ pub(crate) fn group_allocate(txn: &mut Txn<'_>, caller: &Caller, name: &str) -> 
         quotas: Quotas::default(),
     };
     txn.create(group);
-    group_rules_make(txn, id);
+    vdc_join(txn, id);
     Ok(id)
 }
 
@@ -51,6 +51,7 @@ pub(crate) fn group_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
         )));
     }
     txn.delete(Kind::Group, id);
+    vdcs_forget(txn, Kind::Group, id);
     rules_forget(txn, Kind::Group, id);
     Ok(())
 }

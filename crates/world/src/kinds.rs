@@ -25,6 +25,7 @@ macro_rules! for_kinds {
             Marketplace marketplaces (plerion_model::marketplace::Marketplace) marketplace "Marketplaces.";
             MarketplaceApp marketplaceapps (plerion_model::marketplaceapp::MarketplaceApp) marketplaceapp "Appliances of marketplaces.";
             SchedAction sched_actions (plerion_model::sched_action::SchedAction) sched_action "Scheduled actions.";
+            Vdc vdcs (plerion_model::vdc::Vdc) vdc "Virtual data centres.";
             SecurityGroup secgroups (plerion_model::secgroup::SecurityGroup) secgroup "Security groups.";
         }
     };
