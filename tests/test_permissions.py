@@ -72,6 +72,7 @@ class Stage:
             "rule": lambda: ok("acl.addrule", f"0x10{self.number:07x}", "0x1400000000", "0x1", ""),
             "member_group": lambda: self.group_with_owner(name),
             "admin_group": lambda: self.group_with_admin(name),
+            "full_vdc": lambda: self.vdc_full(name),
             "empty_group": lambda: ok("group.allocate", name),
             "empty_user": lambda: ok("user.allocate", name, "secret", "", []),
         }.get(kind)
@@ -80,6 +81,15 @@ class Stage:
         if ready is not None:
             cloud.state_await(self.admin, f"{kind}.info", ident, ready)
         return ident
+
+    def vdc_full(self, name):
+        """A VDC with a group and a resource of each kind."""
+        ok = self.admin.ok
+        vdc = ok("vdc.allocate", f'NAME="{name}"')
+        ok("vdc.addgroup", vdc, self.spare)
+        for kind, ident in (("cluster", 0), ("host", self.made.hosts[0]), ("datastore", self.made.image_ds), ("vnet", self.made.vnet)):
+            ok(f"vdc.add{kind}", vdc, 0, ident)
+        return vdc
 
     def group_with_owner(self, name):
         group = self.admin.ok("group.allocate", name)

@@ -138,6 +138,7 @@ FIRST = {
     142: lambda stage: (stage.vm(CAPVM, 5), stage.act("resume", CAPVM, 3, 3)),
     143: lambda stage: stage.vm(CAPVM, 9),
     155: first_series_done,
+    160: lambda stage: stage.do("vdc.allocate", 'NAME="capvdc26939"'),
     181: lambda stage: stage.do("vrouter.allocate", 'NAME="capvr26939"\nNIC=[NETWORK_ID="0"]'),
     220: lambda stage: stage.do("vn.delete", 1),
 }
@@ -146,6 +147,7 @@ FIRST = {
 def second_series_start(stage):
     do = stage.do
     do("group.allocate", "dev")
+    do("acl.addrule", "200000064", "29400000000", "8", "")
     do("user.allocate", "dora", "dorapassword", "", [100])
     do("datastore.update", 0, 'TM_MAD="dummy"', 1)
     do("datastore.allocate", f'NAME="images_dummy"\nTYPE="IMAGE_DS"\n{DUMMY}', -1)
@@ -266,6 +268,9 @@ SECOND = {
     354: second_series_snapshot,
     **{number: lambda stage: (stage.vm(0, 3, 3), stage.vm(1, 3, 3)) for number in (357, 358)},
     375: second_series_resize,
+    379: lambda stage: stage.do("vdc.allocate", 'NAME="vdc"'),
+    381: lambda stage: stage.do("vdc.addcluster", 100, 0, 100),
+    384: lambda stage: stage.do("vdc.addvnet", 100, 0, 0),
     399: second_series_token,
     405: lambda stage: Session(stage.admin.server, "dora:dorapassword").ok("user.login", "dora", "", 3600, 100),
     411: lambda stage: stage.do("group.deladmin", 100, 2),

@@ -59,6 +59,7 @@ KINDS = {
         Kind("template", "VMTEMPLATE", lambda call, name: call("template.allocate", cloud.VM.format(name)), PAGE, owned=True, locked=True),
         Kind("user", "USER", lambda call, name: call("user.allocate", name, "secret", "", []), renamed=False),
         Kind("vm", "VM", lambda call, name: call("vm.allocate", cloud.VM.format(name), True), (*PAGE, -1), owned=True, locked=True, deleted=False, unique=False),
+        Kind("vdc", "VDC", lambda call, name: call("vdc.allocate", f'NAME="{name}"')),
         Kind("vrouter", "VROUTER", lambda call, name: call("vrouter.allocate", f'NAME="{name}"'), PAGE, owned=True, locked=True, unique=False),
         Kind("vmgroup", "VM_GROUP", lambda call, name: call("vmgroup.allocate", f'NAME="{name}"\nROLE=[NAME="a"]'), PAGE, owned=True, locked=True),
         Kind("vntemplate", "VNTEMPLATE", lambda call, name: call("vntemplate.allocate", f'NAME="{name}"\nVN_MAD="dummy"\nBRIDGE="br0"'), PAGE, owned=True, locked=True),

@@ -17,6 +17,8 @@ pub enum ArgKind {
     Number,
     /// One object, by id or name.
     Object(Kind),
+    /// One object, by id or name, or `ALL` of them.
+    ObjectOrAll(Kind),
     /// Some objects: `1..4`, or ids and names separated by commas.
     Objects(Kind),
     /// A file that exists.

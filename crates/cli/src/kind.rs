@@ -33,6 +33,8 @@ pub enum Kind {
     Market,
     /// Appliance of a marketplace.
     MarketApp,
+    /// Virtual data centre.
+    Vdc,
     /// Zone.
     Zone,
     /// Access rule.
@@ -58,6 +60,7 @@ impl Kind {
             Kind::Vrouter => "vrouter",
             Kind::Market => "market",
             Kind::MarketApp => "marketapp",
+            Kind::Vdc => "vdc",
             Kind::Zone => "zone",
             Kind::Acl => "acl",
         }
@@ -81,6 +84,7 @@ impl Kind {
             Kind::Vrouter => "VROUTER",
             Kind::Market => "MARKETPLACE",
             Kind::MarketApp => "MARKETPLACEAPP",
+            Kind::Vdc => "VDC",
             Kind::Zone => "ZONE",
             Kind::Acl => "ACL",
         }
@@ -104,6 +108,7 @@ impl Kind {
             Kind::Vrouter => ("virtual router", "虚拟路由器"),
             Kind::Market => ("marketplace", "应用市场"),
             Kind::MarketApp => ("appliance", "应用"),
+            Kind::Vdc => ("virtual data centre", "虚拟数据中心"),
             Kind::Zone => ("zone", "区域"),
             Kind::Acl => ("access rule", "访问规则"),
         }

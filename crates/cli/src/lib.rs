@@ -37,6 +37,7 @@ use plerion_client::Overrides;
 
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind, Subcommand};
 use crate::error::CliError;
+use crate::families::vdc;
 use crate::family::{Argument, Input};
 use crate::language::Language;
 use crate::parse::Raw;
@@ -245,6 +246,10 @@ fn argument_resolve(
         ArgKind::Text => Argument::Text(text.to_owned()),
         ArgKind::Number => Argument::Id(text.parse().map_err(|_| mismatch("a whole number"))?),
         ArgKind::Object(kind) => Argument::Id(session.id_resolve(kind, text)?),
+        ArgKind::ObjectOrAll(_) if text.eq_ignore_ascii_case(vdc::ALL_WORD) => {
+            Argument::Id(vdc::ALL_RESOURCES)
+        }
+        ArgKind::ObjectOrAll(kind) => Argument::Id(session.id_resolve(kind, text)?),
         ArgKind::Objects(kind) => Argument::Ids(session.ids_resolve(kind, text)?),
         ArgKind::File if std::path::Path::new(text).is_file() => Argument::Text(text.to_owned()),
         ArgKind::File if definition.optional => return Err(mismatch("file, ")),

@@ -43,6 +43,14 @@ fn taken(world: &World, kind: Kind, owner: Id, name: &str) -> Option<Id> {
     name_scope(kind, owner).and_then(|scope| world.id_by_name(kind, scope, name))
 }
 
+/// How the text about a taken name calls a kind (recorded: `CLUSTER 0`, but `Vdc 100`).
+const fn holder_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Vdc => "Vdc",
+        _ => kind.acl_name(),
+    }
+}
+
 /// Checks the name of a new object.
 pub(crate) fn name_check_new(world: &World, kind: Kind, owner: Id, name: &str) -> Result<(), ApiError> {
     if let Some(fault) = fault(kind, name) {
@@ -51,7 +59,7 @@ pub(crate) fn name_check_new(world: &World, kind: Kind, owner: Id, name: &str) -
     match taken(world, kind, owner, name) {
         Some(id) => Err(ApiError::allocate(
             kind,
-            &format!("NAME is already taken by {} {id}.", kind.acl_name()),
+            &format!("NAME is already taken by {} {id}.", holder_name(kind)),
         )),
         None => Ok(()),
     }

@@ -6,13 +6,14 @@ mod infrastructure;
 mod market;
 mod shared;
 mod storage;
+mod vdc;
 mod vm;
 mod vnet;
 
 use crate::definition::Command;
 
 /// All commands.
-pub static COMMANDS: [&Command; 19] = [
+pub static COMMANDS: [&Command; 20] = [
     &vm::VM,
     &infrastructure::HOST,
     &infrastructure::CLUSTER,
@@ -28,6 +29,7 @@ pub static COMMANDS: [&Command; 19] = [
     &vm::VMGROUP,
     &market::MARKET,
     &market::MARKETAPP,
+    &vdc::VDC,
     &infrastructure::ZONE,
     &accounts::RULES,
     &accounting::ACCOUNTING,

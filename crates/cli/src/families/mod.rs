@@ -13,6 +13,7 @@ pub mod marketapp;
 pub mod secgroup;
 pub mod template;
 pub mod user;
+pub mod vdc;
 pub mod vm;
 pub mod vm_devices;
 pub mod vm_show;

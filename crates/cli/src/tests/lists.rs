@@ -450,6 +450,17 @@ fn other_families() {
                0 oneadmin oneadmin default                2        0        0
         "#]],
     );
+    // Recorded.
+    check(
+        "onevdc list",
+        &pool("VDC_POOL"),
+        expect![[r#"
+            $ onevdc list
+              ID NAME              GROUPS   CLUSTERS      HOSTS      VNETS DATASTORES
+             100 east-vdc               1          1          1          0          1
+               0 default                3        ALL          0          0          0
+        "#]],
+    );
     check(
         "onezone list",
         &pool("ZONE_POOL"),

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::NOW;
 use crate::families::{
-    cluster, datastore, group, host, image, secgroup, template, user, vm_show, vnet_show, zone,
+    cluster, datastore, group, host, image, secgroup, template, user, vdc, vm_show, vnet_show, zone,
 };
 use crate::xml;
 
@@ -509,6 +509,34 @@ fn zone() {
 
         ZONE TEMPLATE                                                                   
         ENDPOINT="http://localhost:2633/RPC2"
+    "#]],
+    );
+}
+
+/// Widths and order as recorded.
+#[test]
+fn vdc() {
+    check(
+        "VDC",
+        vdc::render,
+        expect![[r#"
+        VDC 100 INFORMATION                                                             
+        ID                : 100                 
+        NAME              : east-vdc            
+
+         GROUPS
+            100
+
+        CLUSTERS                                                                        
+           ZONE   CLUSTER
+              0       ALL
+
+        HOSTS                                                                           
+           ZONE      HOST
+              0         2
+
+        VDC TEMPLATE                                                                    
+        NOTE="racks"
     "#]],
     );
 }
