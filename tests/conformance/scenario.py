@@ -88,6 +88,12 @@ def first_series_pending(stage):
     stage.do("vm.action", "release", stage.of("vm", CAPVM2))
 
 
+def first_series_resize(stage):
+    """Once the disk that is saved has become an image."""
+    stage.vm(CAPVM, 8)
+    stage.do("vm.resize", stage.of("vm", CAPVM), 'CPU="1"\nMEMORY="256"\nVCPU="2"', False)
+
+
 def first_series_suspend(stage):
     stage.act("resume", CAPVM, 3, 3)
 
@@ -133,7 +139,7 @@ FIRST = {
     **{number: lambda stage: stage.vm(CAPVM, 3, 3) for number in (125, 127)},
     124: first_series_detach,
     134: lambda stage: stage.vm(CAPVM, 8),
-    139: lambda stage: stage.do("vm.resize", stage.of("vm", CAPVM), 'CPU="1"\nMEMORY="256"\nVCPU="2"', False),
+    139: first_series_resize,
     140: first_series_suspend,
     142: lambda stage: (stage.vm(CAPVM, 5), stage.act("resume", CAPVM, 3, 3)),
     143: lambda stage: stage.vm(CAPVM, 9),

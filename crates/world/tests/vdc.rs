@@ -236,11 +236,9 @@ fn refusals_read_as_recorded() {
 fn a_world_from_before_gets_the_default_vdc() {
     let mut cloud = Cloud::new();
     let (kept, lost) = (group_new(&mut cloud, "kept"), group_new(&mut cloud, "lost"));
-    let rule = cloud.world.acls.values().map(|rule| (rule.id, rule.text()));
-    let rule = rule
-        .clone()
-        .find(|(_, text)| *text == format!("@{lost} NET/* USE #0"));
-    let id = rule.expect("a rule").0;
+    let text = format!("@{lost} NET/* USE #0");
+    let rule = cloud.world.acls.values().find(|rule| rule.text() == text);
+    let id = rule.expect("a rule").id;
     system(&mut cloud, Command::Acl(AclCommand::Delete(id))).expect("gone");
     let mut world = cloud.world.clone();
     world.remove(Kind::Vdc, DEFAULT);
