@@ -69,13 +69,14 @@ impl ApiError {
         Self::new(ErrorCode::Authorization, format!("User [{uid}] : {reason}."))
     }
 
-    /// `Error allocating a new <kind>. <reason>`
+    /// `Error allocating a new <kind>. <reason>`; users, groups and VDCs give the reason alone (recorded).
     #[must_use]
     pub fn allocate(kind: Kind, reason: &str) -> Self {
-        Self::new(
-            ErrorCode::Allocate,
-            format!("Error allocating a new {}. {reason}", kind.error_name()),
-        )
+        let text = match kind {
+            Kind::User | Kind::Group | Kind::Vdc => reason.to_owned(),
+            _ => format!("Error allocating a new {}. {reason}", kind.error_name()),
+        };
+        Self::new(ErrorCode::Allocate, text)
     }
 
     /// A wrong parameter.
