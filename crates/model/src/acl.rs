@@ -76,6 +76,14 @@ pub struct AclQuestion<'a> {
     pub right: u64,
 }
 
+impl AclQuestion<'_> {
+    /// How rules name who asks: as everybody, as himself, as his groups.
+    pub fn names(&self) -> impl Iterator<Item = u64> {
+        let groups = self.groups.iter().map(|gid| GROUP | id_bits(*gid));
+        [ALL, INDIVIDUAL | id_bits(self.uid)].into_iter().chain(groups)
+    }
+}
+
 impl AclRule {
     /// Reads a rule as `one.acl.addrule` gets it: hexadecimal numbers, `0x` before them or not. Its id is -1.
     ///
@@ -141,12 +149,7 @@ impl AclRule {
     }
 
     fn matches_user(&self, question: &AclQuestion<'_>) -> bool {
-        self.user & ALL != 0
-            || self.user == INDIVIDUAL | id_bits(question.uid)
-            || question
-                .groups
-                .iter()
-                .any(|gid| self.user == GROUP | id_bits(*gid))
+        question.names().any(|name| self.user == name)
     }
 
     fn matches_resource(&self, question: &AclQuestion<'_>) -> bool {

@@ -1,14 +1,17 @@
-//! Time of a plan: the one that starts 500 VMs on 50 hosts, and large clouds.
+//! Time of a plan: the one that starts 500 VMs on 50 hosts, and large clouds; time of finding the right of a caller.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use plerion_model::Kind;
+use plerion_model::acl::{self, AclQuestion, AclRule};
 use plerion_model::view::HostSampleView;
 use plerion_scheduler::{Limits, plan};
 use plerion_template::Template;
 use plerion_world::{
-    Caller, Command, Config, Context, HostReport, Measurements, Order, World, apply, bootstrap,
+    Caller, Command, Config, Context, HostReport, Measurements, Object, Order, Target, World, apply,
+    bootstrap, may_see,
 };
 
 const NOW: i64 = 1000;
@@ -133,5 +136,45 @@ fn plans(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, plans);
+/// Rules and groups of a large cloud: some rules a group, and a user who is in two of them and may do nothing.
+fn rights(criterion: &mut Criterion) {
+    const GROUPS: i32 = 200;
+    const RULES: i32 = 1000;
+    let mut world = World::new(Config::default());
+    for id in 0..RULES {
+        let of_group = u64::try_from(100 + id % GROUPS).expect("positive");
+        world.put(&Object::Acl(Arc::new(AclRule {
+            id,
+            user: acl::GROUP | of_group,
+            resource: Kind::Host.acl_bit() | acl::INDIVIDUAL | u64::try_from(id).expect("positive"),
+            rights: 1,
+            zone: acl::ALL,
+        })));
+    }
+    let caller = Caller {
+        uid: 2000,
+        gid: 150,
+        groups: vec![150, 250],
+    };
+    let target = Target::plain(Kind::Host, RULES);
+    let question = AclQuestion {
+        uid: caller.uid,
+        groups: &caller.groups,
+        kind: Kind::Host,
+        oid: RULES,
+        gid: -1,
+        clusters: &[],
+        right: 1,
+    };
+    let walk = || world.acls.values().any(|rule| rule.grants(&question, 0));
+    assert!(!walk() && !may_see(&world, &caller, &target));
+    let mut group = criterion.benchmark_group("rights");
+    group.bench_function("each of 1000 rules", |bencher| bencher.iter(|| black_box(walk())));
+    group.bench_function("rules of the caller", |bencher| {
+        bencher.iter(|| black_box(may_see(&world, &caller, &target)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, plans, rights);
 criterion_main!(benches);

@@ -44,7 +44,7 @@ pub(crate) fn acl_command(txn: &mut Txn<'_>, caller: &Caller, command: &AclComma
 /// The rule that says the same.
 pub(crate) fn rule_find(world: &World, rule: &AclRule) -> Option<Id> {
     let same = |other: &&Arc<AclRule>| rule.says_the_same(other);
-    world.acls.values().find(same).map(|found| found.id)
+    world.rules_for(rule.user).find(same).map(|found| found.id)
 }
 
 fn rule_add(txn: &mut Txn<'_>, mut rule: AclRule) -> Id {

@@ -198,9 +198,9 @@ fn by_rules(world: &World, caller: &Caller, operation: Operation, target: &Targe
         clusters: &target.clusters,
         right: operation.bit(),
     };
-    world
-        .acls
-        .values()
+    question
+        .names()
+        .flat_map(|who| world.rules_for(who))
         .any(|rule| rule.grants(&question, plerion_model::zone::LOCAL))
 }
 

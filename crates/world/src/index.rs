@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use plerion_model::acl::AclRule;
 use plerion_model::quota::Section;
 use plerion_model::quota_usage::{PlaceUse, VmUse};
 use plerion_model::vm::Vm;
@@ -61,6 +62,8 @@ pub struct Index {
     pub(crate) scheduled: imbl::OrdSet<(Kind, Id, Id)>,
     /// Scheduled actions that are to be done, by time.
     pub(crate) sched_due: imbl::OrdSet<(Seconds, Id)>,
+    /// Access control rules by whom they are for, as a rule names it.
+    pub(crate) rules: imbl::OrdSet<(u64, Id)>,
     /// Images of a datastore.
     pub(crate) datastore_images: imbl::OrdMap<Id, Ids>,
     /// Leases by network and range.
@@ -115,6 +118,23 @@ pub(crate) fn members(map: &imbl::OrdMap<Id, Ids>, key: Id) -> Vec<Id> {
 }
 
 impl Index {
+    /// Puts a rule in, or takes it out.
+    pub(crate) fn rule_set(&mut self, rule: &AclRule, add: bool) {
+        let key = (rule.user, rule.id);
+        if add {
+            self.rules.insert(key);
+        } else {
+            self.rules.remove(&key);
+        }
+    }
+
+    /// Rules for somebody, as rules name him, by ascending id.
+    pub(crate) fn rules_for(&self, who: u64) -> impl Iterator<Item = Id> {
+        self.rules
+            .range((who, Id::MIN)..=(who, Id::MAX))
+            .map(|(_, id)| *id)
+    }
+
     /// Puts in what a VM holds.
     pub(crate) fn vm_add(&mut self, vm: &Vm) {
         let holds = vm.holds();

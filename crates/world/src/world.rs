@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plerion_model::acl::AclRule;
 use plerion_model::user::User;
 use plerion_model::view::HostUsage;
 use plerion_model::vm::Vm;
@@ -144,6 +145,11 @@ impl World {
             .filter(move |vm| vm.demand.group.as_ref().is_some_and(|(_, own)| **own == *role))
     }
 
+    /// Access control rules for somebody, as rules name him, by ascending id.
+    pub(crate) fn rules_for(&self, who: u64) -> impl Iterator<Item = &Arc<AclRule>> {
+        self.index.rules_for(who).filter_map(|id| self.acls.get(id))
+    }
+
     /// A user of a name.
     #[must_use]
     pub fn user_by_name(&self, name: &str) -> Option<&Arc<User>> {
@@ -242,6 +248,7 @@ impl World {
             Object::Image(image) => self.index.image_add(image.datastore_id, image.id),
             Object::MarketplaceApp(app) => member_add(&mut self.index.market_apps, app.market_id, app.id),
             Object::SchedAction(action) => self.index.sched_set(action, true),
+            Object::Acl(rule) => self.index.rule_set(rule, true),
             _ => {}
         }
     }
@@ -264,6 +271,7 @@ impl World {
             Object::Image(image) => self.index.image_remove(image.datastore_id, image.id),
             Object::MarketplaceApp(app) => member_remove(&mut self.index.market_apps, app.market_id, app.id),
             Object::SchedAction(action) => self.index.sched_set(action, false),
+            Object::Acl(rule) => self.index.rule_set(rule, false),
             _ => {}
         }
     }
