@@ -10,6 +10,7 @@ POLL_S = 0.02
 IMAGE_DS = 'NAME="{}"\nDS_MAD="dummy"\nTM_MAD="dummy"\nTYPE="IMAGE_DS"'
 SYSTEM_DS = 'NAME="{}"\nTM_MAD="dummy"\nTYPE="SYSTEM_DS"'
 IMAGE = 'NAME="{}"\nTYPE="DATABLOCK"\nSIZE="16"\nFORMAT="raw"'
+HOOK = 'NAME="{}"\nTYPE="api"\nCALL="one.vm.rename"\nCOMMAND="/bin/true"'
 MARKET = 'NAME="{}"\nMARKET_MAD="dummy"'
 APP = 'NAME="{}"\nTYPE="IMAGE"\nORIGIN_ID="{}"'
 VNET = 'NAME="{}"\nVN_MAD="dummy"\nBRIDGE="br0"\nAR=[TYPE="IP4",IP="192.0.2.10",SIZE="50"]'

@@ -52,6 +52,7 @@ KINDS = {
         Kind("document", "DOCUMENT", lambda call, name: call("document.allocate", f'NAME="{name}"\nBODY="x"', 100), (*PAGE, 100), owned=True, locked=True, unique=False),
         Kind("group", "GROUP", lambda call, name: call("group.allocate", name), renamed=False),
         Kind("host", "HOST", lambda call, name: call("host.allocate", name, "dummy", "dummy", -1), ready=2),
+        Kind("hook", "HOOK", lambda call, name: call("hook.allocate", cloud.HOOK.format(name)), locked=True),
         Kind("image", "IMAGE", lambda call, name: call("image.allocate", cloud.IMAGE.format(name), image_ds(call)), PAGE, owned=True, locked=True, ready=1),
         Kind("market", "MARKETPLACE", lambda call, name: call("market.allocate", cloud.MARKET.format(name)), owned=True),
         Kind("marketapp", "MARKETPLACEAPP", lambda call, name: call("marketapp.allocate", cloud.APP.format(name, cloud.image_ready(call, image_ds(call))), market(call)), PAGE, owned=True, locked=True, ready=1),

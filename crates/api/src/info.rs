@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use plerion_engine::{Engine, Snapshot};
+use plerion_model::hook::ExecutionState;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{EscapedXml, Markup};
 use plerion_world::{Caller, Object, Snapshot as View, Target, require_right, require_see};
@@ -39,6 +40,14 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
         Object::Acl(rule) => rule.render(out),
         Object::Marketplace(market) => market.render(out, view),
         Object::MarketplaceApp(app) => app.render(out, view),
+        Object::Hook(hook) => {
+            let executions = view.world.hook_executions.values();
+            let over = executions
+                .filter(|execution| execution.hook == hook.id && execution.state == ExecutionState::Over)
+                .map(|execution| &**execution);
+            hook.render(out, full.then_some(over));
+        }
+        Object::HookExecution(execution) => execution.render(out),
         Object::SchedAction(action) => action.render(out),
         Object::Datastore(datastore) => datastore.render(out, view),
         Object::Cluster(cluster) => cluster.render(out, view),

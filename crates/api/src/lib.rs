@@ -6,6 +6,7 @@ mod acl;
 mod caches;
 mod decode;
 mod document;
+mod hook;
 mod host_cache;
 mod image;
 mod info;

@@ -9,6 +9,7 @@ use crate::accounting;
 use crate::acl;
 use crate::decode;
 use crate::document;
+use crate::hook;
 use crate::marketplace;
 use crate::method::{Handler, Method, PoolForm, Right, method};
 use crate::monitoring;
@@ -70,6 +71,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "one.market", kind: Kind::Marketplace, pool: "one.marketpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
     Family { prefix: "one.marketapp", kind: Kind::MarketplaceApp, pool: "one.marketapppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.vdc", kind: Kind::Vdc, pool: "one.vdcpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: ADMIN, owned: false, lockable: false },
+    Family { prefix: "one.hook", kind: Kind::Hook, pool: "one.hookpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: false, lockable: true },
     Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
 ];
 
@@ -82,6 +84,7 @@ fn table() -> Vec<Method> {
     table.extend(acl::methods());
     table.extend(document::methods());
     table.extend(quota::methods());
+    table.extend(hook::methods());
     table.extend(marketplace::methods());
     table.extend(solo::methods());
     table.extend(sched_action::methods());

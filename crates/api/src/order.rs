@@ -7,6 +7,7 @@ use plerion_model::ApiError;
 use plerion_world::{Caller, Command, Order, Reply};
 use tokio::sync::oneshot;
 
+use crate::hook::called;
 use crate::reject::Reject;
 use crate::xmlrpc::Payload;
 
@@ -14,7 +15,10 @@ use crate::xmlrpc::Payload;
 pub(crate) async fn order(engine: &Arc<Engine>, caller: Caller, command: Command) -> Result<Payload, Reject> {
     let (sender, receiver) = oneshot::channel();
     engine.submit(
-        Order { caller, command },
+        Order {
+            caller,
+            command: called(command),
+        },
         Box::new(move |outcome| {
             // The caller may have gone; what it asked for is done all the same.
             let _ = sender.send(outcome);

@@ -1,14 +1,16 @@
 //! [`ApiService`]: from a call to its answer.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use plerion_engine::Engine;
 use plerion_model::{ApiError, zone};
-use plerion_world::Caller;
+use plerion_world::{Caller, call_is_hooked};
 
 use crate::caches::Caches;
+use crate::hook::{CALL, call_of};
 use crate::info::{acl_info, info};
 use crate::method::{Handler, Method};
 use crate::methods::methods;
@@ -105,8 +107,13 @@ impl Service for ApiService {
         let Some(method) = methods().get(&call.method) else {
             return Fault::unknown_method(&call.method).into();
         };
+        let hooked = method.leader_only && call_is_hooked(&self.engine.snapshot().world, &method.name);
+        let told = hooked.then(|| call_of(&method.name, &call.params));
         let mut params = Params::new(call.params);
-        match self.answer(method, &mut params).await {
+        let answer = CALL
+            .scope(Cell::new(told), self.answer(method, &mut params))
+            .await;
+        match answer {
             Ok(payload) => Answer::Success(payload),
             Err(reject) => {
                 tracing::debug!(method = %method.name, %peer, ?reject, "refused");

@@ -35,6 +35,8 @@ pub enum Kind {
     MarketApp,
     /// Virtual data centre.
     Vdc,
+    /// Hook.
+    Hook,
     /// Zone.
     Zone,
     /// Access rule.
@@ -61,6 +63,7 @@ impl Kind {
             Kind::Market => "market",
             Kind::MarketApp => "marketapp",
             Kind::Vdc => "vdc",
+            Kind::Hook => "hook",
             Kind::Zone => "zone",
             Kind::Acl => "acl",
         }
@@ -85,6 +88,7 @@ impl Kind {
             Kind::Market => "MARKETPLACE",
             Kind::MarketApp => "MARKETPLACEAPP",
             Kind::Vdc => "VDC",
+            Kind::Hook => "HOOK",
             Kind::Zone => "ZONE",
             Kind::Acl => "ACL",
         }
@@ -109,6 +113,7 @@ impl Kind {
             Kind::Market => ("marketplace", "应用市场"),
             Kind::MarketApp => ("appliance", "应用"),
             Kind::Vdc => ("virtual data centre", "虚拟数据中心"),
+            Kind::Hook => ("hook", "hook"),
             Kind::Zone => ("zone", "区域"),
             Kind::Acl => ("access rule", "访问规则"),
         }

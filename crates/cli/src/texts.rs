@@ -211,6 +211,9 @@ const SUBCOMMANDS: &[Row] = &[
     ("onegroup deladmin", "Takes that right away", "取消组管理员"),
     ("onegroup vlan", "Sets which VLANs the group may use", "设置组可用的 VLAN"),
     ("oneacct ", "Lists the stays of VMs on hosts: what they had there, and from when to when", "列出虚拟机在主机上的使用记录：资源与起止时间"),
+    ("onehook create", "Makes a hook", "创建 hook"),
+    ("onehook retry", "Runs an execution again", "重新执行一次"),
+    ("onehook log", "Lists executions of hooks, the newest first", "列出 hook 的执行记录，最新的在前"),
     ("oneshowback list", "Lists what VMs cost in each month", "列出虚拟机每月费用"),
     ("oneshowback calculate", "Calculates what VMs cost, from a first month to a last one", "计算指定月份范围内的虚拟机费用"),
     ("oneacl create", "Creates a rule, for instance \"#5 VM/* USE+MANAGE\"", "创建访问规则，例如 \"#5 VM/* USE+MANAGE\""),
@@ -283,7 +286,7 @@ const OPTIONS: &[Row] = &[
     ("vn_mad", "Network driver", "网络驱动"),
     ("address_range", "Number of the address range", "地址段编号"),
     ("show-ar", "With the attributes of the address ranges", "显示地址段属性"),
-    ("success", "As if what failed had worked", "视为成功"),
+    ("success", "As if what failed had worked; of executions, those that succeeded", "视为成功；对执行记录表示成功的执行"),
     ("failure", "As if what is pending had failed", "视为失败"),
     ("retry", "Tries what failed again", "重试失败的操作"),
     ("delete", "Deletes it", "删除"),
@@ -367,6 +370,11 @@ const OPTIONS: &[Row] = &[
     ("disk-id", "Only this disk", "仅此磁盘"),
     ("increment", "State of this increment", "指定增量编号"),
     ("stdin", "What the command reads", "命令的标准输入"),
+    ("execution", "One execution: what it was given and said", "一次执行：参数与输出"),
+    ("error", "Those that failed", "失败的执行"),
+    ("hook-id", "Those of this hook", "该 hook 的执行"),
+    ("since", "Those from then on", "从该时间起"),
+    ("until", "Those until then", "到该时间止"),
 ];
 
 #[cfg(test)]

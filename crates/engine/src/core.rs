@@ -6,7 +6,9 @@ use std::time::Duration;
 use plerion_model::view::VmSampleView;
 use plerion_model::{ApiError, Id, Seconds};
 use plerion_store::{Epoch, LogTrim, Store, StoreError};
-use plerion_world::{Change, Config, Context, Order, Reply, World, apply, bootstrap, vdcs_begin};
+use plerion_world::{
+    Change, Command, Config, Context, Order, Reply, World, apply, apply_refused, bootstrap, vdcs_begin,
+};
 
 use crate::clock::Clock;
 
@@ -188,7 +190,14 @@ impl<S: Store> Core<S> {
                     }
                     outcomes.push(Ok(applied.reply));
                 }
-                Err(refusal) => outcomes.push(Err(refusal)),
+                Err(refusal) => {
+                    if let Command::Called { call, .. } = &order.command {
+                        let applied = apply_refused(current, call, &refusal, &context);
+                        changes.push(applied.change);
+                        world = Some(applied.world);
+                    }
+                    outcomes.push(Err(refusal));
+                }
             }
         }
         if let Some(world) = world {

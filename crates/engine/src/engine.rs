@@ -17,6 +17,8 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
 use crate::core::{Core, CoreError};
+use crate::hook_run::HookSettings;
+use crate::hooks::hooks_start;
 use crate::sample_history::{SamplesKept, sample_history_start};
 use crate::timer::timer_start;
 use crate::vm_files::{VmFilesSettings, vm_files_start};
@@ -66,6 +68,8 @@ pub struct EngineSettings<S> {
     pub samples_kept: SamplesKept,
     /// Where files of VMs are kept for people; none are without.
     pub vm_files: Option<VmFilesSettings>,
+    /// How hooks are run; none are without.
+    pub hooks: Option<HookSettings>,
     /// Called once when the database failed: the process must end.
     pub failed: Box<dyn FnOnce(CoreError) + Send>,
 }
@@ -88,6 +92,7 @@ pub struct Engine {
     coordinator: CoordinatorHandle,
     scheduler: Arc<Wake>,
     timer: Arc<Wake>,
+    hooks: Arc<Wake>,
     authenticator: Authenticator,
     reader: Arc<dyn StoreReader>,
     samples: Option<SampleReader>,
@@ -139,8 +144,10 @@ impl Engine {
         core.measured_by(Box::new(move |vm| measured.load().vms.get(&vm).cloned()));
         let (coordinator, queue) = coordinator_queue();
         let (scheduler, timer) = (Arc::new(Wake::default()), Arc::new(Wake::default()));
+        let hooks = Arc::new(Wake::default());
         let committed = {
             let (coordinator, scheduler, timer) = (coordinator.clone(), scheduler.clone(), timer.clone());
+            let hooks = hooks.clone();
             move |before: &World, after: &World| {
                 let woken = woken(before, after);
                 if woken.coordinator {
@@ -148,6 +155,9 @@ impl Engine {
                 }
                 if woken.scheduler {
                     scheduler.wake();
+                }
+                if woken.hooks {
+                    hooks.wake();
                 }
                 if woken.timer {
                     timer.wake();
@@ -178,6 +188,7 @@ impl Engine {
             coordinator,
             scheduler: scheduler.clone(),
             timer: timer.clone(),
+            hooks: hooks.clone(),
             authenticator,
             reader: settings.reader,
             samples,
@@ -192,13 +203,21 @@ impl Engine {
             ),
         });
         let timer_thread = timer_start(timer, published.clone(), writer.clone(), settings.clock.clone())?;
+        let hooks_thread = settings
+            .hooks
+            .map(|own| hooks_start(own, hooks, published.clone(), writer.clone()))
+            .transpose()?;
         let scheduler_thread = scheduler_start(scheduler, published, measurements, writer, settings.clock)?;
         engine
             .threads
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .splice(0..0, [scheduler_thread, timer_thread]);
+            .splice(
+                0..0,
+                [scheduler_thread, timer_thread].into_iter().chain(hooks_thread),
+            );
         engine.scheduler.wake();
+        engine.hooks.wake();
         Ok(engine)
     }
 
@@ -269,6 +288,7 @@ impl Engine {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         self.scheduler.stop();
         self.timer.stop();
+        self.hooks.stop();
         self.coordinator.notice(Notice::Stop);
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {

@@ -9,6 +9,8 @@ pub(crate) struct Woken {
     pub(crate) coordinator: bool,
     /// VMs wait to be placed, moved or started again: any change may have made room for them.
     pub(crate) scheduler: bool,
+    /// Executions of hooks have come.
+    pub(crate) hooks: bool,
     /// Another scheduled action is the next one, or at another time.
     pub(crate) timer: bool,
 }
@@ -18,6 +20,7 @@ pub(crate) fn woken(before: &World, after: &World) -> Woken {
     Woken {
         coordinator: !(before.same_outbox(after) && before.same_places(after)),
         scheduler: after.awaits_placement() || after.awaits_restarts(),
+        hooks: !before.hook_executions.same(&after.hook_executions),
         timer: before.sched_next() != after.sched_next(),
     }
 }
@@ -59,6 +62,7 @@ mod tests {
             let expect = Woken {
                 coordinator,
                 scheduler,
+                hooks: false,
                 timer: false,
             };
             let about = format!("{command:?}");
@@ -105,6 +109,7 @@ mod tests {
         let alone = Woken {
             coordinator: false,
             scheduler: false,
+            hooks: false,
             timer: true,
         };
         assert_eq!(step(&mut world, add), alone);

@@ -101,6 +101,10 @@ kinds! {
     Marketplace "marketplace" 0x8_0000_0000_0000 "MARKETPLACE" "marketplace" "MARKETPLACE_POOL" Pool 100;
     /// Appliance of a marketplace.
     MarketplaceApp "marketplace_app" 0x10_0000_0000_0000 "MARKETPLACEAPP" "marketplaceapp" "MARKETPLACEAPP_POOL" Owner 0;
+    /// Hook.
+    Hook "hook" 0x80_0000_0000_0000 "HOOK" "hook" "HOOK_POOL" Pool 0;
+    /// Execution of a hook; in no access rule.
+    HookExecution "hook_execution" 0 "HOOKEXECUTION" "hook execution" "HOOKLOG" Free 0;
     /// Scheduled action.
     SchedAction "sched_action" 0x200_0000_0000_0000 "SCHEDULEDACTION" "scheduled action" "SCHED_ACTION_POOL" Free 0;
     /// Virtual data centre.

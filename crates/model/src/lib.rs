@@ -21,6 +21,7 @@ pub mod document;
 pub mod entity;
 pub mod error;
 pub mod group;
+pub mod hook;
 pub mod host;
 pub mod image;
 pub mod kind;

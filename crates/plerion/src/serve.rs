@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +11,9 @@ use jiff::tz::TimeZone;
 use plerion_api::ApiService;
 use plerion_api::xmlrpc::{Limits, serve};
 use plerion_drivers::{ProcessLinks, SshSettings, program_identity};
-use plerion_engine::{Engine, EngineSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash};
+use plerion_engine::{
+    Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash,
+};
 use plerion_store::{SampleReader, SampleStore};
 use plerion_world::Config;
 use tokio::net::TcpListener;
@@ -103,8 +106,9 @@ fn run(places: &Places) -> Result<(), String> {
     let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| {
         format!("cannot listen on {address}: {error}; another server uses the port, or set PORT in oned.conf")
     })?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (failed_sender, failed) = oneshot::channel();
-    let engine = engine_start(places, config, hypervisor_conf, failed_sender)?;
+    let engine = engine_start(places, config, address, hypervisor_conf, failed_sender)?;
     let result = runtime.block_on(serve_until_told(listener, engine.clone(), failed));
     engine.stop();
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
@@ -128,6 +132,7 @@ fn listen_address(config: &Config) -> Result<SocketAddr, String> {
 fn engine_start(
     places: &Places,
     config: Config,
+    address: SocketAddr,
     hypervisor_conf: plerion_template::Template,
     failed: oneshot::Sender<String>,
 ) -> Result<Arc<Engine>, String> {
@@ -159,6 +164,7 @@ fn engine_start(
     let credentials = auth_file::read_or_make()?;
     let password = password_hash(&credentials.password)?;
     let server_password = auth_file::secret()?;
+    let hooks = hook_settings(places, &config, address)?;
     let settings = EngineSettings {
         store,
         reader,
@@ -178,6 +184,7 @@ fn engine_start(
         samples: samples_open(places),
         samples_kept,
         vm_files: Some(vm_files),
+        hooks: Some(hooks),
         failed: Box::new(move |error| {
             // When nobody waits any more, the front-end is stopping already.
             let _ = failed.send(error.to_string());
@@ -195,6 +202,50 @@ fn samples_open(places: &Places) -> Option<(SampleStore, SampleReader)> {
             None
         }
     }
+}
+
+/// How hooks are run: with an environment in which `onevm` and its like are found, and find this server.
+fn hook_settings(places: &Places, config: &Config, address: SocketAddr) -> Result<HookSettings, String> {
+    let bin = places.var.join("bin");
+    commands_link(&bin).map_err(|error| format!("{}: {error}", bin.display()))?;
+    let mut path = bin.into_os_string();
+    if let Some(own) = std::env::var_os("PATH") {
+        path.push(":");
+        path.push(own);
+    }
+    let ip = if address.ip().is_unspecified() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        address.ip()
+    };
+    let server = SocketAddr::new(ip, address.port());
+    let ssh_options = config.attributes.get("SSH_OPTIONS").unwrap_or_default();
+    Ok(HookSettings {
+        directory: places.var.join("remotes/hooks"),
+        host_directory: "/var/tmp/one/hooks".into(),
+        environment: vec![
+            ("PATH".into(), path.to_string_lossy().into_owned()),
+            ("ONE_XMLRPC".into(), format!("http://{server}/RPC2")),
+        ],
+        ssh_options: ssh_options.split_whitespace().map(str::to_owned).collect(),
+    })
+}
+
+/// Links of the commands' names to this program.
+fn commands_link(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let program = std::env::current_exe()?;
+    for name in plerion_cli::command_names() {
+        let link = directory.join(name);
+        if std::fs::read_link(&link).is_ok_and(|found| found == program) {
+            continue;
+        }
+        match std::fs::remove_file(&link) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => std::os::unix::fs::symlink(&program, &link)?,
+        }
+    }
+    Ok(())
 }
 
 async fn serve_until_told(

@@ -7,6 +7,7 @@ use plerion_model::cluster::Cluster;
 use plerion_model::datastore::Datastore;
 use plerion_model::document::Document;
 use plerion_model::group::Group;
+use plerion_model::hook::{ExecutionState, Hook, HookExecution, HookType};
 use plerion_model::host::Host;
 use plerion_model::image::Image;
 use plerion_model::marketplace::Marketplace;
@@ -28,9 +29,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::schema::{
-    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOSTS, IMAGES, MARKETPLACE_APPS, MARKETPLACES,
-    OUTBOX, POOL_CONTROL, SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS, VDCS, VMGROUPS, VMS, VNETS,
-    VNTEMPLATES, VROUTERS, ZONES, table_of,
+    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOOK_EXECUTIONS, HOOKS, HOSTS, IMAGES,
+    MARKETPLACE_APPS, MARKETPLACES, OUTBOX, POOL_CONTROL, SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS,
+    VDCS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES, table_of,
 };
 use crate::{DoneVm, LogRow, StoreError};
 
@@ -275,6 +276,24 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             let further = [app.state.number().into(), app.market_id.into()];
             finish(&MARKETPLACE_APPS, cells, &further, app, &app.template)
         }
+        Object::Hook(hook) => {
+            let cells = owned_cells(hook.id, &hook.name, &hook.owned);
+            let further = [i64::from(hook.kind == HookType::Api)];
+            finish(&HOOKS, cells, &further, hook, &hook.template)
+        }
+        Object::HookExecution(execution) => Ok(vec![
+            execution.id.into(),
+            execution.hook.into(),
+            i64::from(execution.number).into(),
+            match execution.state {
+                ExecutionState::Waiting => "waiting",
+                ExecutionState::Running => "running",
+                ExecutionState::Over => "over",
+            }
+            .into(),
+            execution.time.into(),
+            body(&HOOK_EXECUTIONS, execution.id, &**execution)?,
+        ]),
         Object::SchedAction(action) => Ok(vec![
             action.id.into(),
             kind_name(action.parent_kind).into(),
@@ -336,6 +355,10 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
         Kind::Acl => Object::Acl(Arc::new(parse::<AclRule>(table, row.oid, &row.body)?)),
         Kind::Marketplace => with_template!(Marketplace, Marketplace),
         Kind::MarketplaceApp => with_template!(MarketplaceApp, MarketplaceApp),
+        Kind::Hook => with_template!(Hook, Hook),
+        Kind::HookExecution => {
+            Object::HookExecution(Arc::new(parse::<HookExecution>(table, row.oid, &row.body)?))
+        }
         Kind::SchedAction => Object::SchedAction(Arc::new(parse::<SchedAction>(table, row.oid, &row.body)?)),
         Kind::Host => with_template!(Host, Host),
         Kind::Vnet => with_template!(Vnet, Vnet),

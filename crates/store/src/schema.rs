@@ -124,6 +124,8 @@ tables! {
     MARKETPLACE_APPS "marketplace_apps" key 1 (
         oid Int, name Name, uid Int, gid Int, perms Int, state Int, marketplace Int, body Text, template Text
     );
+    HOOKS "hooks" key 1 (oid Int, name Name, uid Int, gid Int, perms Int, type Int, body Text, template Text);
+    HOOK_EXECUTIONS "hook_executions" key 1 (oid Int, hook Int, number Int, state Name, time Int, body Text);
     SCHED_ACTIONS "sched_actions" key 1 (oid Int, parent_kind Name, parent Int, time Int, done Int, body Text);
     ZONES "zones" key 1 (oid Int, name Name, state Int, body Text, template Text);
     VROUTERS "vrouters" key 1 (
@@ -158,6 +160,8 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::Zone => &ZONES,
         Kind::Marketplace => &MARKETPLACES,
         Kind::MarketplaceApp => &MARKETPLACE_APPS,
+        Kind::Hook => &HOOKS,
+        Kind::HookExecution => &HOOK_EXECUTIONS,
         Kind::SchedAction => &SCHED_ACTIONS,
         Kind::Vrouter => &VROUTERS,
         Kind::VmGroup => &VMGROUPS,
@@ -183,6 +187,8 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::Document,
     Kind::Marketplace,
     Kind::MarketplaceApp,
+    Kind::Hook,
+    Kind::HookExecution,
     Kind::SchedAction,
     Kind::Vrouter,
     Kind::VmGroup,

@@ -6,13 +6,14 @@ use crate::auth::Caller;
 use crate::change::Change;
 use crate::command::{Command, Order, Reply};
 use crate::context::Context;
+use crate::hook_fire::{ApiCall, call_fired};
 use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
 use crate::world::World;
 use crate::{
-    acl, cluster, datastore, document, generic, group, host, image, marketplace, sched_action, sched_due,
-    secgroup, showback, user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate, vm_resize,
-    vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range, zone,
+    acl, cluster, datastore, document, generic, group, hook, host, image, marketplace, sched_action,
+    sched_due, secgroup, showback, user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate,
+    vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range, zone,
 };
 
 /// A command that was accepted.
@@ -31,16 +32,33 @@ pub struct Applied {
 /// # Errors
 /// A refusal; the world stays as it was.
 pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied, ApiError> {
-    let mut txn = Txn::new(world, context);
-    let reply = match run(&mut txn, &order.caller, &order.command)? {
-        Some(id) => Reply::Id(id),
-        None => Reply::Nothing,
+    let (call, command) = match &order.command {
+        Command::Called { call, command } => (Some(call), &**command),
+        command => (None, command),
     };
-    if order.command.is_asked_for() {
+    let mut txn = Txn::new(world, context);
+    let id = run(&mut txn, &order.caller, command)?;
+    if command.is_asked_for() {
         quota_enforce(world, &txn, &order.caller)?;
     }
+    if let Some(call) = call {
+        let firings = call_fired(&txn.world, call, Ok(id));
+        txn.executions_add(firings);
+    }
     let (world, change) = txn.finish();
+    let reply = id.map_or(Reply::Nothing, Reply::Id);
     Ok(Applied { world, change, reply })
+}
+
+/// What is left to do for a call that was refused: the hooks that name it are run.
+#[must_use]
+pub fn apply_refused(world: &World, call: &ApiCall, error: &ApiError, context: &Context) -> Applied {
+    let mut txn = Txn::new(world, context);
+    let firings = call_fired(world, call, Err(error));
+    txn.executions_add(firings);
+    let (world, change) = txn.finish();
+    let reply = Reply::Nothing;
+    Applied { world, change, reply }
 }
 
 /// Does a scheduled action that is due. What it asked for, how that went and its next time are one change.
@@ -49,6 +67,7 @@ fn sched_due(txn: &mut Txn<'_>, id: Id, time: Seconds) {
         return;
     };
     let context = txn.context;
+    txn.states_fire();
     let outcome = order.and_then(|order| apply(&txn.world, &order, context).map_err(|refusal| refusal.text));
     let error = match outcome {
         Ok(applied) => {
@@ -187,6 +206,9 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::VmDevice { id, command } => vm_device_command::vm_device_command(txn, caller, *id, command)?,
         Command::VmExec { id, command } => vm_exec::vm_exec(txn, caller, *id, command)?,
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
+        Command::Hook(command) => hook::hook_command(txn, caller, command)?,
+        // Such a one stands around a command of another kind; one within another is not made.
+        Command::Called { command, .. } => return run(txn, caller, command),
         Command::Market(command) => marketplace::market_command(txn, caller, command)?,
         Command::Sched(command) => sched_action::sched_command(txn, caller, command)?,
         Command::SchedDue { id, time } => {

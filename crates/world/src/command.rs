@@ -1,5 +1,7 @@
 //! What can be asked of the world.
 
+use std::sync::Arc;
+
 use plerion_lifecycle::{Event, Recover};
 use plerion_model::autostart::DomainEnd;
 use plerion_model::showback::Showback;
@@ -11,6 +13,8 @@ use crate::auth::Caller;
 use crate::change::{IntentKey, IntentResult};
 use crate::cluster::Member;
 use crate::document::DocumentCommand;
+use crate::hook::HookCommand;
+use crate::hook_fire::ApiCall;
 use crate::host::{HostReport, HostStatus};
 use crate::image::ImageSpec;
 use crate::marketplace::MarketCommand;
@@ -413,6 +417,15 @@ pub enum Command {
         /// The action.
         event: Event,
     },
+    /// On hooks and their executions.
+    Hook(HookCommand),
+    /// A command by a call that hooks name: they are run whatever comes of it.
+    Called {
+        /// The call.
+        call: Arc<ApiCall>,
+        /// What it asks for.
+        command: Box<Self>,
+    },
     /// On marketplaces and their appliances.
     Market(MarketCommand),
     /// On scheduled actions.
@@ -464,7 +477,10 @@ pub enum Command {
 impl Command {
     /// Whether somebody asks for it, so that it can be refused. The others say what has happened.
     #[must_use]
-    pub const fn is_asked_for(&self) -> bool {
+    pub fn is_asked_for(&self) -> bool {
+        if let Self::Called { command, .. } = self {
+            return command.is_asked_for();
+        }
         !matches!(
             self,
             Self::HostReported { .. }
@@ -473,6 +489,7 @@ impl Command {
                 | Self::DomainSeen { .. }
                 | Self::Autostart(_)
                 | Self::SchedDue { .. }
+                | Self::Hook(HookCommand::Begun { .. } | HookCommand::Ended { .. })
         )
     }
 }

@@ -17,7 +17,8 @@ use crate::txn::Txn;
 use crate::vm_right::{VmClass, rights_keep, vm_right};
 use crate::world::World;
 use crate::{
-    acl, cluster, datastore, group, host, image, marketplace, secgroup, user, vm_state, vmtemplate, vnet,
+    acl, cluster, datastore, group, hook, host, image, marketplace, secgroup, user, vm_state, vmtemplate,
+    vnet,
 };
 use crate::{vdc, vmgroup, vntemplate, vrouter};
 
@@ -40,6 +41,8 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::Zone
         | Kind::Marketplace
         | Kind::MarketplaceApp
+        | Kind::Hook
+        | Kind::HookExecution
         | Kind::SchedAction
         | Kind::Vdc
         | Kind::SecurityGroup => Operation::Manage,
@@ -94,6 +97,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
             marketplace::market_updated(world, Arc::make_mut(market), new)?;
         }
         Object::MarketplaceApp(app) => marketplace::app_updated(Arc::make_mut(app), new),
+        Object::Hook(hook) => hook::hook_updated(Arc::make_mut(hook), old, new)?,
         Object::Vrouter(vrouter) => vrouter::vrouter_updated(Arc::make_mut(vrouter), old, new),
         Object::VmGroup(group) => vmgroup::vmgroup_updated(Arc::make_mut(group), new)?,
         Object::VnTemplate(template) => vntemplate::vntemplate_updated(Arc::make_mut(template), new),
@@ -105,6 +109,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
         | Object::Acl(_)
         | Object::SchedAction(_)
         | Object::Vdc(_)
+        | Object::HookExecution(_)
         | Object::Cluster(_)
         | Object::Document(_)
         | Object::Zone(_) => {
@@ -303,6 +308,8 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         | Kind::VnTemplate
         | Kind::Marketplace
         | Kind::MarketplaceApp
+        | Kind::Hook
+        | Kind::HookExecution
         | Kind::SchedAction
         | Kind::SecurityGroup => Operation::Manage,
     };
@@ -322,7 +329,8 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::Cluster => cluster::cluster_delete(txn, id)?,
         Kind::SecurityGroup => secgroup::secgroup_delete(txn, id)?,
         Kind::Vdc => vdc::vdc_delete(txn, id)?,
-        Kind::Vm | Kind::Acl | Kind::SchedAction | Kind::Zone => {
+        Kind::Hook => hook::hook_delete(txn, id),
+        Kind::Vm | Kind::Acl | Kind::SchedAction | Kind::HookExecution | Kind::Zone => {
             return Err(ApiError::new(
                 ErrorCode::Action,
                 format!("A {} is not deleted this way", kind.error_name()),

@@ -24,6 +24,8 @@ macro_rules! for_kinds {
             VnTemplate vntemplates (plerion_model::vntemplate::VnTemplate) vntemplate "Network templates.";
             Marketplace marketplaces (plerion_model::marketplace::Marketplace) marketplace "Marketplaces.";
             MarketplaceApp marketplaceapps (plerion_model::marketplaceapp::MarketplaceApp) marketplaceapp "Appliances of marketplaces.";
+            Hook hooks (plerion_model::hook::Hook) hook "Hooks.";
+            HookExecution hook_executions (plerion_model::hook::HookExecution) hook_execution "Executions of hooks.";
             SchedAction sched_actions (plerion_model::sched_action::SchedAction) sched_action "Scheduled actions.";
             Vdc vdcs (plerion_model::vdc::Vdc) vdc "Virtual data centres.";
             SecurityGroup secgroups (plerion_model::secgroup::SecurityGroup) secgroup "Security groups.";

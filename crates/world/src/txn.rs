@@ -8,6 +8,7 @@ use plerion_model::{Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey, LogEntry};
 use crate::context::Context;
+use crate::hook_fire::{ExecutionPut, Firing, executions_new, states_fired};
 use crate::object::Object;
 use crate::vm_stay::stays_ended;
 use crate::world::World;
@@ -21,6 +22,10 @@ pub(crate) struct Txn<'a> {
     change: Change,
     pub(crate) context: &'a Context,
     drawn: u128,
+    /// How much of the log has called its hooks already.
+    fired: usize,
+    /// The world then.
+    seen: Option<World>,
 }
 
 impl<'a> Txn<'a> {
@@ -31,12 +36,15 @@ impl<'a> Txn<'a> {
             change: Change::default(),
             context,
             drawn: 0,
+            fired: 0,
+            seen: None,
         }
     }
 
     /// The world and its change. Whoever follows the change log reads the objects that it names and no others: so every
     /// object that was put or deleted is named in it, those too about which nothing more was said than that.
     pub(crate) fn finish(mut self) -> (World, Change) {
+        self.states_fire();
         let said: BTreeSet<(Kind, Id)> = self
             .change
             .log
@@ -91,7 +99,35 @@ impl<'a> Txn<'a> {
         value
     }
 
-    /// Takes over what another command did to this world. (Which stays ended follows from what was put.)
+    /// Has the hooks run that the states call for into which objects came since the last time.
+    pub(crate) fn states_fire(&mut self) {
+        if self.world.hooks.is_empty() {
+            return;
+        }
+        let log = self.change.log.iter().skip(self.fired);
+        let before = self.seen.as_ref().unwrap_or(self.before);
+        let firings = states_fired((before, &self.world), &self.change.puts, log);
+        self.fired = self.change.log.len();
+        self.seen = Some(self.world.clone());
+        self.executions_add(firings);
+    }
+
+    /// Adds executions of hooks.
+    pub(crate) fn executions_add(&mut self, firings: Vec<Firing>) {
+        for put in executions_new(&self.world, firings, self.context.now) {
+            match put {
+                ExecutionPut::Put(object) => {
+                    if object.kind() == Kind::HookExecution {
+                        self.id_used(Kind::HookExecution, object.id());
+                    }
+                    self.put(object);
+                }
+                ExecutionPut::Delete(id) => self.delete(Kind::HookExecution, id),
+            }
+        }
+    }
+
+    /// Takes over what another command did to this world, which has called its own hooks. (Which stays ended follows from what was put.)
     pub(crate) fn absorb(&mut self, world: World, change: Change) {
         self.world = world;
         self.change.puts.extend(change.puts);
@@ -103,6 +139,8 @@ impl<'a> Txn<'a> {
             self.change.last_ids.push((kind, id));
         }
         self.change.log.extend(change.log);
+        self.fired = self.change.log.len();
+        self.seen = Some(self.world.clone());
         self.change.showback.extend(change.showback);
     }
 

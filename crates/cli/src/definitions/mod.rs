@@ -2,6 +2,7 @@
 
 mod accounting;
 mod accounts;
+mod hook;
 mod infrastructure;
 mod market;
 mod shared;
@@ -13,7 +14,7 @@ mod vnet;
 use crate::definition::Command;
 
 /// All commands.
-pub static COMMANDS: [&Command; 20] = [
+pub static COMMANDS: [&Command; 21] = [
     &vm::VM,
     &infrastructure::HOST,
     &infrastructure::CLUSTER,
@@ -30,6 +31,7 @@ pub static COMMANDS: [&Command; 20] = [
     &market::MARKET,
     &market::MARKETAPP,
     &vdc::VDC,
+    &hook::HOOK,
     &infrastructure::ZONE,
     &accounts::RULES,
     &accounting::ACCOUNTING,

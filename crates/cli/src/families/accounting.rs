@@ -320,7 +320,7 @@ fn head(text: &str) -> String {
 }
 
 /// -1 where a time is open.
-fn wire_time(time: Option<i64>) -> Result<i32, CliError> {
+pub fn wire_time(time: Option<i64>) -> Result<i32, CliError> {
     let Some(time) = time else { return Ok(-1) };
     i32::try_from(time)
         .ok()
@@ -350,7 +350,7 @@ fn month_parse(text: &str) -> Result<Date, CliError> {
 }
 
 /// A date, with or without a time, in the zone of the caller. As an end, a date alone is the end of that day.
-fn time_parse(text: &str, end: bool) -> Result<i64, CliError> {
+pub fn time_parse(text: &str, end: bool) -> Result<i64, CliError> {
     let seconds = |time: DateTime| {
         time.to_zoned(format::zone())
             .map(|time| time.timestamp().as_second())

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod common;
 pub mod datastore;
 pub mod group;
+pub mod hook;
 pub mod host;
 pub mod image;
 pub mod market;
