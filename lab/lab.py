@@ -105,7 +105,7 @@ class Lab:
             node.stop()
             node.boot_id_new()
             for link in (node.link, node.trunk):
-                self.switch(["sh", "-c", f"! ip link show {link} >/dev/null 2>&1 || ip link del {link} || ! ip link show {link}"])
+                self._link_end(link)
         if self.front_end in nodes:
             self.serve_process.wait(machine.STOP_SECONDS)
 
@@ -143,6 +143,10 @@ class Lab:
             add = ["ip", "link", "add", link, "type", "veth", "peer", "name", peer, "netns", str(node.pid)]
             self.switch(add)
             self.switch(["ip", "link", "set", link, "master", bridge, "up"])
+
+    def _link_end(self, link):
+        """Takes a link of a node that has ended away. The kernel does so itself, sooner or later."""
+        self.switch(["sh", "-c", f"ip link del {link} 2>/dev/null || ! ip link show {link} >/dev/null 2>&1"])
 
     def switch(self, arguments):
         """Runs a command in the network namespace of the two bridges."""

@@ -1,5 +1,6 @@
 """One node of the lab: a machine of its own as far as its programs can tell, made of namespaces."""
 
+import contextlib
 import os
 import pathlib
 import select
@@ -125,7 +126,9 @@ class Node:
     def kill(self):
         """Kills every process of the node, as when its power fails; `stop` waits for their end."""
         if self.pid is not None:
-            os.kill(self.pid, 9)
+            # It may have been killed already, and only its parent not collected yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, 9)
         elif self.process is not None:
             self.process.kill()
 

@@ -74,7 +74,7 @@ guests_undo() {
     command -v virsh >/dev/null || return 0
     names=$(timeout 60 virsh -q -c qemu:///system list --all --name 2>/dev/null) || return 0
     for name in $names; do
-        timeout 60 virsh -q -c qemu:///system dumpxml "$name" 2>/dev/null | grep -qF "'$1/datastores/" || continue
+        grep -qF "'$1/datastores/" <<<"$(timeout 60 virsh -q -c qemu:///system dumpxml "$name" 2>/dev/null)" || continue
         timeout 60 virsh -q -c qemu:///system destroy "$name" >/dev/null 2>&1 || true
         timeout 60 virsh -q -c qemu:///system undefine --nvram --managed-save --snapshots-metadata "$name" >/dev/null 2>&1 || true
     done

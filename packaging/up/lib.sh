@@ -126,8 +126,9 @@ manifest_add() {
     fi
 }
 
+# Without a pipe: grep ends at the first match, and cut would be killed for writing on, which counts as "no".
 manifest_has() {
-    [ -f "$MANIFEST" ] && cut -f 1,2 "$MANIFEST" | grep -qxF "$1"$'\t'"$2"
+    [ -f "$MANIFEST" ] && grep -qxF "$1"$'\t'"$2" <<<"$(cut -f 1,2 "$MANIFEST")"
 }
 
 # setting_get NAME, setting_put NAME VALUE: what a second run must know of the first.

@@ -39,7 +39,7 @@ libvirt_configure() {
     } | block_write "$conf"
     after=$(cat "$conf")
     # libvirt takes the first of two lines with the same name, so ours hold.
-    if block_strip "$conf" | grep -qE '^[[:space:]]*(user|group|dynamic_ownership|stdio_handler|security_driver)[[:space:]]*='; then
+    if grep -qE '^[[:space:]]*(user|group|dynamic_ownership|stdio_handler|security_driver)[[:space:]]*=' <<<"$(block_strip "$conf")"; then
         warn libvirt_overridden "$conf"
     fi
     ! apparmor_enabled || apparmor_configure

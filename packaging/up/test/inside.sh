@@ -99,7 +99,7 @@ cloud() { runuser -u oneadmin -- env HOME="$STATE_DIR" "$@"; }
 
 vm_address() { cloud onevm show -x "$1" | sed -n 's,.*<IP><!\[CDATA\[\([0-9.]*\).*,\1,p;s,.*<IP>\([0-9.]*\)</IP>.*,\1,p' | head -n 1; }
 vm_answers() { ping -q -c 1 -W 1 "$(vm_address "$1")"; }
-vm_state_is() { cloud onevm show "$1" | grep -qE "^LCM_STATE +: +$2|^STATE +: +$2"; }
+vm_state_is() { grep -qE "^LCM_STATE +: +$2|^STATE +: +$2" <<<"$(cloud onevm show "$1")"; }
 
 # files_of FIND_OPTIONS...: where settings and state are kept.
 files_of() {
