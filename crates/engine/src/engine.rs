@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use plerion_drivers::LinkMaker;
 use plerion_model::Seconds;
 use plerion_protocol::{Action, ActionError, ActionOutput};
-use plerion_scheduler::{Limits, autostart_plan, plan};
+use plerion_scheduler::{AutostartPlan, Limits, autostart_plan, hosts_heard, plan};
 use plerion_store::{SampleReader, SampleStore, Store, StoreReader};
 use plerion_template::Template;
 use plerion_world::{Caller, Config, Measurements, Order, World};
@@ -105,6 +105,11 @@ type WriterHandleCell = ArcSwap<Option<WriterHandle>>;
 
 /// The scheduler looks by itself this often: space of datastores changes without an event.
 const SCHEDULE_EVERY: Duration = Duration::from_secs(15);
+/// So long after a start it is waited for a word of every host before VMs are started by themselves, so that they start in
+/// their order although some hosts are quicker.
+const HEARD_WAIT: Duration = Duration::from_secs(30);
+/// How often it is looked meanwhile: samples wake nobody.
+const HEARD_LOOK: Duration = Duration::from_millis(250);
 
 impl Engine {
     /// Starts the front-end.
@@ -309,14 +314,15 @@ fn scheduler_start(
     std::thread::Builder::new()
         .name("scheduler".into())
         .spawn(move || {
+            let begun = Instant::now();
             let mut sleep = SCHEDULE_EVERY;
             while wake.wait(sleep) {
-                sleep = schedule(
-                    &published.load_full(),
-                    &measurements.load(),
-                    &writer,
-                    clock.as_ref(),
-                );
+                let (world, measurements) = (published.load_full(), measurements.load());
+                let waits = begun.elapsed() < HEARD_WAIT && !hosts_heard(&world, &measurements);
+                sleep = schedule(&world, &measurements, &writer, clock.as_ref(), !waits);
+                if waits && world.awaits_restarts() {
+                    sleep = HEARD_LOOK;
+                }
             }
         })
 }
@@ -328,9 +334,14 @@ fn schedule(
     measurements: &Measurements,
     writer: &WriterHandle,
     clock: &dyn Clock,
+    autostarts: bool,
 ) -> Duration {
     let now = clock.now();
-    let autostart = autostart_plan(world, now);
+    let autostart = if autostarts {
+        autostart_plan(world, now)
+    } else {
+        AutostartPlan::default()
+    };
     let sleep = autostart.next.map_or(SCHEDULE_EVERY, |time| {
         let seconds = u64::try_from(time.saturating_sub(now)).unwrap_or(0);
         Duration::from_secs(seconds).min(SCHEDULE_EVERY)

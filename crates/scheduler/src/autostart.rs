@@ -14,7 +14,7 @@ use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
 use plerion_template::PackedTemplate;
-use plerion_world::{AUTOSTART_MESSAGE, AutostartCommand, Command, World};
+use plerion_world::{AUTOSTART_MESSAGE, AutostartCommand, Command, Measurements, World};
 
 /// Longest `AUTOSTART_DELAY`, in seconds: it holds up others.
 const DELAY_MAX_S: Seconds = 3600;
@@ -47,6 +47,17 @@ impl AutostartPlan {
             .map(Command::Autostart)
             .collect()
     }
+}
+
+/// Whether all hosts have been heard of since the front-end was started, by their samples. Until then VMs seem to run that
+/// have lost their host, and those after them would be started before them.
+#[must_use]
+pub fn hosts_heard(world: &World, measurements: &Measurements) -> bool {
+    let mut real = world.hosts.values().filter(|host| host.im_mad != "dummy");
+    real.all(|host| {
+        let silent = matches!(host.state, HostState::Error | HostState::Offline);
+        silent || measurements.hosts.contains_key(&host.id)
+    })
 }
 
 /// Plans from a snapshot. Each start is checked again when it is applied.

@@ -35,7 +35,7 @@ mod summary;
 mod verdict;
 mod view;
 
-pub use autostart::{AutostartPlan, autostart_plan};
+pub use autostart::{AutostartPlan, autostart_plan, hosts_heard};
 pub use limits::Limits;
 pub use plan::{Placement, Plan, plan};
 pub use reason::Reason;

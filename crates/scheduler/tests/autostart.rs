@@ -5,7 +5,7 @@ mod support;
 use plerion_lifecycle::Event;
 use plerion_model::autostart::DomainEnd;
 use plerion_model::{Id, Kind, Seconds};
-use plerion_scheduler::{AutostartPlan, Placement, autostart_plan};
+use plerion_scheduler::{AutostartPlan, Placement, autostart_plan, hosts_heard};
 use plerion_world::{Command, HostReport};
 use support::{Cloud, NOW};
 
@@ -256,6 +256,22 @@ fn what_fails_is_tried_again_later_and_then_left_with_a_message() {
         [vm],
         "a restart of the host gives it its tries back"
     );
+}
+
+#[test]
+fn hosts_are_heard_of_by_their_samples() {
+    let mut cloud = cloud("", 2);
+    assert!(!hosts_heard(&cloud.world, &cloud.measurements));
+    cloud.host_free(0, 100, 1 << 20);
+    assert!(!hosts_heard(&cloud.world, &cloud.measurements));
+    cloud.host_down(1, "no route");
+    assert!(
+        hosts_heard(&cloud.world, &cloud.measurements),
+        "one is heard, one is known to be away"
+    );
+    cloud.host_up(1, 100, 100);
+    cloud.host_free(1, 100, 1 << 20);
+    assert!(hosts_heard(&cloud.world, &cloud.measurements));
 }
 
 #[test]
