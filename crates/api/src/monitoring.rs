@@ -39,6 +39,19 @@ enum Wanted {
     Since(Seconds),
 }
 
+/// Adds the last sample, which may not have been written yet.
+fn with_newest<T: Clone>(
+    mut found: Vec<T>,
+    known: Option<&Arc<T>>,
+    wanted: Wanted,
+    time: fn(&T) -> Seconds,
+) -> Vec<T> {
+    let newest = found.last().map_or(Seconds::MIN, time);
+    let known = known.filter(|sample| time(sample) > newest && wanted.has(time(sample)));
+    found.extend(known.map(|sample| T::clone(sample)));
+    found
+}
+
 impl Wanted {
     /// -1 all, 0 the last one, else those of the last seconds.
     fn read(engine: &Engine, seconds: i32) -> Self {
@@ -147,21 +160,14 @@ fn vm_samples(
 ) -> Result<Vec<VmSampleView>, String> {
     let text = |error: plerion_engine::StoreError| error.to_string();
     let reader = engine.samples();
-    let mut found = match (wanted, reader) {
+    let found = match (wanted, reader) {
         (Wanted::Last, Some(reader)) if known.is_none() => {
             reader.vm_last(id).map_err(text)?.into_iter().collect()
         }
         (Wanted::Since(since), Some(reader)) => reader.vm(id, since).map_err(text)?,
         _ => Vec::new(),
     };
-    // The last one may not have been written yet.
-    let newest = found.last().map_or(Seconds::MIN, |sample| sample.time);
-    found.extend(
-        known
-            .filter(|sample| sample.time > newest && wanted.has(sample.time))
-            .map(|sample| VmSampleView::clone(sample)),
-    );
-    Ok(found)
+    Ok(with_newest(found, known, wanted, |sample| sample.time))
 }
 
 fn host_samples(
@@ -172,20 +178,14 @@ fn host_samples(
 ) -> Result<Vec<HostSampleView>, String> {
     let text = |error: plerion_engine::StoreError| error.to_string();
     let reader = engine.samples();
-    let mut found = match (wanted, reader) {
+    let found = match (wanted, reader) {
         (Wanted::Last, Some(reader)) if known.is_none() => {
             reader.host_last(id).map_err(text)?.into_iter().collect()
         }
         (Wanted::Since(since), Some(reader)) => reader.host(id, since).map_err(text)?,
         _ => Vec::new(),
     };
-    let newest = found.last().map_or(Seconds::MIN, |sample| sample.time);
-    found.extend(
-        known
-            .filter(|sample| sample.time > newest && wanted.has(sample.time))
-            .map(|sample| HostSampleView::clone(sample)),
-    );
-    Ok(found)
+    Ok(with_newest(found, known, wanted, |sample| sample.time))
 }
 
 impl Wanted {

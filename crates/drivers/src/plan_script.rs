@@ -5,8 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use plerion_protocol::{Action, ScriptArgument, ScriptCall, ScriptReply};
 use plerion_world::World;
 
-/// Transfer drivers that are built in.
-pub(crate) const TRANSFER_BUILT_IN: [&str; 4] = ["dummy", "ssh", "shared", "qcow2"];
 /// Datastore drivers that are built in.
 pub(crate) const DATASTORE_BUILT_IN: [&str; 2] = ["dummy", "fs"];
 

@@ -6,11 +6,11 @@ use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::image::Image;
 use plerion_protocol::{Action, ScriptReply};
 use plerion_template::{Markup as _, PlainXml};
-use plerion_world::{ImageAsk, Measurements, Snapshot, World};
+use plerion_world::{ImageAsk, Measurements, Snapshot, TRANSFER_BUILT_IN, World};
 
 use crate::image_source::image_source;
 use crate::plan::{COPY_DEADLINE_S, Plan};
-use crate::plan_script::{DATASTORE_BUILT_IN, Family, Script, TRANSFER_BUILT_IN, text};
+use crate::plan_script::{DATASTORE_BUILT_IN, Family, Script, text};
 
 /// Root of the document that scripts of datastores read.
 const ACTION_DATA: &str = "DS_DRIVER_ACTION_DATA";

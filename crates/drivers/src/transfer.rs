@@ -1,9 +1,9 @@
 //! The transfer drivers, and which of them a disk is in the hands of.
 
 use plerion_template::Vector;
+use plerion_world::TRANSFER_BUILT_IN;
 
 use crate::plan::Stay;
-use crate::plan_script::TRANSFER_BUILT_IN;
 
 /// A transfer driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,5 +1,7 @@
 //! Hooks: programs that are run when a call has been made or an object has come into a state.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
@@ -166,22 +168,7 @@ impl HookExecution {
 /// Base64, as output of programs is shown (recorded).
 #[must_use]
 pub fn encoded(text: &str) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(text.len().div_ceil(3).saturating_mul(4));
-    for group in text.as_bytes().chunks(3) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for at in 0..4_u32 {
-            if at as usize > group.len() {
-                out.push('=');
-                continue;
-            }
-            let digit = bits >> 18_u32.saturating_sub(at.saturating_mul(6)) & 63;
-            let digit = DIGITS.get(digit as usize).copied().unwrap_or(b'=');
-            out.push(char::from(digit));
-        }
-    }
-    out
+    STANDARD.encode(text)
 }
 
 #[cfg(test)]

@@ -67,7 +67,6 @@ fn sched_due(txn: &mut Txn<'_>, id: Id, time: Seconds) {
         return;
     };
     let context = txn.context;
-    txn.states_fire();
     let outcome = order.and_then(|order| apply(&txn.world, &order, context).map_err(|refusal| refusal.text));
     let error = match outcome {
         Ok(applied) => {

@@ -122,6 +122,7 @@ pub use vdc::{VdcCommand, vdcs_begin};
 pub use view::{Measurements, Snapshot};
 pub use vm_autostart::AutostartCommand;
 pub use vm_deploy::host_refusal;
+pub use vm_device::TRANSFER_BUILT_IN;
 pub use vm_device_command::VmDeviceCommand;
 pub use vm_exec::GuestCommand;
 pub use vm_migrate::Migration;

@@ -22,7 +22,7 @@ pub(crate) struct Txn<'a> {
     change: Change,
     pub(crate) context: &'a Context,
     drawn: u128,
-    /// How much of the log has called its hooks already.
+    /// How much of the log was taken over from a command that has called its own hooks.
     fired: usize,
     /// The world then.
     seen: Option<World>,
@@ -99,16 +99,14 @@ impl<'a> Txn<'a> {
         value
     }
 
-    /// Has the hooks run that the states call for into which objects came since the last time.
-    pub(crate) fn states_fire(&mut self) {
+    /// Has the hooks run that the states call for into which objects came, but for what was taken over.
+    fn states_fire(&mut self) {
         if self.world.hooks.is_empty() {
             return;
         }
         let log = self.change.log.iter().skip(self.fired);
         let before = self.seen.as_ref().unwrap_or(self.before);
         let firings = states_fired((before, &self.world), &self.change.puts, log);
-        self.fired = self.change.log.len();
-        self.seen = Some(self.world.clone());
         self.executions_add(firings);
     }
 
@@ -127,7 +125,7 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// Takes over what another command did to this world, which has called its own hooks. (Which stays ended follows from what was put.)
+    /// Takes over what another command did to this world, which has called its own hooks. Nothing was put before. (Which stays ended follows from what was put.)
     pub(crate) fn absorb(&mut self, world: World, change: Change) {
         self.world = world;
         self.change.puts.extend(change.puts);

@@ -25,7 +25,7 @@ use crate::vm_state::vm_go;
 /// The driver of hosts that are none: whatever is asked of them is done.
 const DUMMY: &str = "dummy";
 /// Transfer drivers that are no scripts.
-const TRANSFER_BUILT_IN: &[&str] = &["dummy", "ssh", "shared", "qcow2"];
+pub const TRANSFER_BUILT_IN: &[&str] = &["dummy", "ssh", "shared", "qcow2"];
 
 /// A change that is possible in the VM's phase.
 pub(crate) struct Begun {

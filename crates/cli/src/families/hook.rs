@@ -1,5 +1,7 @@
 //! `onehook`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use roxmltree::{Document, Node};
 
 use super::accounting::{time_parse, wire_time};
@@ -133,28 +135,11 @@ fn execution_render(hook: Node<'_, '_>, execution: Node<'_, '_>) -> String {
 
 /// The text of base64; what is none is shown as it is.
 fn decoded(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let (mut held, mut bits) = (0_u32, 0_u32);
-    for digit in text
-        .bytes()
-        .filter(|byte| *byte != b'=' && !byte.is_ascii_whitespace())
-    {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return text.to_owned(),
-        };
-        held = held << 6 | u32::from(value);
-        bits += 6;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((held >> bits & 0xff) as u8);
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    let digits: String = text.split_whitespace().collect();
+    STANDARD.decode(digits).map_or_else(
+        |_| text.to_owned(),
+        |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+    )
 }
 
 /// `create`.
