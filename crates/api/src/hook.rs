@@ -11,7 +11,6 @@ use plerion_world::{ApiCall, Caller, Command, HookCommand};
 
 use crate::decode::{Decoded, template};
 use crate::method::{Handler, Method, Right, command, method};
-use crate::methods::methods as all_methods;
 use crate::reject::Reject;
 use crate::xmlrpc::{Params, Payload, Value};
 
@@ -54,12 +53,12 @@ fn text(value: &Value) -> String {
 /// Rows of the method table.
 pub(crate) fn methods() -> Vec<Method> {
     vec![
-        command(
-            "one.hook.allocate",
+        method(
+            "one.hook.allocate".into(),
             "template:string",
             Right::On(Operation::Create, Kind::Hook),
-            "makes a hook",
-            allocate,
+            "makes a hook".into(),
+            Handler::HookAllocate,
         ),
         command(
             "one.hook.retry",
@@ -78,26 +77,21 @@ pub(crate) fn methods() -> Vec<Method> {
     ]
 }
 
-fn allocate(params: &mut Params) -> Decoded {
+/// Reads `one.hook.allocate`. Hooks are about calls that change something, which `changes` tells of a name.
+pub(crate) fn allocate(params: &mut Params, changes: impl Fn(&str) -> bool) -> Decoded {
     let template = template(&params.string()?)?;
     let is_api = template
         .get("TYPE")
         .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("api"));
-    if is_api && let Some(call) = template.get("CALL").filter(|call| !call.is_empty()) {
-        call_check(call)?;
+    if is_api
+        && let Some(call) = template.get("CALL").filter(|call| !call.is_empty())
+        && !changes(call)
+    {
+        return Err(
+            ApiError::internal(format!("API call does not exist or is not supported: {call}")).into(),
+        );
     }
     Ok(Command::Hook(HookCommand::Allocate { template }))
-}
-
-/// Hooks are about calls that change something.
-fn call_check(call: &str) -> Result<(), ApiError> {
-    let known = all_methods().get(call).is_some_and(|method| method.leader_only);
-    if known {
-        return Ok(());
-    }
-    Err(ApiError::internal(format!(
-        "API call does not exist or is not supported: {call}"
-    )))
 }
 
 fn retry(params: &mut Params) -> Decoded {

@@ -68,6 +68,7 @@ pub(crate) enum Handler {
     /// From the database, too.
     Stored(Stored),
     ShowbackCalculate,
+    HookAllocate,
     UserLogin,
     ImageAllocate,
     QuotaDefaults(Kind),

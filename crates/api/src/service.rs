@@ -18,7 +18,7 @@ use crate::order::order;
 use crate::pool::pool;
 use crate::reject::Reject;
 use crate::xmlrpc::{Answer, Call, Fault, Params, Payload, Service};
-use crate::{image, quota, showback, system, user};
+use crate::{hook, image, quota, showback, system, user};
 
 /// The caches of bodies are looked through once in so many pool calls.
 const PRUNE_EVERY: u64 = 256;
@@ -87,6 +87,10 @@ impl ApiService {
             Handler::UserChauth => user::user_chauth(engine, caller, params).await,
             Handler::Solo(solo) => solo(engine, &caller, params),
             Handler::Stored(stored) => stored(engine, &caller, params),
+            Handler::HookAllocate => {
+                let changes = |call: &str| methods().get(call).is_some_and(|method| method.leader_only);
+                order(engine, caller, hook::allocate(params, changes)?).await
+            }
             Handler::ShowbackCalculate => showback::showback_calculate(engine, caller, params).await,
             Handler::UserPasswd => user::user_passwd(engine, caller, params).await,
             Handler::UserLogin => user::user_login(engine, caller, params).await,
