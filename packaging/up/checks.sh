@@ -5,7 +5,7 @@ readonly DISK_MIN_MIB=2048
 readonly BUILD_DISK_MIN_MIB=4096
 readonly MEMORY_MIN_MIB=1024
 readonly SUBNET_CANDIDATES=(192.168.150 192.168.151 10.150.150 172.31.150)
-COMMAND_NAMES=(onevm onehost onecluster oneimage onedatastore onevnet onetemplate oneuser onegroup onesecgroup onevntemplate onevrouter onevmgroup onemarket onemarketapp onevdc onezone oneacl oneacct oneshowback onehook)
+COMMAND_NAMES=(onevm onehost onecluster oneimage onedatastore onevnet onetemplate oneuser onegroup onesecgroup onevntemplate onevrouter onevmgroup onemarket onemarketapp onevdc onezone oneacl oneacct oneshowback onehook onebackupjob)
 
 REFUSALS=()
 refuse() {

@@ -150,6 +150,12 @@ FIRST = {
 }
 
 
+def second_series_job(stage):
+    """A backup job; the third scheduled action of the recorded series was added by a call that is not among the recorded ones."""
+    stage.do("backupjob.allocate", 'NAME="bj"\nBACKUP_VMS="0"\nDATASTORE_ID="101"\nKEEP_LAST="2"\nPRIORITY="10"')
+    stage.do("vm.schedadd", 1, 'SCHED_ACTION=[ACTION="reboot",TIME="1999999999"]')
+
+
 def second_series_start(stage):
     do = stage.do
     do("group.allocate", "dev")
@@ -286,6 +292,7 @@ SECOND = {
     432: second_series_vrouter,
     444: second_series_vrouter_over,
     430: lambda stage: stage.do("vm.vmgroupadd", 2, 0, "a"),
+    480: second_series_job,
     # The group of user 2 may create nothing by itself; group 1 may.
     493: lambda stage: stage.do("user.addgroup", 2, 1),
     499: lambda stage: stage.do("user.delgroup", 2, 1),

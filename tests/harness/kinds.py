@@ -47,6 +47,7 @@ PAGE = (-2, -1, -1)
 KINDS = {
     kind.name: kind
     for kind in (
+        Kind("backupjob", "BACKUPJOB", lambda call, name: call("backupjob.allocate", f'NAME="{name}"'), PAGE, owned=True, locked=True),
         Kind("cluster", "CLUSTER", lambda call, name: call("cluster.allocate", name)),
         Kind("datastore", "DATASTORE", lambda call, name: call("datastore.allocate", cloud.IMAGE_DS.format(name), -1), owned=True),
         Kind("document", "DOCUMENT", lambda call, name: call("document.allocate", f'NAME="{name}"\nBODY="x"', 100), (*PAGE, 100), owned=True, locked=True, unique=False),

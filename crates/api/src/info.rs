@@ -48,6 +48,7 @@ pub(crate) fn render(out: &mut EscapedXml, object: &Object, view: &View<'_>, ful
             hook.render(out, full.then_some(over));
         }
         Object::HookExecution(execution) => execution.render(out),
+        Object::BackupJob(job) => job.render(out, view, full),
         Object::SchedAction(action) => action.render(out),
         Object::Datastore(datastore) => datastore.render(out, view),
         Object::Cluster(cluster) => cluster.render(out, view),

@@ -3,6 +3,7 @@
 
 mod accounting;
 mod acl;
+mod backupjob;
 mod caches;
 mod decode;
 mod document;

@@ -7,6 +7,7 @@ use plerion_model::{Kind, Operation};
 
 use crate::accounting;
 use crate::acl;
+use crate::backupjob;
 use crate::decode;
 use crate::document;
 use crate::hook;
@@ -72,6 +73,7 @@ const FAMILIES: &[Family] = &[
     Family { prefix: "one.marketapp", kind: Kind::MarketplaceApp, pool: "one.marketapppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.vdc", kind: Kind::Vdc, pool: "one.vdcpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: ADMIN, owned: false, lockable: false },
     Family { prefix: "one.hook", kind: Kind::Hook, pool: "one.hookpool.info", pool_form: PoolForm::Whole, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: false, lockable: true },
+    Family { prefix: "one.backupjob", kind: Kind::BackupJob, pool: "one.backupjobpool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: true },
     Family { prefix: "one.secgroup", kind: Kind::SecurityGroup, pool: "one.secgrouppool.info", pool_form: PoolForm::Paged, update: MANAGE, rename: MANAGE, delete: MANAGE, owned: true, lockable: false },
 ];
 
@@ -82,6 +84,7 @@ fn table() -> Vec<Method> {
     table.extend(showback::methods());
     table.extend(monitoring::methods());
     table.extend(acl::methods());
+    table.extend(backupjob::methods());
     table.extend(document::methods());
     table.extend(quota::methods());
     table.extend(hook::methods());

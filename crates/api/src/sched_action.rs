@@ -10,7 +10,29 @@ use crate::xmlrpc::Params;
 /// Rows of the method table.
 pub(crate) fn methods() -> Vec<Method> {
     let vm = Right::On(Operation::Manage, Kind::Vm);
+    let job = Right::On(Operation::Manage, Kind::BackupJob);
     vec![
+        command(
+            "one.backupjob.schedadd",
+            "id:int, template:string",
+            job,
+            "schedules a backup job",
+            |params| add(Kind::BackupJob, params),
+        ),
+        command(
+            "one.backupjob.schedupdate",
+            "id:int, action:int, template:string",
+            job,
+            "changes the schedule of a backup job",
+            |params| update(Kind::BackupJob, params),
+        ),
+        command(
+            "one.backupjob.scheddelete",
+            "id:int, action:int",
+            job,
+            "deletes from the schedule of a backup job",
+            |params| delete(Kind::BackupJob, params),
+        ),
         command(
             "one.vm.schedadd",
             "id:int, template:string",

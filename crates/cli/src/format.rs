@@ -86,6 +86,11 @@ pub fn duration_text(seconds: i64) -> String {
     )
 }
 
+/// A duration as days, hours, minutes and seconds: `  0d 00h00m00s`.
+pub fn period_text(seconds: i64) -> String {
+    format!("{}{:02}s", duration_text(seconds), seconds.max(0) % 60)
+}
+
 /// A duration as hours, minutes and seconds: `0h00m00s`.
 pub fn clock_text(seconds: i64) -> String {
     let seconds = seconds.max(0);

@@ -35,6 +35,8 @@ pub enum Kind {
     MarketApp,
     /// Virtual data centre.
     Vdc,
+    /// Backup job.
+    BackupJob,
     /// Hook.
     Hook,
     /// Zone.
@@ -63,6 +65,7 @@ impl Kind {
             Kind::Market => "market",
             Kind::MarketApp => "marketapp",
             Kind::Vdc => "vdc",
+            Kind::BackupJob => "backupjob",
             Kind::Hook => "hook",
             Kind::Zone => "zone",
             Kind::Acl => "acl",
@@ -88,6 +91,7 @@ impl Kind {
             Kind::Market => "MARKETPLACE",
             Kind::MarketApp => "MARKETPLACEAPP",
             Kind::Vdc => "VDC",
+            Kind::BackupJob => "BACKUPJOB",
             Kind::Hook => "HOOK",
             Kind::Zone => "ZONE",
             Kind::Acl => "ACL",
@@ -113,6 +117,7 @@ impl Kind {
             Kind::Market => ("marketplace", "应用市场"),
             Kind::MarketApp => ("appliance", "应用"),
             Kind::Vdc => ("virtual data centre", "虚拟数据中心"),
+            Kind::BackupJob => ("backup job", "备份任务"),
             Kind::Hook => ("hook", "hook"),
             Kind::Zone => ("zone", "区域"),
             Kind::Acl => ("access rule", "访问规则"),
@@ -130,6 +135,7 @@ impl Kind {
                 | Kind::Secgroup
                 | Kind::VmGroup
                 | Kind::VnTemplate
+                | Kind::BackupJob
                 | Kind::MarketApp
                 | Kind::Vrouter
         )

@@ -105,6 +105,8 @@ kinds! {
     Hook "hook" 0x80_0000_0000_0000 "HOOK" "hook" "HOOK_POOL" Pool 0;
     /// Execution of a hook; in no access rule.
     HookExecution "hook_execution" 0 "HOOKEXECUTION" "hook execution" "HOOKLOG" Free 0;
+    /// Backup job.
+    BackupJob "backup_job" 0x100_0000_0000_0000 "BACKUPJOB" "backup job" "BACKUPJOB_POOL" Owner 0;
     /// Scheduled action.
     SchedAction "sched_action" 0x200_0000_0000_0000 "SCHEDULEDACTION" "scheduled action" "SCHED_ACTION_POOL" Free 0;
     /// Virtual data centre.

@@ -15,6 +15,7 @@
 
 pub mod acl;
 pub mod autostart;
+pub mod backupjob;
 pub mod cluster;
 pub mod datastore;
 pub mod document;

@@ -3,8 +3,8 @@
 use crate::StoreError;
 use crate::dialect::{self, Dialect};
 use crate::schema::{
-    DOCUMENTS, HISTORY, HOOK_EXECUTIONS, HOOKS, MARKETPLACE_APPS, MARKETPLACES, SCHED_ACTIONS, TABLES, Table,
-    VDCS, VM_SHOWBACK, VMGROUPS, VNTEMPLATES, VROUTERS,
+    BACKUP_JOBS, DOCUMENTS, HISTORY, HOOK_EXECUTIONS, HOOKS, MARKETPLACE_APPS, MARKETPLACES, SCHED_ACTIONS,
+    TABLES, Table, VDCS, VM_SHOWBACK, VMGROUPS, VNTEMPLATES, VROUTERS,
 };
 
 /// The version of [`TABLES`].
@@ -46,7 +46,14 @@ const SINCE_3: &[&Table] = &[
     &VROUTERS,
 ];
 /// Tables that version 4 added.
-const SINCE_4: &[&Table] = &[&HISTORY, &HOOK_EXECUTIONS, &HOOKS, &VDCS, &VM_SHOWBACK];
+const SINCE_4: &[&Table] = &[
+    &BACKUP_JOBS,
+    &HISTORY,
+    &HOOK_EXECUTIONS,
+    &HOOKS,
+    &VDCS,
+    &VM_SHOWBACK,
+];
 
 fn tables_create(dialect: &dyn Dialect, tables: &[&Table]) -> Vec<String> {
     tables

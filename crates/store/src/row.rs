@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plerion_model::acl::AclRule;
+use plerion_model::backupjob::BackupJob;
 use plerion_model::cluster::Cluster;
 use plerion_model::datastore::Datastore;
 use plerion_model::document::Document;
@@ -29,9 +30,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::schema::{
-    ACLS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOOK_EXECUTIONS, HOOKS, HOSTS, IMAGES,
-    MARKETPLACE_APPS, MARKETPLACES, OUTBOX, POOL_CONTROL, SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table, USERS,
-    VDCS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES, table_of,
+    ACLS, BACKUP_JOBS, CHANGE_LOG, CLUSTERS, DATASTORES, DOCUMENTS, GROUPS, HOOK_EXECUTIONS, HOOKS, HOSTS,
+    IMAGES, MARKETPLACE_APPS, MARKETPLACES, OUTBOX, POOL_CONTROL, SCHED_ACTIONS, SECGROUPS, TEMPLATES, Table,
+    USERS, VDCS, VMGROUPS, VMS, VNETS, VNTEMPLATES, VROUTERS, ZONES, table_of,
 };
 use crate::{DoneVm, LogRow, StoreError};
 
@@ -294,6 +295,10 @@ pub(crate) fn object_row(object: &Object) -> Result<Vec<Cell>, StoreError> {
             execution.time.into(),
             body(&HOOK_EXECUTIONS, execution.id, &**execution)?,
         ]),
+        Object::BackupJob(job) => {
+            let cells = owned_cells(job.id, &job.name, &job.owned);
+            finish(&BACKUP_JOBS, cells, &[job.priority.into()], job, &job.template)
+        }
         Object::SchedAction(action) => Ok(vec![
             action.id.into(),
             kind_name(action.parent_kind).into(),
@@ -359,6 +364,7 @@ pub(crate) fn object_parse(kind: Kind, row: &ObjectRow) -> Result<Object, StoreE
         Kind::HookExecution => {
             Object::HookExecution(Arc::new(parse::<HookExecution>(table, row.oid, &row.body)?))
         }
+        Kind::BackupJob => with_template!(BackupJob, BackupJob),
         Kind::SchedAction => Object::SchedAction(Arc::new(parse::<SchedAction>(table, row.oid, &row.body)?)),
         Kind::Host => with_template!(Host, Host),
         Kind::Vnet => with_template!(Vnet, Vnet),

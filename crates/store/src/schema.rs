@@ -126,6 +126,9 @@ tables! {
     );
     HOOKS "hooks" key 1 (oid Int, name Name, uid Int, gid Int, perms Int, type Int, body Text, template Text);
     HOOK_EXECUTIONS "hook_executions" key 1 (oid Int, hook Int, number Int, state Name, time Int, body Text);
+    BACKUP_JOBS "backup_jobs" key 1 (
+        oid Int, name Name, uid Int, gid Int, perms Int, priority Int, body Text, template Text
+    );
     SCHED_ACTIONS "sched_actions" key 1 (oid Int, parent_kind Name, parent Int, time Int, done Int, body Text);
     ZONES "zones" key 1 (oid Int, name Name, state Int, body Text, template Text);
     VROUTERS "vrouters" key 1 (
@@ -162,6 +165,7 @@ pub(crate) const fn table_of(kind: Kind) -> &'static Table {
         Kind::MarketplaceApp => &MARKETPLACE_APPS,
         Kind::Hook => &HOOKS,
         Kind::HookExecution => &HOOK_EXECUTIONS,
+        Kind::BackupJob => &BACKUP_JOBS,
         Kind::SchedAction => &SCHED_ACTIONS,
         Kind::Vrouter => &VROUTERS,
         Kind::VmGroup => &VMGROUPS,
@@ -189,6 +193,7 @@ pub(crate) const LOAD_ORDER: &[Kind] = &[
     Kind::MarketplaceApp,
     Kind::Hook,
     Kind::HookExecution,
+    Kind::BackupJob,
     Kind::SchedAction,
     Kind::Vrouter,
     Kind::VmGroup,

@@ -209,6 +209,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         // Such a one stands around a command of another kind; one within another is not made.
         Command::Called { command, .. } => return run(txn, caller, command),
         Command::Market(command) => marketplace::market_command(txn, caller, command)?,
+        Command::BackupJob(command) => crate::backupjob::backupjob_command(txn, caller, command)?,
         Command::Sched(command) => sched_action::sched_command(txn, caller, command)?,
         Command::SchedDue { id, time } => {
             sched_due(txn, *id, *time);

@@ -10,6 +10,7 @@ use plerion_template::Template;
 
 use crate::acl::AclCommand;
 use crate::auth::Caller;
+use crate::backupjob::BackupJobCommand;
 use crate::change::{IntentKey, IntentResult};
 use crate::cluster::Member;
 use crate::document::DocumentCommand;
@@ -428,6 +429,8 @@ pub enum Command {
     },
     /// On marketplaces and their appliances.
     Market(MarketCommand),
+    /// On backup jobs.
+    BackupJob(BackupJobCommand),
     /// On scheduled actions.
     Sched(SchedCommand),
     /// A scheduled action is due. It is done in the name of its object's owner, unless it has been done, changed or

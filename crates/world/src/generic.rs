@@ -17,8 +17,8 @@ use crate::txn::Txn;
 use crate::vm_right::{VmClass, rights_keep, vm_right};
 use crate::world::World;
 use crate::{
-    acl, cluster, datastore, group, hook, host, image, marketplace, secgroup, user, vm_state, vmtemplate,
-    vnet,
+    acl, backupjob, cluster, datastore, group, hook, host, image, marketplace, secgroup, user, vm_state,
+    vmtemplate, vnet,
 };
 use crate::{vdc, vmgroup, vntemplate, vrouter};
 
@@ -43,6 +43,7 @@ const fn update_right(kind: Kind) -> Operation {
         | Kind::MarketplaceApp
         | Kind::Hook
         | Kind::HookExecution
+        | Kind::BackupJob
         | Kind::SchedAction
         | Kind::Vdc
         | Kind::SecurityGroup => Operation::Manage,
@@ -97,6 +98,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
             marketplace::market_updated(world, Arc::make_mut(market), new)?;
         }
         Object::MarketplaceApp(app) => marketplace::app_updated(Arc::make_mut(app), new),
+        Object::BackupJob(job) => backupjob::backupjob_updated(Arc::make_mut(job), new)?,
         Object::Hook(hook) => hook::hook_updated(Arc::make_mut(hook), old, new)?,
         Object::Vrouter(vrouter) => vrouter::vrouter_updated(Arc::make_mut(vrouter), old, new),
         Object::VmGroup(group) => vmgroup::vmgroup_updated(Arc::make_mut(group), new)?,
@@ -310,6 +312,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         | Kind::MarketplaceApp
         | Kind::Hook
         | Kind::HookExecution
+        | Kind::BackupJob
         | Kind::SchedAction
         | Kind::SecurityGroup => Operation::Manage,
     };
@@ -329,6 +332,7 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
         Kind::Cluster => cluster::cluster_delete(txn, id)?,
         Kind::SecurityGroup => secgroup::secgroup_delete(txn, id)?,
         Kind::Vdc => vdc::vdc_delete(txn, id)?,
+        Kind::BackupJob => backupjob::backupjob_delete(txn, id),
         Kind::Hook => hook::hook_delete(txn, id),
         Kind::Vm | Kind::Acl | Kind::SchedAction | Kind::HookExecution | Kind::Zone => {
             return Err(ApiError::new(

@@ -26,6 +26,7 @@ macro_rules! for_kinds {
             MarketplaceApp marketplaceapps (plerion_model::marketplaceapp::MarketplaceApp) marketplaceapp "Appliances of marketplaces.";
             Hook hooks (plerion_model::hook::Hook) hook "Hooks.";
             HookExecution hook_executions (plerion_model::hook::HookExecution) hook_execution "Executions of hooks.";
+            BackupJob backupjobs (plerion_model::backupjob::BackupJob) backupjob "Backup jobs.";
             SchedAction sched_actions (plerion_model::sched_action::SchedAction) sched_action "Scheduled actions.";
             Vdc vdcs (plerion_model::vdc::Vdc) vdc "Virtual data centres.";
             SecurityGroup secgroups (plerion_model::secgroup::SecurityGroup) secgroup "Security groups.";

@@ -50,7 +50,7 @@ pub(crate) const VM_ACTIONS: &[(&str, Option<Event>)] = &[
 /// What can be asked of scheduled actions.
 #[derive(Clone, Debug)]
 pub enum SchedCommand {
-    /// `one.vm.schedadd`.
+    /// `one.vm.schedadd` and `one.backupjob.schedadd`.
     Add {
         /// Kind of the object.
         kind: Kind,

@@ -4,6 +4,7 @@ use plerion_model::sched_action::SchedAction;
 use plerion_model::{Id, Kind, Seconds};
 
 use crate::auth::Caller;
+use crate::backupjob::BackupJobCommand;
 use crate::command::{Command, Order};
 use crate::sched_action::VM_ACTIONS;
 use crate::world::World;
@@ -40,6 +41,9 @@ fn owner_of(world: &World, action: &SchedAction) -> Result<Caller, String> {
 }
 
 fn command_of(action: &SchedAction) -> Result<Command, String> {
+    if action.parent_kind == Kind::BackupJob {
+        return Ok(Command::BackupJob(BackupJobCommand::Backup { id: action.parent }));
+    }
     let event = VM_ACTIONS
         .iter()
         .find(|(name, _)| *name == action.action)

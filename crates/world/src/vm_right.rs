@@ -39,6 +39,7 @@ pub(crate) enum VmClass {
     Retry,
     Deploy,
     Resched,
+    Backup,
 }
 
 impl VmClass {
@@ -102,14 +103,19 @@ impl VmClass {
             Self::Retry => "retry",
             Self::Deploy => "deploy",
             Self::Resched => "resched",
+            Self::Backup => "backup",
         }
     }
 
     const fn built_in(self) -> Operation {
         match self {
-            Self::Migrate | Self::Delete | Self::Recover | Self::Retry | Self::Deploy | Self::Resched => {
-                Operation::Admin
-            }
+            Self::Migrate
+            | Self::Delete
+            | Self::Recover
+            | Self::Retry
+            | Self::Deploy
+            | Self::Resched
+            | Self::Backup => Operation::Admin,
             Self::Undeploy
             | Self::Hold
             | Self::Release

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod accounts;
+mod backupjob;
 mod hook;
 mod infrastructure;
 mod market;
@@ -14,7 +15,7 @@ mod vnet;
 use crate::definition::Command;
 
 /// All commands.
-pub static COMMANDS: [&Command; 21] = [
+pub static COMMANDS: [&Command; 22] = [
     &vm::VM,
     &infrastructure::HOST,
     &infrastructure::CLUSTER,
@@ -32,6 +33,7 @@ pub static COMMANDS: [&Command; 21] = [
     &market::MARKETAPP,
     &vdc::VDC,
     &hook::HOOK,
+    &backupjob::BACKUPJOB,
     &infrastructure::ZONE,
     &accounts::RULES,
     &accounting::ACCOUNTING,

@@ -95,6 +95,16 @@ pub const DATASTORE: &[OptDef] = &[OptDef::value(
     "id|name",
 )];
 
+/// When an action is done, and how often.
+pub const SCHEDULE: &[OptDef] = &[
+    OptDef::value(None, "schedule", OptKind::Text, "TIME"),
+    OptDef::value(None, "hourly", OptKind::Number, "hour"),
+    OptDef::value(None, "weekly", OptKind::Text, "days"),
+    OptDef::value(None, "monthly", OptKind::Text, "days"),
+    OptDef::value(None, "yearly", OptKind::Text, "days"),
+    OptDef::value(None, "end", OptKind::Text, "number|TIME"),
+];
+
 /// A subcommand without options.
 pub const fn plain(name: &'static str, args: &'static [ArgDef], run: Run) -> Subcommand {
     Subcommand {

@@ -1,7 +1,8 @@
 //! `onevm` and `onetemplate`.
 
 use super::shared::{
-    self, FILE, FILE_NEEDED, FILTER, GROUP, GROUP_MAYBE, NAME, OCTET, USER, number, one, plain, some, with,
+    self, FILE, FILE_NEEDED, FILTER, GROUP, GROUP_MAYBE, NAME, OCTET, SCHEDULE, USER, number, one, plain,
+    some, with,
 };
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
 use crate::families::{common, template, vm, vm_devices, vmgroup, vrouter};
@@ -65,14 +66,6 @@ const MIGRATE: &[OptDef] = &[
     OptDef::flag(None, "live"),
     OptDef::flag(None, "poff"),
     OptDef::flag(None, "poff-hard"),
-];
-const SCHEDULE: &[OptDef] = &[
-    OptDef::value(None, "schedule", OptKind::Text, "TIME"),
-    OptDef::value(None, "hourly", OptKind::Number, "hour"),
-    OptDef::value(None, "weekly", OptKind::Text, "days"),
-    OptDef::value(None, "monthly", OptKind::Text, "days"),
-    OptDef::value(None, "yearly", OptKind::Text, "days"),
-    OptDef::value(None, "end", OptKind::Text, "number|TIME"),
 ];
 const RECOVER: &[OptDef] = &[
     OptDef::flag(None, "success"),

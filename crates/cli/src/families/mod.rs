@@ -2,6 +2,7 @@
 
 pub mod accounting;
 pub mod acl;
+pub mod backupjob;
 pub mod cluster;
 pub mod common;
 pub mod datastore;

@@ -461,6 +461,17 @@ fn other_families() {
                0 default                3        ALL          0          0          0
         "#]],
     );
+    // Recorded, but for the time.
+    check(
+        "onebackupjob list",
+        &pool("BACKUPJOB_POOL"),
+        expect![[r#"
+            $ onebackupjob list
+              ID USER     GROUP    PRIO NAME            LAST            VMS            
+               1 oneadmin oneadmin 50   second          -               1
+               0 oneadmin oneadmin 20   nightly         01/15 08:00:00  0,6
+        "#]],
+    );
     check(
         "onezone list",
         &pool("ZONE_POOL"),

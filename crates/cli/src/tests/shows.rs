@@ -4,7 +4,8 @@ use expect_test::{Expect, expect};
 
 use super::NOW;
 use crate::families::{
-    cluster, datastore, group, host, image, secgroup, template, user, vdc, vm_show, vnet_show, zone,
+    backupjob, cluster, datastore, group, host, image, secgroup, template, user, vdc, vm_show, vnet_show,
+    zone,
 };
 use crate::xml;
 
@@ -538,5 +539,49 @@ fn vdc() {
         VDC TEMPLATE                                                                    
         NOTE="racks"
     "#]],
+    );
+}
+
+/// Sections, widths and order as recorded.
+#[test]
+fn backupjob() {
+    check(
+        "BACKUPJOB",
+        |job| backupjob::render(job, 1_800_000_000),
+        expect![[r#"
+            BACKUP JOB 0 INFORMATION                                                        
+            ID             : 0                   
+            NAME           : nightly             
+            USER           : oneadmin            
+            GROUP          : oneadmin            
+            LOCK           : None                
+            PERMISSIONS                                                                     
+            OWNER          : um-                 
+            GROUP          : ---                 
+            OTHER          : ---                 
+
+            LAST BACKUP JOB EXECUTION INFORMATION                                           
+            TIME           : 01/15 08:00:00      
+            DURATION       :   1d 02h03m04s      
+
+            VIRTUAL MACHINE BACKUP STATUS                                                   
+            UPDATED        : 0                   
+            OUTDATED       : 7,8                 
+            ONGOING        : 6                   
+            ERROR          :                     
+
+            SCHEDULED ACTIONS                                                               
+               ID ACTION  ARGS   SCHEDULED       REPEAT   END STATUS                                            
+                3 backup     - 12/28 13:20 Monthly 1,15  None Next in 347.22 days
+
+            TEMPLATE CONTENTS                                                               
+            BACKUP_VMS="0,6,7,8"
+            BACKUP_VOLATILE="NO"
+            DATASTORE_ID="103"
+            EXECUTION="SEQUENTIAL"
+            FS_FREEZE="NONE"
+            KEEP_LAST="3"
+            MODE="FULL"
+        "#]],
     );
 }
