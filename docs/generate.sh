@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes docs/en/api.md and docs/zh/api.md from the method table of the binary.
+# Writes docs/en/api.md and docs/zh/api.md from the method table of the binary, and their number into the README and CHANGELOG.
 #   docs/generate.sh [PLERION]      default: target/release/plerion, else target/debug/plerion
 set -euo pipefail
 docs=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -69,3 +69,9 @@ fault -506。
 TEXT
     table zh
 } >"$docs/zh/api.md"
+
+# The number of methods, where pages name it.
+count=$("$binary" methods | wc -l)
+sed -i -E "s/[0-9]+ of the 307 XML-RPC/$count of the 307 XML-RPC/" "$docs/../README.md"
+sed -i -E "s/307 个 XML-RPC 方法中的 [0-9]+ 个/307 个 XML-RPC 方法中的 $count 个/" "$docs/../README.zh-CN.md"
+sed -i -E "s/port 2633: [0-9]+ methods of/port 2633: $count methods of/" "$docs/../CHANGELOG.md"

@@ -13,6 +13,9 @@ REFUSED = {
     "zone.fedreplicate": lambda one: one.zone.fedreplicate(0, 0, ""),
     "zone.voterequest": lambda one: one.zone.voterequest(0, 0, 0, 0),
     "zone.updatedb": lambda one: one.zone.updatedb(0, "<ZONE/>"),
+    "market.allocatedb": lambda one: one.market.allocatedb(0, "<MARKETPLACE/>"),
+    "market.updatedb": lambda one: one.market.updatedb(0, "<MARKETPLACE/>"),
+    "marketapp.allocatedb": lambda one: one.marketapp.allocatedb(0, "<MARKETPLACEAPP/>"),
     "system.sql": lambda one: one.system.sql("DELETE FROM vms", False),
     "cluster.optimize": lambda one: one.cluster.optimize(0),
     "cluster.planexecute": lambda one: one.cluster.planexecute(0),
@@ -33,6 +36,19 @@ def test_a_zone_is_disabled_and_enabled(one):
         one.group.allocate("late")
     assert one.zone.enable(0, True) == 0
     assert one.zone.info(0).STATE == 0
+
+
+def test_appliances_are_not_written_by_other_zones(one):
+    for call in (lambda: one.marketapp.updatedb(987654, "<MARKETPLACEAPP/>"), lambda: one.marketapp.dropdb(987654)):
+        with pytest.raises(pyone.OneNoExistsException):
+            call()
+
+
+def test_the_database_is_asked(one):
+    # pyone has no class for the answer (test_sql.py reads it), but tells it from a refusal.
+    assert one.system.sqlquery("SELECT oid, name FROM clusters") is not None
+    with pytest.raises(pyone.OneInternalException, match="only a query"):
+        one.system.sqlquery("DELETE FROM clusters")
 
 
 def test_state_of_raft(one):

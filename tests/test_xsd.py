@@ -233,6 +233,15 @@ def pools():
     yield "vmpool.infoset", ("0,1,2,3,4,5,6,7", True)
 
 
+# What is checked here, for those who ask whether a document is.
+CHECKED = (
+    {method for method, _ in pools()}
+    | {f"{kind}.info" for kind in (*kinds.names(), "zone")}
+    | {"vmpool.accounting", "vmpool.showback", "system.config", "zone.raftstatus"}
+    | {"host.monitoring", "hostpool.monitoring", "vm.monitoring", "vmpool.monitoring"}
+)
+
+
 def extended(method, parameters):
     return method == "vmpool.infoextended" or (method == "vmpool.infoset" and parameters[1])
 
@@ -257,6 +266,17 @@ def test_accounting(populated, validate):
     costs = admin.ok("vmpool.showback", -2, -1, -1, -1, -1)
     assert costs.count("<SHOWBACK>") >= 5
     assert unexplained(validate(costs)) == []
+
+
+def test_samples(populated, validate):
+    """Their frame: dummy hosts give no samples."""
+    admin = Session(populated)
+    for method, parameters in (("host.monitoring", (0,)), ("hostpool.monitoring", ()), ("vm.monitoring", (0,)), ("vmpool.monitoring", (-2,))):
+        assert unexplained(validate(admin.ok(method, *parameters))) == []
+
+
+def test_raft(populated, validate):
+    assert unexplained(validate(Session(populated).ok("zone.raftstatus"), "raftstatus")) == []
 
 
 def test_system_config(populated, validate):

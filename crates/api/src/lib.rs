@@ -27,6 +27,7 @@ mod service;
 mod short_cache;
 mod showback;
 mod solo;
+mod sql;
 mod system;
 mod user;
 mod vdc;

@@ -68,6 +68,7 @@ pub(crate) enum Handler {
     /// From the database, too.
     Stored(Stored),
     ShowbackCalculate,
+    SqlQuery,
     HookAllocate,
     UserLogin,
     ImageAllocate,
@@ -104,6 +105,7 @@ pub(crate) fn method(
             | Handler::QuotaDefaults(_)
             | Handler::Solo(_)
             | Handler::Stored(_)
+            | Handler::SqlQuery
             | Handler::Info(_)
             | Handler::AclInfo
             | Handler::Pool(..)

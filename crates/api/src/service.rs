@@ -18,7 +18,7 @@ use crate::order::order;
 use crate::pool::pool;
 use crate::reject::Reject;
 use crate::xmlrpc::{Answer, Call, Fault, Params, Payload, Service};
-use crate::{hook, image, quota, showback, system, user};
+use crate::{hook, image, quota, showback, sql, system, user};
 
 /// The caches of bodies are looked through once in so many pool calls.
 const PRUNE_EVERY: u64 = 256;
@@ -91,6 +91,7 @@ impl ApiService {
                 let changes = |call: &str| methods().get(call).is_some_and(|method| method.leader_only);
                 order(engine, caller, hook::allocate(params, changes)?).await
             }
+            Handler::SqlQuery => sql::sql_query(engine, &caller, params).await,
             Handler::ShowbackCalculate => showback::showback_calculate(engine, caller, params).await,
             Handler::UserPasswd => user::user_passwd(engine, caller, params).await,
             Handler::UserLogin => user::user_login(engine, caller, params).await,

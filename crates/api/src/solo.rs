@@ -31,6 +31,12 @@ pub(crate) fn methods() -> Vec<Method> {
         row("one.zone.fedreplicate", "index:int, previous:int, sql:string", Right::Oneadmin, "between zones; refused by one alone", federation_refuse),
         row("one.zone.voterequest", "term:int, candidate:int, index:int, last_term:int", Right::Oneadmin, "between front-ends; refused by one alone", vote_refuse),
         row("one.zone.updatedb", "id:int, xml:string", Right::Oneadmin, "between zones; refused by one alone", zone_put_refuse),
+        row("one.market.allocatedb", "ignored:int, xml:string", Right::Oneadmin, "between zones; refused by one alone", put_new_refuse),
+        row("one.market.updatedb", "id:int, xml:string", Right::Oneadmin, "between zones; refused by one alone", market_put_refuse),
+        row("one.marketapp.allocatedb", "ignored:int, xml:string", Right::Oneadmin, "between zones; refused by one alone", put_new_refuse),
+        row("one.marketapp.updatedb", "id:int, xml:string", Right::Oneadmin, "between zones; refused by one alone", app_put_refuse),
+        row("one.marketapp.dropdb", "id:int", Right::Oneadmin, "between zones; refused by one alone", app_drop_refuse),
+        method("one.system.sqlquery".into(), "sql:string", Right::Oneadmin, "reads the database".into(), Handler::SqlQuery),
         row("one.system.sql", "sql:string, federated:bool", Right::Oneadmin, "writes to the database; always refused", sql_refuse),
         row("one.cluster.optimize", "id:int", cluster, "plans to spread VMs anew; refused without a driver for it", optimize_refuse),
         row("one.cluster.planexecute", "id:int", cluster, "carries a plan out; there is none without a driver for it", plan_refuse),
@@ -114,9 +120,35 @@ fn vote_refuse(_: &Engine, caller: &Caller, params: &mut Params) -> Result<Paylo
 }
 
 fn zone_put_refuse(engine: &Engine, caller: &Caller, params: &mut Params) -> Result<Payload, Reject> {
+    put_refuse(engine, caller, params, Kind::Zone)
+}
+
+fn market_put_refuse(engine: &Engine, caller: &Caller, params: &mut Params) -> Result<Payload, Reject> {
+    put_refuse(engine, caller, params, Kind::Marketplace)
+}
+
+fn app_put_refuse(engine: &Engine, caller: &Caller, params: &mut Params) -> Result<Payload, Reject> {
+    put_refuse(engine, caller, params, Kind::MarketplaceApp)
+}
+
+/// A zone writes a body to another one's database.
+fn put_refuse(engine: &Engine, caller: &Caller, params: &mut Params, kind: Kind) -> Result<Payload, Reject> {
     let id = params.int()?;
     params.string()?;
-    Target::of(&engine.snapshot().world, Kind::Zone, id)?;
+    Target::of(&engine.snapshot().world, kind, id)?;
+    internal_refuse(caller)
+}
+
+/// The same, of a body that is new.
+fn put_new_refuse(_: &Engine, caller: &Caller, params: &mut Params) -> Result<Payload, Reject> {
+    params.int()?;
+    params.string()?;
+    internal_refuse(caller)
+}
+
+fn app_drop_refuse(engine: &Engine, caller: &Caller, params: &mut Params) -> Result<Payload, Reject> {
+    let id = params.int()?;
+    Target::of(&engine.snapshot().world, Kind::MarketplaceApp, id)?;
     internal_refuse(caller)
 }
 
@@ -142,7 +174,7 @@ fn sql_refuse(_: &Engine, caller: &Caller, params: &mut Params) -> Result<Payloa
     oneadmin(caller)?;
     Err(ApiError::action(
         "The state is held in memory, so a change of the database behind it would be lost or break it. Change objects by \
-         their own calls (one.vm.recover, one.*.update); to look at the database, read it with its own client",
+         their own calls (one.vm.recover, one.*.update); to look at the database, use one.system.sqlquery",
     )
     .into())
 }

@@ -31,7 +31,9 @@ pub use dispatcher::{Dispatch, Dispatcher};
 pub use engine::{Engine, EngineError, EngineSettings, Snapshot};
 pub use hook_run::HookSettings;
 pub use intake::{Intake, Sampled, dummy_report};
-pub use plerion_store::{DoneRange, DoneVm, ShowbackRow, Stay, StoreError, StoreReader, showback_slot};
+pub use plerion_store::{
+    DoneRange, DoneVm, ShowbackRow, SqlAnswer, Stay, StoreError, StoreReader, showback_slot,
+};
 pub use sample_history::SamplesKept;
 pub use token::token_hash;
 pub use vm_files::VmFilesSettings;

@@ -18,6 +18,7 @@ mod schema;
 mod server;
 mod server_load;
 mod server_reader;
+mod sql_query;
 mod sqlite;
 mod sqlite_reader;
 mod stay_row;
@@ -29,6 +30,7 @@ pub use memory::{FailPoint, MemoryStore};
 pub use samples::{Sample, SampleKind, SampleReader, SampleStore};
 pub use server::ServerStore;
 pub use server_reader::ServerReader;
+pub use sql_query::{SQL_BYTES_MAX, SQL_ROWS_MAX, SQL_TIME_MAX, SqlAnswer};
 pub use sqlite::SqliteStore;
 pub use sqlite_reader::SqliteReader;
 
@@ -273,4 +275,11 @@ pub trait StoreReader: Send + Sync {
     /// # Errors
     /// When the database cannot be read.
     fn log(&self, seq: u64, limit: u64) -> Result<Vec<LogRow>, StoreError>;
+
+    /// Asks a query in the words of the engine, on a connection of its own that only reads. Bounded by [`SQL_ROWS_MAX`],
+    /// [`SQL_BYTES_MAX`] and [`SQL_TIME_MAX`].
+    ///
+    /// # Errors
+    /// When the engine refuses it, it is no query, or it goes beyond a bound.
+    fn sql_query(&self, query: &str) -> Result<SqlAnswer, StoreError>;
 }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::StoreError;
 use crate::dialect::Dialect;
 use crate::row::Cell;
+use crate::{SqlAnswer, StoreError};
 
 /// Which server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,6 +102,9 @@ pub(crate) trait Link: Send {
         cells: &[&Cell],
         each: &mut dyn FnMut(Cells) -> Result<(), StoreError>,
     ) -> Result<(), LinkError>;
+    /// Asks any query, in a transaction that only reads and for as long as it may last. The connection is of no use for
+    /// anything else afterwards.
+    fn ask(&mut self, query: &str) -> Result<SqlAnswer, LinkError>;
 }
 
 /// A kind of server, and where one is.

@@ -15,7 +15,9 @@ use crate::schema::{
 };
 use crate::stay_row::{showback_parse, stay_parse};
 use crate::vm_row::{VmRow, Written, vm_parse};
-use crate::{DoneRange, DoneVm, Epoch, LogRow, LogTrim, ShowbackRow, Stay, Store, StoreError, StoreReader};
+use crate::{
+    DoneRange, DoneVm, Epoch, LogRow, LogTrim, ShowbackRow, SqlAnswer, Stay, Store, StoreError, StoreReader,
+};
 
 /// Where a commit fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,6 +199,12 @@ impl MemoryStore {
 }
 
 impl StoreReader for MemoryStore {
+    fn sql_query(&self, _query: &str) -> Result<SqlAnswer, StoreError> {
+        Err(StoreError::Database(
+            "the state is in memory only, and there is no SQL to ask: set DB in oned.conf".into(),
+        ))
+    }
+
     fn vm(&self, id: Id) -> Result<Option<Vm>, StoreError> {
         let database = self.database();
         let row = database.rows(&VMS).find(|row| row.first() == Some(&id.into()));

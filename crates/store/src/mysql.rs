@@ -5,10 +5,11 @@ use std::time::Duration;
 use ::mysql::prelude::Queryable as _;
 use ::mysql::{Conn, Error, OptsBuilder, Params, Value};
 
-use crate::StoreError;
 use crate::dialect::{Dialect, Mysql};
 use crate::link::{Cells, Engine, Link, LinkError, ServerSettings};
 use crate::row::Cell;
+use crate::sql_query::{no_query, too_long};
+use crate::{SQL_ROWS_MAX, SQL_TIME_MAX, SqlAnswer, StoreError};
 
 const PORT: u16 = 3306;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -23,6 +24,9 @@ const DATABASE_DENIED: u16 = 1044;
 const DATABASE_UNKNOWN: u16 = 1049;
 /// Shutting down, killed, gone, lost.
 const ENDED: [u16; 5] = [1053, 1927, 1047, 2006, 2013];
+/// Of MariaDB and of MySQL.
+const TOO_LONG: [u16; 2] = [1969, 3024];
+const VARIABLE_UNKNOWN: u16 = 1193;
 const READ_ONLY: [u16; 2] = [1290, 1836];
 const SESSION: [&str; 4] = [
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
@@ -257,5 +261,68 @@ impl Link for MysqlLink {
             each(cells?)?;
         }
         Ok(())
+    }
+
+    fn ask(&mut self, query: &str) -> Result<SqlAnswer, LinkError> {
+        let failed = |error: Error| match &error {
+            Error::MySqlError(said) if TOO_LONG.contains(&said.code) => too_long().into(),
+            error => link_error(error),
+        };
+        self.bound()?;
+        self.run("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")?;
+        // A statement that is prepared is one, and the server says what it answers before it does anything.
+        let statement = self.connection.prep(query).map_err(failed)?;
+        if statement.columns().is_empty() {
+            return Err(no_query().into());
+        }
+        let columns = statement.columns();
+        let mut answer = SqlAnswer::new(
+            columns
+                .iter()
+                .map(|column| column.name_str().into_owned())
+                .collect(),
+        );
+        let rows = self.connection.exec_iter(&statement, ()).map_err(failed)?;
+        for row in rows {
+            let cells = row.map_err(failed)?.unwrap().into_iter().map(any_text).collect();
+            answer.push(cells)?;
+        }
+        Ok(answer)
+    }
+}
+
+impl MysqlLink {
+    /// Bounds the rows and the time of what the connection is asked; MariaDB counts seconds, MySQL milliseconds.
+    fn bound(&mut self) -> Result<(), LinkError> {
+        self.run(&format!(
+            "SET SESSION sql_select_limit = {}",
+            SQL_ROWS_MAX.saturating_add(1)
+        ))?;
+        let seconds = format!("SET SESSION max_statement_time = {}", SQL_TIME_MAX.as_secs());
+        let milliseconds = format!("SET SESSION max_execution_time = {}", SQL_TIME_MAX.as_millis());
+        match self.connection.query_drop(seconds) {
+            Err(Error::MySqlError(said)) if said.code == VARIABLE_UNKNOWN => self.run(&milliseconds),
+            other => other.map_err(|error| link_error(&error)),
+        }
+    }
+}
+
+/// A value as people read it.
+fn any_text(value: Value) -> Option<String> {
+    match value {
+        Value::NULL => None,
+        Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
+        Value::Int(number) => Some(number.to_string()),
+        Value::UInt(number) => Some(number.to_string()),
+        Value::Float(number) => Some(number.to_string()),
+        Value::Double(number) => Some(number.to_string()),
+        Value::Date(year, month, day, hour, minute, second, _) => Some(format!(
+            "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"
+        )),
+        Value::Time(negative, days, hours, minutes, seconds, _) => {
+            let hours = days.saturating_mul(24).saturating_add(u32::from(hours));
+            let sign = if negative { "-" } else { "" };
+            Some(format!("{sign}{hours:02}:{minutes:02}:{seconds:02}"))
+        }
     }
 }

@@ -7,17 +7,20 @@ use std::time::Duration;
 use ::postgres::error::SqlState;
 use ::postgres::fallible_iterator::FallibleIterator as _;
 use ::postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use ::postgres::{Client, Config, NoTls, Row, Statement};
+use ::postgres::{Client, Config, NoTls, Row, SimpleQueryMessage, Statement};
 
-use crate::StoreError;
 use crate::dialect::{Dialect, Postgres};
 use crate::link::{Cells, Engine, Link, LinkError, ServerSettings};
 use crate::row::Cell;
+use crate::sql_query::{no_query, too_long};
+use crate::{SQL_TIME_MAX, SqlAnswer, StoreError};
 
 const PORT: u16 = 5432;
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Data that a server does not take for this time means that it is gone.
 const SILENT_MAX: Duration = Duration::from_secs(30);
+/// Rows that a cursor gives at once.
+const ROWS_AT_ONCE: usize = 100;
 /// PostgreSQL 12.
 const VERSION_MIN: i64 = 120_000;
 const SESSION: &str = "SET synchronous_commit = on; SET lock_timeout = '10s'; SET client_encoding = 'UTF8'; \
@@ -240,6 +243,61 @@ impl Link for PostgresLink {
         match read {
             Ok(handed) => Ok(handed?),
             Err(error) => Err(self.error(&error)),
+        }
+    }
+
+    fn ask(&mut self, query: &str) -> Result<SqlAnswer, LinkError> {
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = {}",
+            SQL_TIME_MAX.as_millis()
+        );
+        self.run(&begin)?;
+        let mut answer = SqlAnswer::default();
+        match self.fetch(query, &mut answer) {
+            Ok(pushed) => pushed?,
+            Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => return Err(too_long().into()),
+            Err(error) if error.code() == Some(&SqlState::SYNTAX_ERROR) => {
+                return Err(StoreError::Database(format!("{}: {}", no_query(), words(&error))).into());
+            }
+            Err(error) => return Err(self.error(&error)),
+        }
+        Ok(answer)
+    }
+}
+
+impl PostgresLink {
+    /// Reads by a cursor: the server makes one for queries only, and a statement that is prepared is one.
+    fn fetch(
+        &mut self,
+        query: &str,
+        answer: &mut SqlAnswer,
+    ) -> Result<Result<(), StoreError>, ::postgres::Error> {
+        let cursor = self
+            .client
+            .prepare(&format!("DECLARE answer NO SCROLL CURSOR FOR {query}"))?;
+        self.client.execute(&cursor, &[])?;
+        loop {
+            let before = answer.rows.len();
+            for message in self
+                .client
+                .simple_query(&format!("FETCH FORWARD {ROWS_AT_ONCE} FROM answer"))?
+            {
+                match message {
+                    SimpleQueryMessage::RowDescription(columns) => {
+                        answer.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+                    }
+                    SimpleQueryMessage::Row(row) => {
+                        let cells = (0..row.len()).map(|index| row.get(index).map(str::to_owned));
+                        if let Err(error) = answer.push(cells.collect()) {
+                            return Ok(Err(error));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if answer.rows.len() == before {
+                return Ok(Ok(()));
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::schema::CHANGE_LOG;
 use crate::server_load::{done_row, vm_row};
 use crate::stay_row::{SHOWBACK_QUERY, STAY_COLUMNS, showback_parse, stay_parse};
 use crate::vm_row::{vm_parse, vm_query};
-use crate::{DoneRange, DoneVm, LogRow, ShowbackRow, Stay, StoreError, StoreReader};
+use crate::{DoneRange, DoneVm, LogRow, ShowbackRow, SqlAnswer, Stay, StoreError, StoreReader};
 
 type Slot = Mutex<Option<Box<dyn Link>>>;
 
@@ -138,6 +138,16 @@ impl ServerReader {
 }
 
 impl StoreReader for ServerReader {
+    fn sql_query(&self, query: &str) -> Result<SqlAnswer, StoreError> {
+        std::thread::scope(|scope| {
+            let asked = scope.spawn(|| self.engine.connect()?.ask(query));
+            let answer = asked
+                .join()
+                .unwrap_or_else(|_| Err(StoreError::Database("a query broke down".into()).into()));
+            Ok(answer?)
+        })
+    }
+
     fn vm(&self, id: Id) -> Result<Option<Vm>, StoreError> {
         let condition = format!("WHERE vms.oid = {}", self.engine.dialect().parameter(1));
         Ok(self.vms(&condition, &[id.into()])?.pop())

@@ -1,21 +1,23 @@
 //! [`SqliteReader`]: reading beside the writer, on connections of its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, mpsc};
 
 use plerion_model::Id;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::VmState;
+use rusqlite::limits::Limit;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::row::{Cell, DONE_COLUMNS, counter_cell, done_parse, log_parse};
 use crate::schema::{CHANGE_LOG, ColumnType, VMS};
+use crate::sql_query::{SQL_TIME_MAX, no_query, too_long};
 use crate::sqlite::{BUSY_TIMEOUT, int, sql_error, text, vm_row};
 use crate::stay_row::{SHOWBACK_QUERY, STAY_COLUMNS, showback_parse, stay_parse};
 use crate::vm_row::{vm_parse, vm_query};
-use crate::{DoneRange, DoneVm, LogRow, ShowbackRow, Stay, StoreError, StoreReader};
+use crate::{DoneRange, DoneVm, LogRow, ShowbackRow, SqlAnswer, Stay, StoreError, StoreReader};
 
 /// Reads that may run at once; others wait.
 const CONNECTIONS: usize = 4;
@@ -28,6 +30,7 @@ pub struct SqliteReader {
 
 #[derive(Debug)]
 struct Pool {
+    path: PathBuf,
     connections: Vec<Mutex<Connection>>,
     /// Counts those that found all in use, to spread them.
     turn: AtomicUsize,
@@ -35,16 +38,12 @@ struct Pool {
 
 impl SqliteReader {
     pub(crate) fn open(path: &Path) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connections: Result<Vec<Mutex<Connection>>, rusqlite::Error> = (0..CONNECTIONS)
-            .map(|_| {
-                let connection = Connection::open_with_flags(path, flags)?;
-                connection.busy_timeout(BUSY_TIMEOUT)?;
-                Ok(Mutex::new(connection))
-            })
+            .map(|_| Ok(Mutex::new(read_only(path)?)))
             .collect();
         Ok(Self {
             pool: Arc::new(Pool {
+                path: path.to_owned(),
                 connections: connections.map_err(sql_error)?,
                 turn: AtomicUsize::new(0),
             }),
@@ -93,6 +92,15 @@ impl SqliteReader {
 }
 
 impl StoreReader for SqliteReader {
+    fn sql_query(&self, query: &str) -> Result<SqlAnswer, StoreError> {
+        let connection = read_only(&self.pool.path).map_err(sql_error)?;
+        // No other file is reached, neither to read (ATTACH) nor to write (VACUUM INTO).
+        connection
+            .set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)
+            .map_err(sql_error)?;
+        any_query(&connection, query)
+    }
+
     fn vm(&self, id: Id) -> Result<Option<Vm>, StoreError> {
         Ok(self.vms("WHERE vms.oid = ?1", &[id.into()])?.pop())
     }
@@ -151,6 +159,60 @@ impl StoreReader for SqliteReader {
             }
             Ok(log)
         })
+    }
+}
+
+fn read_only(path: &Path) -> Result<Connection, rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// Asks any query on a connection that only reads, for as long as it may last.
+fn any_query(connection: &Connection, query: &str) -> Result<SqlAnswer, StoreError> {
+    let interrupt = connection.get_interrupt_handle();
+    let (over, clock) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if clock.recv_timeout(SQL_TIME_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
+                interrupt.interrupt();
+            }
+        });
+        let answer = any_rows(connection, query);
+        drop(over);
+        answer
+    })
+}
+
+fn any_rows(connection: &Connection, query: &str) -> Result<SqlAnswer, StoreError> {
+    let failed = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => too_long(),
+        _ => sql_error(error),
+    };
+    let mut statement = connection.prepare(query).map_err(failed)?;
+    if statement.column_count() == 0 || !statement.readonly() {
+        return Err(no_query());
+    }
+    let columns = statement.column_names();
+    let mut answer = SqlAnswer::new(columns.into_iter().map(str::to_owned).collect());
+    let width = answer.columns.len();
+    let mut rows = statement.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        let cells: Result<Vec<Option<String>>, rusqlite::Error> = (0..width)
+            .map(|index| Ok(cell_text(row.get_ref(index)?)))
+            .collect();
+        answer.push(cells.map_err(failed)?)?;
+    }
+    Ok(answer)
+}
+
+fn cell_text(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Null => None,
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Real(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
     }
 }
 
