@@ -120,6 +120,22 @@ def populate(admin):
     router_populate(admin, made)
     nics_populate(admin, made)
     vms_populate(admin, made)
+    backups_populate(admin, made)
+
+
+def backups_populate(admin, made):
+    """A chain of increments, and a job with a VM that it cannot back up."""
+    store = admin.ok("datastore.allocate", 'NAME="backups"\nTYPE="BACKUP_DS"\nDS_MAD="dummy"', -1)
+    vm = admin.ok("template.instantiate", made.template, "backed-up", True, "", False)
+    admin.ok("vm.deploy", vm, made.hosts[0], False, -1, "")
+    cloud.vm_await(admin, vm, 3, 3)
+    admin.ok("vm.updateconf", vm, 'BACKUP_CONFIG=[MODE="INCREMENT",KEEP_LAST="4",BACKUP_VOLATILE="YES"]', 1)
+    for _ in range(2):
+        admin.ok("vm.backup", vm, store, False)
+        cloud.eventually(lambda: admin.ok("vm.info", vm), lambda body: "<BACKUP_IDS><ID>" in body and "<LCM_STATE>3<" in body, "a backup")
+    job = admin.ok("backupjob.allocate", f'NAME="nightly"\nBACKUP_VMS="999999,{vm}"\nDATASTORE_ID="{store}"\nSCHED_ACTION=[TIME="1999999999"]')
+    admin.ok("backupjob.backup", job)
+    admin.ok("backupjob.lock", job, 1, False)
 
 
 def users_populate(admin):

@@ -163,7 +163,7 @@ def second_series_start(stage):
     do("user.allocate", "dora", "dorapassword", "", [100])
     do("datastore.update", 0, 'TM_MAD="dummy"', 1)
     do("datastore.allocate", f'NAME="images_dummy"\nTYPE="IMAGE_DS"\n{DUMMY}', -1)
-    do("datastore.allocate", f'NAME="second_dummy"\nTYPE="IMAGE_DS"\n{DUMMY}', -1)
+    do("datastore.allocate", 'NAME="backups"\nTYPE="BACKUP_DS"\nDS_MAD="dummy"', -1)
     for name in ("node-a", "node-b"):
         cloud.state_await(stage.admin, "host.info", do("host.allocate", name, "dummy", "dummy", -1), 2)
     do("cluster.allocate", "east")

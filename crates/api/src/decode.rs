@@ -3,7 +3,7 @@
 use plerion_lifecycle::{Event, Recover, Relocation};
 use plerion_model::{ApiError, Kind};
 use plerion_template::Template;
-use plerion_world::{Command, GuestCommand, HostStatus, Member, Migration};
+use plerion_world::{Command, GuestCommand, HostStatus, Member, Migration, VmBackupCommand};
 
 use crate::reject::Reject;
 use crate::xmlrpc::Params;
@@ -467,4 +467,30 @@ pub(crate) fn vm_recover(params: &mut Params) -> Decoded {
         Some(recover) => Ok(Command::VmRecover { id, recover }),
         None => Err(ApiError::action(format!("Wrong recovery operation code {number}")).into()),
     }
+}
+
+pub(crate) fn vm_backup(params: &mut Params) -> Decoded {
+    let id = params.int()?;
+    let command = VmBackupCommand::Make {
+        datastore: params.int_or(-1)?,
+        reset: params.bool_or(false)?,
+    };
+    Ok(Command::VmBackup { id, command })
+}
+
+pub(crate) fn vm_backup_cancel(params: &mut Params) -> Decoded {
+    Ok(Command::VmBackup {
+        id: params.int()?,
+        command: VmBackupCommand::Cancel,
+    })
+}
+
+pub(crate) fn vm_restore(params: &mut Params) -> Decoded {
+    let id = params.int()?;
+    let command = VmBackupCommand::Restore {
+        image: params.int()?,
+        increment: params.int()?,
+        disk: params.int()?,
+    };
+    Ok(Command::VmBackup { id, command })
 }

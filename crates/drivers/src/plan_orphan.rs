@@ -80,6 +80,8 @@ impl<'a> Orphan<'a> {
             | Ask::Move
             | Ask::Resize
             | Ask::Device
+            | Ask::Backup
+            | Ask::RestoreDisks
             | Ask::Reboot
             | Ask::Reset => {
                 return Err(format!(

@@ -17,6 +17,9 @@ use crate::plan_transfer::{disk_prepare, files_end, files_to_front_end, files_to
 use crate::plan_xml::{bridges, vm_records, with_input};
 use crate::transfer::Transfer;
 
+/// Size that the dummy datastore driver says a backup has, in MiB (recorded).
+const DUMMY_BACKUP_MIB: u64 = 1024;
+
 /// Plans an intent of a VM.
 pub(crate) fn vm_plan(
     world: &World,
@@ -61,6 +64,8 @@ pub(crate) fn vm_plan(
         }
         Ask::Resize => domain_resize(&mut plan, &stay, driver),
         Ask::Device => plan_device::device_plan(&mut plan, &stay, driver, environment)?,
+        Ask::Backup => backup(&mut plan, &stay, driver)?,
+        Ask::RestoreDisks => disks_restore(&stay, driver)?,
         Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver, environment)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
         Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver, environment)?,
@@ -145,6 +150,8 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::ToFrontEnd
         | Ask::Resize
         | Ask::Device
+        | Ask::Backup
+        | Ask::RestoreDisks
         | Ask::Migrate
         | Ask::Leave
         | Ask::Move
@@ -171,6 +178,31 @@ fn domain_resize(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
         memory_kib: number("MEMORY", before.memory).map(|mib| mib.saturating_mul(1024)),
     };
     plan.host(stay.host.id, action, QUICK_DEADLINE_S);
+}
+
+/// What the dummy datastore driver says of every backup (recorded).
+fn backup(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
+    if driver != Driver::Dummy {
+        return Err(unsupported(stay, "backups are"));
+    }
+    plan.output.source = Some("dummy-backup-id".into());
+    plan.output.size_mib = Some(DUMMY_BACKUP_MIB);
+    plan.output.format = Some("raw".into());
+    Ok(())
+}
+
+fn disks_restore(stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
+    match driver {
+        Driver::Dummy => Ok(()),
+        Driver::Libvirt => Err(unsupported(stay, "restoring disks is")),
+    }
+}
+
+fn unsupported(stay: &Stay<'_>, what: &str) -> String {
+    format!(
+        "{what} not supported yet on hosts of the driver {}",
+        stay.host.vm_mad
+    )
 }
 
 /// What the dummy hypervisor calls a VM (recorded): host, name, driver.

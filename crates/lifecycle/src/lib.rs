@@ -19,6 +19,7 @@
 //! ```text
 //!  RUNNING > HOTPLUG, HOTPLUG_NIC, DISK_SNAPSHOT, … > RUNNING
 //!  POWEROFF > HOTPLUG_PROLOG_POWEROFF, DISK_RESIZE_POWEROFF, … > POWEROFF
+//!  RUNNING > BACKUP > RUNNING; POWEROFF > BACKUP_POWEROFF, RESTORE > POWEROFF
 //! ```
 //!
 //! No wildcard arms over states or events: a new one does not compile before somebody has thought about it.

@@ -34,6 +34,10 @@ pub enum Ask {
     /// Change a device of the VM, as its pending change says; without one, make the context disk anew and show it to the
     /// running guest.
     Device,
+    /// Copy disks to a backup datastore, as the backup under way says.
+    Backup,
+    /// Take disks back to what a backup holds, as the restore under way says.
+    RestoreDisks,
     /// Ask the guest to restart; the phase does not change.
     Reboot,
     /// Reset the machine; the phase does not change.
@@ -67,8 +71,6 @@ const fn device_row(back: Phase) -> Option<Transient> {
 }
 
 /// The row of a transient phase; `None` where a VM stays until somebody acts.
-///
-/// The phases of backups have no row: no action leads there yet.
 #[must_use]
 pub const fn transient(lcm: LcmState) -> Option<Transient> {
     use LcmState as L;
@@ -112,6 +114,10 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         L::PrologMigrateUnknown => row(Ask::Move, active(L::Boot), active(L::PrologMigrateUnknownFailure)),
         L::BootMigrate => row(Ask::Restore, RUNNING, active(L::BootMigrateFailure)),
         L::HotplugResize => row(Ask::Resize, RUNNING, RUNNING),
+        // Whether it works or not, the VM goes on as before.
+        L::Backup => row(Ask::Backup, RUNNING, RUNNING),
+        L::BackupPoweroff => row(Ask::Backup, POWEROFF, POWEROFF),
+        L::Restore => row(Ask::RestoreDisks, POWEROFF, POWEROFF),
         L::Hotplug
         | L::HotplugSnapshot
         | L::HotplugNic
@@ -168,10 +174,7 @@ pub const fn transient(lcm: LcmState) -> Option<Transient> {
         | L::BootStoppedFailure
         | L::PrologResumeFailure
         | L::PrologUndeployFailure
-        | L::PrologMigrateUnknownFailure
-        | L::Backup
-        | L::BackupPoweroff
-        | L::Restore => None,
+        | L::PrologMigrateUnknownFailure => None,
     }
 }
 

@@ -51,6 +51,10 @@ pub enum Event {
     Reconfigure,
     /// Change one of its devices.
     Device(DeviceWork),
+    /// Copy its disks to a backup datastore.
+    Backup,
+    /// Take its disks back to what a backup holds.
+    RestoreDisks,
     /// Let the scheduler move it.
     Resched,
     /// Do not.
@@ -83,6 +87,8 @@ impl Event {
             Self::Resume,
             Self::Resize,
             Self::Reconfigure,
+            Self::Backup,
+            Self::RestoreDisks,
             Self::Resched,
             Self::Unresched,
             Self::Done,
@@ -167,6 +173,8 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::Resched | Event::Unresched => resched(phase),
         Event::Resize => resize(phase),
         Event::Reconfigure => reconfigure(phase),
+        Event::Backup => backup(phase),
+        Event::RestoreDisks => restore_disks(phase),
         Event::Device(work) => device(phase, work),
         Event::Relocate(relocation) => relocate(phase, relocation),
         Event::Done => ended(phase, last, true),
@@ -345,6 +353,25 @@ fn reconfigure(phase: Phase) -> Result<Outcome, Refusal> {
     }
 }
 
+/// Running and switched off VMs alone (recorded).
+fn backup(phase: Phase) -> Result<Outcome, Refusal> {
+    if phase == active(LcmState::Running) {
+        return Ok(Outcome::to(active(LcmState::Backup)));
+    }
+    if phase == rest(VmState::Poweroff) {
+        return Ok(Outcome::to(active(LcmState::BackupPoweroff)));
+    }
+    Err(Refusal::State(phase))
+}
+
+fn restore_disks(phase: Phase) -> Result<Outcome, Refusal> {
+    if phase == rest(VmState::Poweroff) {
+        Ok(Outcome::to(active(LcmState::Restore)))
+    } else {
+        Err(Refusal::State(phase))
+    }
+}
+
 fn reboot(phase: Phase, hard: bool) -> Result<Outcome, Refusal> {
     if phase != active(LcmState::Running) {
         return Err(Refusal::State(phase));
@@ -412,7 +439,7 @@ fn host_lost(phase: Phase) -> Result<Outcome, Refusal> {
 /// again and says how it stands.
 fn host_restarted(phase: Phase) -> Result<Outcome, Refusal> {
     let changes = |row: crate::Transient| {
-        matches!(row.ask, Ask::Device | Ask::Resize) && row.failed == active(LcmState::Running)
+        matches!(row.ask, Ask::Device | Ask::Resize | Ask::Backup) && row.failed == active(LcmState::Running)
     };
     if phase.state == VmState::Active && transient(phase.lcm).is_some_and(changes) {
         let off = seen_off(active(LcmState::Running))?;
@@ -464,7 +491,12 @@ fn settle_retry(phase: Phase) -> Result<Outcome, Refusal> {
         return Err(Refusal::State(phase));
     }
     // Recorded: what was asked of a VM that stays where it is, is not asked for again, and nothing is said.
-    let asks_again = |row: &crate::Transient| !matches!(row.ask, Ask::Device | Ask::Resize);
+    let asks_again = |row: &crate::Transient| {
+        !matches!(
+            row.ask,
+            Ask::Device | Ask::Resize | Ask::Backup | Ask::RestoreDisks
+        )
+    };
     let own = transient(phase.lcm).filter(asks_again).map(|_| phase.lcm);
     let again = failure_of(phase.lcm).or(own);
     Ok(again.map_or_else(Outcome::stay, |lcm| Outcome::to(active(lcm))))
@@ -562,7 +594,10 @@ mod tests {
 
     #[test]
     fn actions_pass_the_recorded_phases() {
-        use Event::{Deploy, Poweroff, Recover, Relocate, Resume, Stop, Suspend, Terminate, Undeploy};
+        use Event::{
+            Backup, Deploy, Poweroff, Recover, Relocate, RestoreDisks, Resume, Stop, Suspend, Terminate,
+            Undeploy,
+        };
         let up = active(LcmState::Running);
         let none = HistoryAction::None;
         let table: &[(Phase, HistoryAction, Event, &str)] = &[
@@ -581,6 +616,16 @@ mod tests {
                 "PROLOG_UNDEPLOY > BOOT_UNDEPLOY > RUNNING",
             ),
             (up, none, Poweroff { hard: false }, "SHUTDOWN_POWEROFF > POWEROFF"),
+            (up, none, Backup, "BACKUP > RUNNING"),
+            (
+                rest(VmState::Poweroff),
+                none,
+                Backup,
+                "BACKUP_POWEROFF > POWEROFF",
+            ),
+            (rest(VmState::Suspended), none, Backup, "refused"),
+            (rest(VmState::Poweroff), none, RestoreDisks, "RESTORE > POWEROFF"),
+            (up, none, RestoreDisks, "refused"),
             (up, none, Suspend, "SAVE_SUSPEND > SUSPENDED"),
             (up, none, Stop, "SAVE_STOP > EPILOG_STOP > STOPPED"),
             (

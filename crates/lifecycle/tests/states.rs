@@ -29,6 +29,8 @@ fn name(event: Event) -> Option<&'static str> {
         Event::Unresched => "unresched",
         Event::Resize => "resize",
         Event::Reconfigure => "reconfigure",
+        Event::Backup => "backup",
+        Event::RestoreDisks => "restore_disks",
         Event::Relocate(Relocation::Live) => "live-migrate",
         Event::Relocate(Relocation::Save) => "migrate",
         Event::Relocate(Relocation::Poweroff) => "poweroff-migrate",

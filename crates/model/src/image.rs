@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::datastore::DiskType;
 use crate::snapshot::SnapshotTree;
 use crate::user::render_ids;
+use crate::vm_backup::BackupMode;
 use crate::wire_enum::wire_enum;
 use crate::{Id, Owned, Seconds, View};
 
@@ -46,6 +47,36 @@ impl ImageType {
     pub const fn is_file(self) -> bool {
         matches!(self, Self::Kernel | Self::Ramdisk | Self::Context)
     }
+}
+
+/// A part of a backup that grows by increments.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Increment {
+    /// Id within the image.
+    pub id: Id,
+    /// What it holds.
+    pub mode: BackupMode,
+    /// Increment that it follows; -1 none.
+    pub parent: Id,
+    /// When it was made.
+    pub date: Seconds,
+    /// Size in MiB.
+    pub size_mib: u64,
+    /// Where it is stored.
+    pub source: String,
+}
+
+/// What a backup image is a backup of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageBackup {
+    /// The VM.
+    pub vm: Id,
+    /// DISK_IDs.
+    pub disks: Vec<Id>,
+    /// Its parts; none where it is no chain of increments.
+    pub increments: Vec<Increment>,
+    /// The template of the VM as it was, in its stored form.
+    pub vm_template: String,
 }
 
 /// An image.
@@ -91,6 +122,9 @@ pub struct Image {
     /// Its snapshots, while no VM uses it.
     #[serde(default, skip_serializing_if = "SnapshotTree::is_unused")]
     pub snapshots: SnapshotTree,
+    /// What it is a backup of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Box<ImageBackup>>,
     /// Attributes.
     #[serde(skip)]
     pub template: PackedTemplate,
@@ -103,6 +137,7 @@ impl Image {
     #[must_use]
     pub fn state_shown(&self, vms: usize, clones: usize) -> ImageState {
         match self.state {
+            ImageState::Ready if self.backup.is_some() => ImageState::Ready,
             ImageState::Ready if clones > 0 && vms == 0 => ImageState::Clone,
             ImageState::Ready if vms > 0 && self.persistent => ImageState::UsedPers,
             ImageState::Ready if vms > 0 => ImageState::Used,
@@ -112,7 +147,11 @@ impl Image {
 
     /// `<IMAGE>`.
     pub fn render(&self, out: &mut impl Markup, view: &impl View) {
-        let vms = view.image_vms(self.id);
+        let vms = match &self.backup {
+            Some(backup) if view.vm_lives(backup.vm) => vec![backup.vm],
+            Some(_) => Vec::new(),
+            None => view.image_vms(self.id),
+        };
         let clones = view.image_clones(self.id);
         let state = self.state_shown(vms.len(), clones.len());
         let count = |ids: &[Id]| i64::try_from(ids.len()).unwrap_or(i64::MAX);
@@ -153,10 +192,27 @@ impl Image {
         out.packed(&self.template);
         out.close("TEMPLATE");
         self.snapshots.render(out, None);
-        for empty in ["BACKUP_INCREMENTS", "BACKUP_DISK_IDS"] {
-            out.open(empty);
-            out.close(empty);
-        }
+        self.render_backup(out);
         out.close("IMAGE");
+    }
+
+    fn render_backup(&self, out: &mut impl Markup) {
+        let (increments, disks) = match &self.backup {
+            Some(backup) => (backup.increments.as_slice(), backup.disks.as_slice()),
+            None => (&[] as &[Increment], &[] as &[Id]),
+        };
+        out.open("BACKUP_INCREMENTS");
+        for increment in increments {
+            out.open("INCREMENT");
+            out.cdata_element("DATE", &increment.date.to_string());
+            out.cdata_element("ID", &increment.id.to_string());
+            out.cdata_element("PARENT_ID", &increment.parent.to_string());
+            out.cdata_element("SIZE", &increment.size_mib.to_string());
+            out.cdata_element("SOURCE", &increment.source);
+            out.cdata_element("TYPE", increment.mode.as_str());
+            out.close("INCREMENT");
+        }
+        out.close("BACKUP_INCREMENTS");
+        render_ids(out, "BACKUP_DISK_IDS", disks);
     }
 }

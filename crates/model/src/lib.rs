@@ -39,6 +39,7 @@ pub mod user;
 pub mod vdc;
 pub mod view;
 pub mod vm;
+pub mod vm_backup;
 pub mod vm_device;
 pub mod vm_history;
 pub mod vm_holds;

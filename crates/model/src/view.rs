@@ -39,6 +39,12 @@ pub trait View {
     fn image_vms(&self, id: Id) -> Vec<Id>;
     /// Images that are clones of an image in the making.
     fn image_clones(&self, id: Id) -> Vec<Id>;
+    /// Backup images of a VM.
+    fn vm_backups(&self, id: Id) -> Vec<Id>;
+    /// The backup job that a VM is part of.
+    fn vm_backup_job(&self, id: Id) -> Option<Id>;
+    /// Whether a VM lives.
+    fn vm_lives(&self, id: Id) -> bool;
     /// Leases in use of a virtual network.
     fn vnet_leases(&self, id: Id) -> Vec<LeaseUse>;
     /// VMs that use a virtual network.

@@ -11,6 +11,7 @@ use crate::autostart::{Due, Restart};
 use crate::sched_action;
 use crate::snapshot::SnapshotTree;
 use crate::view::VmSampleView;
+use crate::vm_backup::VmBackup;
 use crate::vm_device::DeviceChange;
 use crate::vm_history::History;
 use crate::vm_holds::Holds;
@@ -59,6 +60,9 @@ pub struct Vm {
     /// The change of a device that is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_change: Option<DeviceChange>,
+    /// What is known of its backups beyond the images; `None` where that is nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Box<VmBackup>>,
     /// What is known of its starting again by itself; `None` where nothing is to be known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restart: Option<Restart>,
@@ -438,7 +442,7 @@ impl Vm {
         let actions = view.sched_actions(Kind::Vm, self.id);
         sched_action::render_ids(out, actions.iter().map(|action| &**action));
         out.open("TEMPLATE");
-        out.packed(&self.template);
+        self.render_template(out);
         for action in &actions {
             action.render(out);
         }
@@ -454,12 +458,19 @@ impl Vm {
         for (disk, tree) in &self.disk_snapshots {
             tree.render(out, Some(*disk));
         }
-        out.open("BACKUPS");
-        out.empty("BACKUP_CONFIG");
-        out.open("BACKUP_IDS");
-        out.close("BACKUP_IDS");
-        out.close("BACKUPS");
+        self.render_backups(out, view);
         out.close("VM");
+    }
+
+    /// The template without what has a place of its own in the body.
+    fn render_template(&self, out: &mut impl Markup) {
+        if self.template.vectors("BACKUP_CONFIG").next().is_none() {
+            out.packed(&self.template);
+            return;
+        }
+        let mut shown = self.template.unpack();
+        shown.remove("BACKUP_CONFIG");
+        out.packed(&PackedTemplate::new(&shown));
     }
 
     fn render_monitoring(&self, out: &mut impl Markup, sample: Option<&VmSampleView>) {

@@ -46,7 +46,9 @@ wire_enum! {
         AliasDetach = 47 "alias-detach",
         PoweroffMigrate = 48 "poweroff-migrate",
         PoweroffHardMigrate = 49 "poweroff-hard-migrate",
+        Backup = 50 "backup",
         NicUpdate = 51 "nic-update",
+        Restore = 60 "restore",
     }
 }
 

@@ -165,6 +165,8 @@ pub(crate) fn vms_starting(world: &World) -> Vec<Starting<'_>> {
                 | Ask::Leave
                 | Ask::Resize
                 | Ask::Device
+                | Ask::Backup
+                | Ask::RestoreDisks
                 | Ask::Reboot
                 | Ask::Reset,
             )

@@ -58,6 +58,9 @@ impl View for PlanView<'_> {
         datastore_images -> Vec<Id>;
         image_vms -> Vec<Id>;
         image_clones -> Vec<Id>;
+        vm_backups -> Vec<Id>;
+        vm_backup_job -> Option<Id>;
+        vm_lives -> bool;
         vnet_leases -> Vec<LeaseUse>;
         vnet_vms -> Vec<Id>;
         vnet_vrouters -> Vec<Id>;

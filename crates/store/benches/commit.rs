@@ -81,6 +81,7 @@ fn vm(id: Id, phase: Phase, template: PackedTemplate) -> Vm {
         moving_from: None,
         capacity_before: None,
         device_change: None,
+        backup: None,
         disk_snapshots: std::collections::BTreeMap::new(),
         history: Arc::new(Vec::new()),
         demand: Arc::new(Demand::read(&template)),

@@ -3,12 +3,14 @@
 use plerion_model::{ApiError, Id, Seconds};
 
 use crate::auth::Caller;
+use crate::backup_run::jobs_go_on;
 use crate::change::Change;
 use crate::command::{Command, Order, Reply};
 use crate::context::Context;
 use crate::hook_fire::{ApiCall, call_fired};
 use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
+use crate::vm_backup::vm_backup_command;
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, hook, host, image, marketplace, sched_action,
@@ -38,6 +40,7 @@ pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied,
     };
     let mut txn = Txn::new(world, context);
     let id = run(&mut txn, &order.caller, command)?;
+    jobs_go_on(&mut txn);
     if command.is_asked_for() {
         quota_enforce(world, &txn, &order.caller)?;
     }
@@ -204,6 +207,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         }
         Command::VmDevice { id, command } => vm_device_command::vm_device_command(txn, caller, *id, command)?,
         Command::VmExec { id, command } => vm_exec::vm_exec(txn, caller, *id, command)?,
+        Command::VmBackup { id, command } => vm_backup_command(txn, caller, *id, *command)?,
         Command::VmAction { id, name, event } => vm::vm_action(txn, caller, *id, name, *event)?,
         Command::Hook(command) => hook::hook_command(txn, caller, command)?,
         // Such a one stands around a command of another kind; one within another is not made.

@@ -10,8 +10,8 @@ use plerion_model::{ApiError, Id, Kind};
 use plerion_template::PackedTemplate;
 
 use crate::auth::Caller;
-use crate::txn::Txn;
-use crate::vm_backup::{BackupOrder, vm_backup_begin};
+use crate::txn::{BackupOver, Txn};
+use crate::vm_backup::{BackupOrder, vm_backup_begin, vm_backup_cancel};
 
 /// Backups that jobs make at a time, where `MAX_BACKUPS` says nothing (recorded).
 const BACKUPS_MAX: usize = 5;
@@ -55,14 +55,38 @@ pub(crate) fn job_retry(txn: &mut Txn<'_>, id: Id) -> Result<Id, ApiError> {
     Ok(id)
 }
 
-/// Forgets those that wait.
+/// Forgets those that wait, and ends the backups that are being made.
 pub(crate) fn job_cancel(txn: &mut Txn<'_>, id: Id) -> Result<Id, ApiError> {
     let mut job = txn.world.backupjob(id)?.clone();
     let own = Arc::make_mut(&mut job);
+    if !own.is_running() {
+        return Ok(id);
+    }
     own.progress.retain(|_, progress| *progress != Progress::Outdated);
     run_close(own, txn.context.now);
+    let running = own.vms_in(Progress::BackingUp);
     txn.update(job);
+    for vm in running {
+        vm_backup_cancel(txn, vm)?;
+    }
     Ok(id)
+}
+
+/// Notes what became of the backups of jobs that have ended, and begins others.
+pub(crate) fn jobs_go_on(txn: &mut Txn<'_>) {
+    let over = std::mem::take(&mut txn.backups_over);
+    if over.is_empty() {
+        return;
+    }
+    for BackupOver { job, vm, error } in over {
+        let progress = if error.is_none() {
+            Progress::Updated
+        } else {
+            Progress::Error
+        };
+        progress_set(txn, job, vm, progress, error.as_deref());
+    }
+    backups_go_on(txn);
 }
 
 /// Begins the backups for which there is room: of the job of the highest priority first, and of older jobs before newer ones.

@@ -173,6 +173,8 @@ mod ask_name {
         (Ask::Move, "move"),
         (Ask::Resize, "resize"),
         (Ask::Device, "device"),
+        (Ask::Backup, "backup"),
+        (Ask::RestoreDisks, "restore_disks"),
         (Ask::Reboot, "reboot"),
         (Ask::Reset, "reset"),
     ];

@@ -24,6 +24,7 @@ use crate::sched_action::SchedCommand;
 use crate::secgroup::SecgroupCommand;
 use crate::vdc::VdcCommand;
 use crate::vm_autostart::AutostartCommand;
+use crate::vm_backup::VmBackupCommand;
 use crate::vm_device_command::VmDeviceCommand;
 use crate::vm_exec::GuestCommand;
 use crate::vm_migrate::Migration;
@@ -408,6 +409,13 @@ pub enum Command {
         id: Id,
         /// What.
         command: GuestCommand,
+    },
+    /// Backups of a VM.
+    VmBackup {
+        /// VM.
+        id: Id,
+        /// What.
+        command: VmBackupCommand,
     },
     /// `one.vm.action`.
     VmAction {

@@ -62,6 +62,10 @@ pub(crate) fn datastore_allocate(
     template.remove("NAME");
     name_check_new(&txn.world, Kind::Datastore, -1, &name)?;
     let kind = type_of(&template)?;
+    if kind == DatastoreType::Backup {
+        // Recorded: nothing is transferred to hosts from there.
+        template.set("TM_MAD", "-");
+    }
     let tm_mad = template.get("TM_MAD").unwrap_or_default().to_owned();
     let ds_mad = template.get("DS_MAD").unwrap_or_default().to_owned();
     if tm_mad.is_empty() {
@@ -117,13 +121,16 @@ fn driver_check(name: &str) -> Result<(), String> {
 
 /// Sets what follows from the transfer driver, and the directories that images may come from.
 fn complete(config: &Config, template: &mut Template, kind: DatastoreType, tm_mad: &str) {
+    template.set_if_missing("RESTRICTED_DIRS", "/");
+    template.set_if_missing("SAFE_DIRS", "/var/tmp");
+    if kind == DatastoreType::Backup {
+        return;
+    }
     let driver = config.transfer_driver(tm_mad).cloned().unwrap_or_default();
     let of_driver = |name: &str, default: &str| driver.get(name).unwrap_or(default).to_owned();
     template.set_if_missing("ALLOW_ORPHANS", of_driver("ALLOW_ORPHANS", "NO"));
     template.set_if_missing("DISK_TYPE", of_driver("DISK_TYPE", "FILE"));
     template.set_if_missing("PERSISTENT_SNAPSHOTS", "YES");
-    template.set_if_missing("RESTRICTED_DIRS", "/");
-    template.set_if_missing("SAFE_DIRS", "/var/tmp");
     if let Some(format) = driver.get("DRIVER") {
         template.set_if_missing("DRIVER", format);
     }

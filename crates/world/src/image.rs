@@ -195,6 +195,7 @@ fn image_new(
         datastore_id: store.id,
         step: 0,
         snapshots: SnapshotTree::default(),
+        backup: None,
         template: PackedTemplate::new(&rest),
     })
 }
@@ -352,9 +353,19 @@ fn unused(txn: &Txn<'_>, image: &Image, what: &str) -> Result<(), ApiError> {
     }
 }
 
+fn backup_refuse(image: &Image, what: &str) -> Result<(), ApiError> {
+    if image.kind == ImageType::Backup {
+        return Err(ApiError::internal(format!(
+            "An image of type BACKUP cannot {what}"
+        )));
+    }
+    Ok(())
+}
+
 /// `one.image.enable`.
 pub(crate) fn image_enable(txn: &mut Txn<'_>, caller: &Caller, id: Id, enable: bool) -> Result<Id, ApiError> {
     changed(txn, caller, id, |txn, image| {
+        backup_refuse(image, "be enabled or disabled")?;
         unused(txn, image, if enable { "enable image" } else { "disable image" })?;
         let next = match (image.state, enable) {
             (ImageState::Disabled | ImageState::Error | ImageState::Ready, true) => ImageState::Ready,
@@ -379,6 +390,7 @@ pub(crate) fn image_persistent(
     persistent: bool,
 ) -> Result<Id, ApiError> {
     changed(txn, caller, id, |txn, image| {
+        backup_refuse(image, "be made persistent or not")?;
         unused(txn, image, "change the persistence of the image")?;
         if persistent && image.kind.is_file() {
             return Err(ApiError::internal(
@@ -432,7 +444,7 @@ pub(crate) fn image_clone(
     ];
     require(&txn.world, caller, &rights)?;
     name_check_new(&txn.world, Kind::Image, caller.uid, name)?;
-    if source.state != ImageState::Ready || source.kind.is_file() {
+    if source.state != ImageState::Ready || source.kind.is_file() || source.kind == ImageType::Backup {
         return Err(refused(&format!(
             "Image {id} cannot be cloned: it is of type {} and in state {}.",
             source.kind, source.state
@@ -469,6 +481,25 @@ pub(crate) fn image_clone(
     Ok(new)
 }
 
+/// The next increment of a VM begins a chain of its own.
+fn chain_forget(txn: &mut Txn<'_>, vm: Id, image: Id) -> Result<(), ApiError> {
+    let Some(mut vm) = txn.world.vms.get(vm).cloned() else {
+        return Ok(());
+    };
+    let used = vm.backup_run().is_some_and(|run| run.chain == Some(image));
+    if used || vm.restore_run().is_some_and(|run| run.image == image) {
+        return Err(ApiError::action(format!(
+            "Cannot delete image. A backup or restore of VM {} uses it: wait for its end, or cancel it.",
+            vm.id
+        )));
+    }
+    if vm.backup_chain().is_some_and(|chain| chain.image == image) {
+        Arc::make_mut(&mut vm).backup_set(|backup| backup.chain = None);
+        txn.update(vm);
+    }
+    Ok(())
+}
+
 /// An image may go when no VM holds it and nothing is copied from it; its file goes first.
 pub(crate) fn image_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
     let mut image = txn.world.image(id)?.clone();
@@ -488,6 +519,9 @@ pub(crate) fn image_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
         return Err(ApiError::action(
             "Cannot delete image. A disk is being saved in it: recover the VM of the disk if that does not end.",
         ));
+    }
+    if let Some(backup) = &own.backup {
+        chain_forget(txn, backup.vm, id)?;
     }
     txn.intents_over(Kind::Image, id);
     let old = own.state;

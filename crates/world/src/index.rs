@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use plerion_model::acl::AclRule;
+use plerion_model::backupjob::BackupJob;
+use plerion_model::image::Image;
 use plerion_model::quota::Section;
 use plerion_model::quota_usage::{PlaceUse, VmUse};
 use plerion_model::vm::Vm;
@@ -56,6 +58,10 @@ pub struct Index {
     pub(crate) host_usage: imbl::OrdMap<Id, Usage>,
     /// VMs that hold an image.
     pub(crate) image_vms: imbl::OrdMap<Id, Ids>,
+    /// Backup images of a VM.
+    pub(crate) vm_backups: imbl::OrdMap<Id, Ids>,
+    /// Backup jobs that a VM is part of.
+    pub(crate) vm_jobs: imbl::OrdMap<Id, Ids>,
     /// Appliances of a marketplace.
     pub(crate) market_apps: imbl::OrdMap<Id, Ids>,
     /// Scheduled actions by the object that they are for.
@@ -384,13 +390,30 @@ impl Index {
             .collect()
     }
 
-    /// Puts an image under its datastore.
-    pub(crate) fn image_add(&mut self, datastore: Id, image: Id) {
-        member_add(&mut self.datastore_images, datastore, image);
+    /// Puts an image under its datastore, and under the VM that it is a backup of.
+    pub(crate) fn image_add(&mut self, image: &Image) {
+        member_add(&mut self.datastore_images, image.datastore_id, image.id);
+        if let Some(backup) = &image.backup {
+            member_add(&mut self.vm_backups, backup.vm, image.id);
+        }
     }
 
-    /// Takes an image from its datastore.
-    pub(crate) fn image_remove(&mut self, datastore: Id, image: Id) {
-        member_remove(&mut self.datastore_images, datastore, image);
+    /// Takes an image from its datastore, and from its VM.
+    pub(crate) fn image_remove(&mut self, image: &Image) {
+        member_remove(&mut self.datastore_images, image.datastore_id, image.id);
+        if let Some(backup) = &image.backup {
+            member_remove(&mut self.vm_backups, backup.vm, image.id);
+        }
+    }
+
+    /// Puts a backup job under its VMs, or takes it from them.
+    pub(crate) fn job_set(&mut self, job: &BackupJob, add: bool) {
+        for vm in job.vms() {
+            if add {
+                member_add(&mut self.vm_jobs, vm, job.id);
+            } else {
+                member_remove(&mut self.vm_jobs, vm, job.id);
+            }
+        }
     }
 }

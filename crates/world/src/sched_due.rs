@@ -7,6 +7,7 @@ use crate::auth::Caller;
 use crate::backupjob::BackupJobCommand;
 use crate::command::{Command, Order};
 use crate::sched_action::VM_ACTIONS;
+use crate::vm_backup::VmBackupCommand;
 use crate::world::World;
 
 /// What an action that is due asks for, in the name of its object's owner; or why nothing can be asked. `None` when it is
@@ -44,6 +45,9 @@ fn command_of(action: &SchedAction) -> Result<Command, String> {
     if action.parent_kind == Kind::BackupJob {
         return Ok(Command::BackupJob(BackupJobCommand::Backup { id: action.parent }));
     }
+    if action.action == "backup" {
+        return backup_of(action);
+    }
     let event = VM_ACTIONS
         .iter()
         .find(|(name, _)| *name == action.action)
@@ -59,4 +63,24 @@ fn command_of(action: &SchedAction) -> Result<Command, String> {
             action.action
         )),
     }
+}
+
+/// The arguments of a backup are its datastore, and whether it begins anew.
+fn backup_of(action: &SchedAction) -> Result<Command, String> {
+    let mut args = action.args.split(',').map(str::trim);
+    let datastore = match args.next() {
+        None | Some("") => -1,
+        Some(text) => text.parse().map_err(|_| {
+            format!("ARGS begins with \"{text}\": that is to be the id of a backup datastore")
+        })?,
+    };
+    let reset = args.next().is_some_and(|text| {
+        ["yes", "true", "1"]
+            .iter()
+            .any(|word| text.eq_ignore_ascii_case(word))
+    });
+    Ok(Command::VmBackup {
+        id: action.parent,
+        command: VmBackupCommand::Make { datastore, reset },
+    })
 }

@@ -13,6 +13,17 @@ use crate::object::Object;
 use crate::vm_stay::stays_ended;
 use crate::world::World;
 
+/// A backup that a job had asked for has ended.
+#[derive(Clone, Debug)]
+pub(crate) struct BackupOver {
+    /// The job.
+    pub(crate) job: Id,
+    /// The VM.
+    pub(crate) vm: Id,
+    /// Why there is none.
+    pub(crate) error: Option<String>,
+}
+
 /// A world being changed.
 pub(crate) struct Txn<'a> {
     pub(crate) world: World,
@@ -26,6 +37,8 @@ pub(crate) struct Txn<'a> {
     fired: usize,
     /// The world then.
     seen: Option<World>,
+    /// Backups of jobs that ended, for the jobs to go on with.
+    pub(crate) backups_over: Vec<BackupOver>,
 }
 
 impl<'a> Txn<'a> {
@@ -38,6 +51,7 @@ impl<'a> Txn<'a> {
             drawn: 0,
             fired: 0,
             seen: None,
+            backups_over: Vec::new(),
         }
     }
 

@@ -109,6 +109,18 @@ impl View for Snapshot<'_> {
         self.world.image_clones(id)
     }
 
+    fn vm_backups(&self, id: Id) -> Vec<Id> {
+        members(&self.world.index.vm_backups, id)
+    }
+
+    fn vm_backup_job(&self, id: Id) -> Option<Id> {
+        self.world.backup_job_of(id)
+    }
+
+    fn vm_lives(&self, id: Id) -> bool {
+        self.world.vms.get(id).is_some()
+    }
+
     fn vnet_leases(&self, id: Id) -> Vec<LeaseUse> {
         self.world.index.vnet_leases(id)
     }

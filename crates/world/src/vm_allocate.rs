@@ -163,6 +163,7 @@ pub(crate) fn vm_create(
         moving_from: None,
         capacity_before: None,
         device_change: None,
+        backup: None,
         restart: None,
         disk_snapshots: std::collections::BTreeMap::new(),
         history: Arc::default(),

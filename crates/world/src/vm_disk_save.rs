@@ -122,6 +122,7 @@ fn image_of(
         datastore_id: source.datastore_id,
         step: 0,
         snapshots: SnapshotTree::default(),
+        backup: None,
         template: PackedTemplate::new(&template),
     })
 }

@@ -194,7 +194,7 @@ fn snapshot_find(vm: &Vm, disk: Id, snapshot: Id) -> Result<(), ApiError> {
 }
 
 /// Notes in a disk what its snapshots take.
-fn total_set(vm: &Vm, template: &mut Template, disk: Id) {
+pub(crate) fn total_set(vm: &Vm, template: &mut Template, disk: Id) {
     let total = vm.disk_snapshots.get(&disk).map_or(0, SnapshotTree::size_mib);
     if let Ok(disk) = disk_find(template, disk) {
         disk.set(TOTAL, total.to_string());

@@ -40,6 +40,7 @@ pub(crate) enum VmClass {
     Deploy,
     Resched,
     Backup,
+    Restore,
 }
 
 impl VmClass {
@@ -59,6 +60,8 @@ impl VmClass {
             Event::Relocate(_) => Self::Migrate,
             Event::Resize => Self::Resize,
             Event::Reconfigure => Self::UpdateConf,
+            Event::Backup => Self::Backup,
+            Event::RestoreDisks => Self::Restore,
             Event::Resched | Event::Unresched => Self::Resched,
             Event::Recover(recover) => Self::of_recover(recover),
             // Changes of devices have calls of their own, and the rest happens by itself.
@@ -104,6 +107,7 @@ impl VmClass {
             Self::Deploy => "deploy",
             Self::Resched => "resched",
             Self::Backup => "backup",
+            Self::Restore => "restore",
         }
     }
 
@@ -115,7 +119,8 @@ impl VmClass {
             | Self::Retry
             | Self::Deploy
             | Self::Resched
-            | Self::Backup => Operation::Admin,
+            | Self::Backup
+            | Self::Restore => Operation::Admin,
             Self::Undeploy
             | Self::Hold
             | Self::Release

@@ -12,6 +12,7 @@ use plerion_template::PackedTemplate;
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
 use crate::sched_action::sched_forget;
 use crate::txn::Txn;
+use crate::vm_backup_end::{backup_end, backup_made};
 use crate::vm_cause::Cause;
 use crate::vm_device::device_end;
 use crate::vm_history::{history_note, history_open_again};
@@ -94,6 +95,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
         );
     }
     device_end(txn, vm, old, phase, event);
+    backup_end(txn, vm, (old, phase), event, message);
     if has_arrived(phase) {
         vm.moving_from = None;
     }
@@ -280,6 +282,7 @@ pub(crate) fn vm_part_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentRe
             if let Some(deploy_id) = &output.deploy_id {
                 deploy_id.clone_into(&mut own.deploy_id);
             }
+            backup_made(own, output);
             if let Some(name) = &output.snapshot {
                 snapshot_named(own, name);
             }

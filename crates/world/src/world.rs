@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plerion_model::acl::AclRule;
+use plerion_model::image::Image;
 use plerion_model::user::User;
 use plerion_model::view::HostUsage;
 use plerion_model::vm::Vm;
@@ -12,7 +13,7 @@ use plerion_model::{ApiError, Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey};
 use crate::config::Config;
-use crate::index::{HostLoad, Index, member_add, member_remove, members};
+use crate::index::{HostLoad, Index, member_add, member_first, member_remove, members};
 use crate::kinds::for_kinds;
 use crate::object::Object;
 use crate::pool::Pool;
@@ -145,6 +146,18 @@ impl World {
             .filter(move |vm| vm.demand.group.as_ref().is_some_and(|(_, own)| **own == *role))
     }
 
+    /// Backup images of a VM, by ascending id.
+    pub fn vm_backups(&self, vm: Id) -> impl Iterator<Item = &Arc<Image>> {
+        let images = self.index.vm_backups.get(&vm).into_iter().flatten();
+        images.filter_map(|id| self.images.get(*id))
+    }
+
+    /// The backup job that a VM is part of; the oldest one where there are several.
+    #[must_use]
+    pub fn backup_job_of(&self, vm: Id) -> Option<Id> {
+        member_first(&self.index.vm_jobs, vm)
+    }
+
     /// Access control rules for somebody, as rules name him, by ascending id.
     pub(crate) fn rules_for(&self, who: u64) -> impl Iterator<Item = &Arc<AclRule>> {
         self.index.rules_for(who).filter_map(|id| self.acls.get(id))
@@ -245,7 +258,8 @@ impl World {
                 self.index.vrouter_set(vrouter, true);
                 self.index.floats_set(vrouter, |id| vnets.get(id), true);
             }
-            Object::Image(image) => self.index.image_add(image.datastore_id, image.id),
+            Object::Image(image) => self.index.image_add(image),
+            Object::BackupJob(job) => self.index.job_set(job, true),
             Object::MarketplaceApp(app) => member_add(&mut self.index.market_apps, app.market_id, app.id),
             Object::SchedAction(action) => self.index.sched_set(action, true),
             Object::Acl(rule) => self.index.rule_set(rule, true),
@@ -268,7 +282,8 @@ impl World {
                 self.index.vrouter_set(vrouter, false);
                 self.index.floats_set(vrouter, |id| vnets.get(id), false);
             }
-            Object::Image(image) => self.index.image_remove(image.datastore_id, image.id),
+            Object::Image(image) => self.index.image_remove(image),
+            Object::BackupJob(job) => self.index.job_set(job, false),
             Object::MarketplaceApp(app) => member_remove(&mut self.index.market_apps, app.market_id, app.id),
             Object::SchedAction(action) => self.index.sched_set(action, false),
             Object::Acl(rule) => self.index.rule_set(rule, false),

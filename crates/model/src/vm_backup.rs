@@ -1,0 +1,171 @@
+//! Backups of a VM: what is under way, and what the next one follows from.
+
+use plerion_template::{Markup, Vector};
+use serde::{Deserialize, Serialize};
+
+use crate::user::render_ids;
+use crate::vm::Vm;
+use crate::{Id, View};
+
+/// What a backup holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupMode {
+    /// The disks.
+    Full,
+    /// What has changed since the last increment.
+    Increment,
+}
+
+impl BackupMode {
+    /// The name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Increment => "INCREMENT",
+        }
+    }
+}
+
+/// What a backup that was made is known by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupMade {
+    /// Where it is stored.
+    pub source: String,
+    /// Size in MiB.
+    pub size_mib: u64,
+    /// Format of the disks in it.
+    pub format: String,
+}
+
+/// A backup that is being made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRun {
+    /// Backup datastore.
+    pub datastore: Id,
+    /// Whether it begins or continues a chain of increments.
+    pub mode: BackupMode,
+    /// The image that it becomes an increment of; none for a new image.
+    pub chain: Option<Id>,
+    /// How many backups, or increments, are kept; 0 all.
+    pub keep_last: u32,
+    /// DISK_IDs.
+    pub disks: Vec<Id>,
+    /// The job that asked for it.
+    pub job: Option<Id>,
+    /// What was made, once hosts have said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<BackupMade>,
+}
+
+/// A restore that is being made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreRun {
+    /// Backup image.
+    pub image: Id,
+    /// Increment; -1 the last one.
+    pub increment: Id,
+    /// DISK_ID; -1 all disks of the backup.
+    pub disk: Id,
+}
+
+/// A chain of increments that the next one follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupChain {
+    /// Backup image.
+    pub image: Id,
+    /// Its last increment.
+    pub last: Id,
+}
+
+/// What is known of a VM's backups beyond the images.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmBackup {
+    /// The backup that is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<BackupRun>,
+    /// The restore that is being made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreRun>,
+    /// What the next increment follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<BackupChain>,
+}
+
+impl Vm {
+    /// The backup that is being made.
+    #[must_use]
+    pub fn backup_run(&self) -> Option<&BackupRun> {
+        self.backup.as_ref().and_then(|backup| backup.run.as_ref())
+    }
+
+    /// The restore that is being made.
+    #[must_use]
+    pub fn restore_run(&self) -> Option<RestoreRun> {
+        self.backup.as_ref().and_then(|backup| backup.restore)
+    }
+
+    /// The chain that the next increment follows.
+    #[must_use]
+    pub fn backup_chain(&self) -> Option<BackupChain> {
+        self.backup.as_ref().and_then(|backup| backup.chain)
+    }
+
+    /// Changes what is known of its backups; what is nothing takes no room.
+    pub fn backup_set(&mut self, change: impl FnOnce(&mut VmBackup)) {
+        let mut backup = self.backup.take().map(|backup| *backup).unwrap_or_default();
+        change(&mut backup);
+        if backup != VmBackup::default() {
+            self.backup = Some(Box::new(backup));
+        }
+    }
+
+    /// `<BACKUPS>`.
+    pub(crate) fn render_backups(&self, out: &mut impl Markup, view: &impl View) {
+        let config = self.backup_config(view);
+        out.open("BACKUPS");
+        if config.is_empty() {
+            out.empty("BACKUP_CONFIG");
+        } else {
+            out.open("BACKUP_CONFIG");
+            for (name, value) in config.iter() {
+                out.cdata_element(name, value);
+            }
+            out.close("BACKUP_CONFIG");
+        }
+        render_ids(out, "BACKUP_IDS", &view.vm_backups(self.id));
+        out.close("BACKUPS");
+    }
+
+    /// What the VM's template says, and what is known besides, by name (recorded).
+    fn backup_config(&self, view: &impl View) -> Vector {
+        let given = self.template.vectors("BACKUP_CONFIG").next();
+        let mut pairs: Vec<(String, String)> = given
+            .into_iter()
+            .flat_map(|given| {
+                given
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            })
+            .collect();
+        let mut put = |name: &str, id: Option<Id>| {
+            if let Some(id) = id {
+                pairs.push((name.to_owned(), id.to_string()));
+            }
+        };
+        put("BACKUP_JOB_ID", view.vm_backup_job(self.id));
+        put("LAST_DATASTORE_ID", self.backup_run().map(|run| run.datastore));
+        put(
+            "INCREMENTAL_BACKUP_ID",
+            self.backup_chain().map(|chain| chain.image),
+        );
+        put("LAST_INCREMENT_ID", self.backup_chain().map(|chain| chain.last));
+        pairs.sort();
+        let mut config = Vector::new();
+        for (name, value) in pairs {
+            config.set(&name, value);
+        }
+        config
+    }
+}
