@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::time::Duration;
 
 use plerion_protocol::{
     ActionError, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, Report, Request, ServerHello,
@@ -14,6 +15,7 @@ use crate::epoch::EpochStore;
 use crate::fault::{Act, refused};
 use crate::hypervisor::Hypervisor;
 use crate::journal::Journal;
+use crate::limits::Limits;
 use crate::monitor::{Sampler, facts};
 use crate::place;
 use crate::roots::Roots;
@@ -21,6 +23,9 @@ use crate::runner::Runner;
 use crate::script::Scripts;
 use crate::state::{self, Role};
 use crate::storage::TransferContext;
+
+/// Time to end a domain that must not run.
+const UNWANTED_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Ends a channel from another thread.
 pub(crate) type Closer = Box<dyn Fn() + Send>;
@@ -171,8 +176,22 @@ impl Agent {
         self.runner.submit(request, highest);
     }
 
-    /// Sets what is watched.
+    /// Ends what must not run, then sets what is watched. The front-end says this first of all, and nothing that it says
+    /// afterwards is read before: a VM that was given up here may run elsewhere by now.
     pub(crate) fn watch(&self, watch: Watch) {
+        for (name, uuid) in &watch.unwanted {
+            let limits = Limits::new(UNWANTED_TIME_MAX);
+            match self.means.hypervisor.domain_destroy(name, uuid, &limits) {
+                Ok(_) => tracing::warn!(
+                    name,
+                    uuid,
+                    "given up on this host: no domain of it runs here any more"
+                ),
+                Err(error) => {
+                    tracing::error!(name, uuid, %error, "given up on this host, and its domain could not be ended");
+                }
+            }
+        }
         let roots = self
             .means
             .roots

@@ -73,6 +73,7 @@ impl Bench {
             datastores: Vec::new(),
             hypervisor: true,
             caches: Vec::new(),
+            unwanted: Vec::new(),
         }));
         let mut bench = Self {
             scratch,
@@ -184,6 +185,7 @@ fn a_domain_lives_and_dies() {
         datastores: Vec::new(),
         hypervisor: true,
         caches: Vec::new(),
+        unwanted: Vec::new(),
     }));
     let sample = bench.until(|message| matches!(message, FromNode::Sample { .. }));
     let FromNode::Sample { vms, .. } = sample else {

@@ -262,6 +262,7 @@ fn the_daemon_outlives_its_channel_and_obeys_the_newest() {
         datastores: vec![(4, scratch.ds_text("0")), (5, "/etc".to_owned())],
         hypervisor: false,
         caches: Vec::new(),
+        unwanted: Vec::new(),
     }));
     let Some(FromNode::Sample { datastores, .. }) = third.next() else {
         panic!("no sample at once")

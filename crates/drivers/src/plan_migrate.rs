@@ -132,7 +132,9 @@ pub(crate) fn files_move(
 ) -> Result<(), String> {
     let left = stay.left()?;
     let back = left.host.id == stay.host.id && left.system.id == stay.system.id;
-    if driver == Driver::Libvirt && !back {
+    // One that was given up there cannot run there, and the host could not be asked.
+    let given_up = left.host.given_up.contains_key(&stay.vm.id);
+    if driver == Driver::Libvirt && !back && !given_up {
         // Where nobody knows whether the domain still runs, the files wait for the host that can tell.
         domain_end(plan, &left, driver);
     }

@@ -1,5 +1,7 @@
 //! VMs whose host has been deleted since they were on it: they can only be ended, and by the front-end alone.
 
+use std::collections::BTreeMap;
+
 use plerion_lifecycle::Ask;
 use plerion_model::host::{Host, HostState};
 use plerion_model::vm::Vm;
@@ -44,6 +46,9 @@ impl<'a> Orphan<'a> {
             total_memory_kib: 0,
             boot_id: String::new(),
             error: String::new(),
+            loss: None,
+            losses: 0,
+            given_up: BTreeMap::new(),
             template: PackedTemplate::default(),
         };
         Some(Self {

@@ -3,7 +3,7 @@
 use std::io::{BufReader, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -59,6 +59,14 @@ impl SshSettings {
         options
     }
 }
+
+/// An agent is asked for a sign of life this often.
+const PING_EVERY: Duration = Duration::from_secs(5);
+/// An agent that says nothing for so many looks counts as gone, even where its machine still answers: it may have been stopped.
+/// Looks are counted, not the time: while the front-end itself is stopped it hears nobody.
+const SILENT_LOOKS_MAX: u32 = 100;
+/// How often it is looked whether it is silent.
+const SILENCE_LOOK: Duration = Duration::from_millis(200);
 
 /// Opens links to real agents.
 #[derive(Clone, Debug)]
@@ -285,22 +293,46 @@ impl Worker {
             None => return Err("the agent ended the channel at once".into()),
         }
         let over = AtomicBool::new(false);
-        let over = &over;
+        let quiet = AtomicU32::new(0);
+        let silent = AtomicBool::new(false);
+        let (over, quiet, silent) = (&over, &quiet, &silent);
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 messages_write(&mut writer, receiver, over);
             });
+            scope.spawn(move || self.silence_watch(over, quiet, silent));
             let result = loop {
                 match frame_read::<FromNode>(&mut reader) {
-                    Ok(Some(message)) => (self.sink)(self.target.site, LinkEvent::Message(message)),
+                    Ok(Some(message)) => {
+                        quiet.store(0, Ordering::Relaxed);
+                        (self.sink)(self.target.site, LinkEvent::Message(message));
+                    }
                     Ok(None) => break Ok(()),
                     Err(error) => break Err(failed(error)),
                 }
             };
             self.shared.up.store(false, Ordering::Release);
             over.store(true, Ordering::Release);
+            if silent.load(Ordering::Acquire) {
+                let seconds = (SILENCE_LOOK * SILENT_LOOKS_MAX).as_secs();
+                return Err(format!(
+                    "the agent has said nothing for {seconds} s although its machine may answer: it hangs or was stopped"
+                ));
+            }
             result
         })
+    }
+
+    /// Ends the channel when nothing comes over it any more: the reader then sees its end.
+    fn silence_watch(&self, over: &AtomicBool, quiet: &AtomicU32, silent: &AtomicBool) {
+        while !over.load(Ordering::Acquire) && !self.shared.is_closed() {
+            if quiet.fetch_add(1, Ordering::Relaxed) >= SILENT_LOOKS_MAX {
+                silent.store(true, Ordering::Release);
+                self.shared.child_end();
+                return;
+            }
+            self.shared.pause(SILENCE_LOOK);
+        }
     }
 
     fn command_here(&self) -> Command {
@@ -401,7 +433,15 @@ const WRITER_LOOK: Duration = Duration::from_millis(200);
 fn messages_write(writer: &mut BufWriter<ChildStdin>, receiver: &Mutex<Receiver<ToNode>>, over: &AtomicBool) {
     // One session at a time reads the queue.
     let receiver = receiver.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut pings = 0;
+    let mut pinged = Instant::now();
     while !over.load(Ordering::Acquire) {
+        if pinged.elapsed() >= PING_EVERY {
+            (pings, pinged) = (pings + 1, Instant::now());
+            if frame_write(writer, &ToNode::Ping(pings)).is_err() {
+                return;
+            }
+        }
         match receiver.recv_timeout(WRITER_LOOK) {
             Ok(message) => {
                 // The reader sees the broken channel, too, and says so.

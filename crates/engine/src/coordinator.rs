@@ -151,6 +151,7 @@ impl Coordinator {
             datastores: Vec::new(),
             hypervisor: false,
             caches: Vec::new(),
+            unwanted: Vec::new(),
         };
         let front_end = open(&parts, &handle, LinkTarget::front_end(), watch.clone());
         let dispatcher = Dispatcher::new(parts.epoch);
@@ -324,6 +325,7 @@ impl Coordinator {
             datastores,
             hypervisor: false,
             caches: Vec::new(),
+            unwanted: Vec::new(),
         };
         if watch != self.front_end_watch {
             self.front_end.watch(watch.clone());

@@ -8,10 +8,10 @@ use arc_swap::ArcSwap;
 use plerion_drivers::LinkMaker;
 use plerion_model::Seconds;
 use plerion_protocol::{Action, ActionError, ActionOutput};
-use plerion_scheduler::{AutostartPlan, Limits, autostart_plan, hosts_heard, plan};
+use plerion_scheduler::{AutostartPlan, Limits, autostart_plan, failure_plan, hosts_heard, plan};
 use plerion_store::{SampleReader, SampleStore, Store, StoreReader};
 use plerion_template::Template;
-use plerion_world::{Caller, Config, Measurements, Order, World};
+use plerion_world::{Caller, Command, Config, Measurements, Order, World};
 
 use crate::auth::Authenticator;
 use crate::clock::Clock;
@@ -19,6 +19,7 @@ use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, co
 use crate::core::{Core, CoreError};
 use crate::hook_run::HookSettings;
 use crate::hooks::hooks_start;
+use crate::host_silence::HostSilence;
 use crate::sample_history::{SamplesKept, sample_history_start};
 use crate::timer::timer_start;
 use crate::vm_files::{VmFilesSettings, vm_files_start};
@@ -316,10 +317,16 @@ fn scheduler_start(
         .spawn(move || {
             let begun = Instant::now();
             let mut sleep = SCHEDULE_EVERY;
+            let mut silence = HostSilence::default();
             while wake.wait(sleep) {
                 let (world, measurements) = (published.load_full(), measurements.load());
                 let waits = begun.elapsed() < HEARD_WAIT && !hosts_heard(&world, &measurements);
-                sleep = schedule(&world, &measurements, &writer, clock.as_ref(), !waits);
+                let silent = silence.look(&world, Instant::now());
+                let failure = failure_plan(&world, &silent, clock.now());
+                let look_again = failure.next_s.map_or(SCHEDULE_EVERY, Duration::from_secs);
+                let failure = failure.commands(&world);
+                sleep =
+                    schedule(&world, &measurements, &writer, clock.as_ref(), !waits, failure).min(look_again);
                 if waits && world.awaits_restarts() {
                     sleep = HEARD_LOOK;
                 }
@@ -335,6 +342,7 @@ fn schedule(
     writer: &WriterHandle,
     clock: &dyn Clock,
     autostarts: bool,
+    failure: Vec<Command>,
 ) -> Duration {
     let now = clock.now();
     let autostart = if autostarts {
@@ -346,7 +354,8 @@ fn schedule(
         let seconds = u64::try_from(time.saturating_sub(now)).unwrap_or(0);
         Duration::from_secs(seconds).min(SCHEDULE_EVERY)
     });
-    let mut commands = autostart.commands(world);
+    let mut commands = failure;
+    commands.extend(autostart.commands(world));
     if world.awaits_placement() {
         commands.extend(plan(world, measurements, now, &Limits::default()).commands(world));
     }

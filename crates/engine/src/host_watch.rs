@@ -35,7 +35,20 @@ pub(crate) fn watch_of(world: &World, host: &Host, interval_s: u32) -> Watch {
             .filter(|store| store.tm_mad == "ssh")
             .map(|store| cache_of(&store.template, directory(store)))
             .collect(),
+        unwanted: unwanted(world, host),
     }
+}
+
+/// Copies of VMs that were given up on the host, and are not (back) there.
+fn unwanted(world: &World, host: &Host) -> Vec<(String, String)> {
+    host.given_up
+        .iter()
+        .filter(|(id, _)| {
+            let vm = world.vms.get(**id);
+            vm.and_then(|vm| vm.held_host()) != Some(host.id)
+        })
+        .map(|(id, uuid)| (format!("one-{id}"), uuid.clone()))
+        .collect()
 }
 
 fn cache_of(template: &PackedTemplate, directory: String) -> CacheWatch {

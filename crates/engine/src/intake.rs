@@ -161,6 +161,7 @@ impl Intake {
             }
         }
         orders.extend(self.absences(world, host, &seen));
+        orders.extend(copies_gone(world, known, vms));
         let strangers = self.watch.sample(world, known, vms, sampled.wilds);
         orders.extend(strangers.map(|strangers| {
             order(Command::HostReported {
@@ -233,6 +234,23 @@ impl Intake {
             self.absent.remove(&id);
         }
     }
+}
+
+/// VMs that were given up on a host of which a sample shows no copy.
+fn copies_gone(world: &World, host: &Host, vms: &[VmSample]) -> Option<Order> {
+    let is_back = |id: Id| world.vms.get(id).and_then(|vm| vm.held_host()) == Some(host.id);
+    let runs = |uuid: &str| vms.iter().any(|vm| vm.uuid.eq_ignore_ascii_case(uuid));
+    let gone = host
+        .given_up
+        .iter()
+        .filter(|(id, uuid)| is_back(**id) || !runs(uuid));
+    let gone: Vec<Id> = gone.map(|(id, _)| *id).collect();
+    (!gone.is_empty()).then(|| {
+        order(Command::HostReported {
+            id: host.id,
+            report: HostReport::Gone(gone),
+        })
+    })
 }
 
 /// What a host of the dummy driver says of itself (recorded), as long as it is wanted.

@@ -11,6 +11,7 @@ mod dispatcher;
 mod engine;
 mod hook_run;
 mod hooks;
+mod host_silence;
 mod host_watch;
 mod intake;
 mod sample_history;

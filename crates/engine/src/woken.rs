@@ -7,7 +7,7 @@ use plerion_world::World;
 pub(crate) struct Woken {
     /// Hosts, clusters, datastores or the outbox have changed.
     pub(crate) coordinator: bool,
-    /// VMs wait to be placed, moved or started again: any change may have made room for them.
+    /// VMs wait to be placed, moved or started again, or are lost: any change may have made room for them.
     pub(crate) scheduler: bool,
     /// Executions of hooks have come.
     pub(crate) hooks: bool,
@@ -19,7 +19,7 @@ pub(crate) struct Woken {
 pub(crate) fn woken(before: &World, after: &World) -> Woken {
     Woken {
         coordinator: !(before.same_outbox(after) && before.same_places(after)),
-        scheduler: after.awaits_placement() || after.awaits_restarts(),
+        scheduler: after.awaits_placement() || after.awaits_restarts() || after.has_lost_vms(),
         hooks: !before.hook_executions.same(&after.hook_executions),
         timer: before.sched_next() != after.sched_next(),
     }

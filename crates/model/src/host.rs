@@ -3,6 +3,7 @@
 use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
+use crate::host_failure::{GivenUp, HostLoss};
 use crate::user::render_ids;
 use crate::view::HostSampleView;
 use crate::wire_enum::wire_enum;
@@ -50,6 +51,15 @@ pub struct Host {
     /// Why the host is in error, for people; empty otherwise.
     #[serde(default)]
     pub error: String,
+    /// What is known of it while it does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<HostLoss>,
+    /// How often it has gone away so far.
+    #[serde(default)]
+    pub losses: u64,
+    /// VMs that were given up on it, until it is known that no copy of them runs on it.
+    #[serde(default, skip_serializing_if = "GivenUp::is_empty")]
+    pub given_up: GivenUp,
     /// Attributes.
     #[serde(skip)]
     pub template: PackedTemplate,

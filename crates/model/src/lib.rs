@@ -24,6 +24,7 @@ pub mod error;
 pub mod group;
 pub mod hook;
 pub mod host;
+pub mod host_failure;
 pub mod image;
 pub mod kind;
 pub mod marketplace;

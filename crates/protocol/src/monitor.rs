@@ -14,6 +14,9 @@ pub struct Watch {
     /// Caches of images that are to be pruned.
     #[serde(default)]
     pub caches: Vec<CacheWatch>,
+    /// Domains that must not run, by name and UUID: they are ended before anything else is done or said.
+    #[serde(default)]
+    pub unwanted: Vec<(String, String)>,
 }
 
 /// A system datastore whose cache of images is pruned by the agent.

@@ -8,7 +8,7 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use plerion_model::autostart::{Autostart, RESTART_TRIES_MAX};
+use plerion_model::autostart::RESTART_TRIES_MAX;
 use plerion_model::host::{Host, HostState};
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
@@ -70,7 +70,7 @@ pub fn autostart_plan(world: &World, now: Seconds) -> AutostartPlan {
     let mut planner = Planner::new(world, now);
     let mut waiting: Vec<&Arc<Vm>> = world
         .restarting_vms()
-        .filter(|vm| vm.phase.state == VmState::Poweroff && world.autostart(vm) != Autostart::No)
+        .filter(|vm| vm.phase.state == VmState::Poweroff && world.restarts_itself(vm))
         .collect();
     waiting.sort_by_key(|vm| (order(vm), vm.id));
     for vm in waiting {
@@ -290,7 +290,7 @@ impl<'a> Planner<'a> {
     fn is_to_come(&self, vm: &Vm) -> bool {
         let lost = vm.phase == Phase::active(LcmState::Unknown);
         let waits = vm.awaits_restart()
-            && self.world.autostart(vm) != Autostart::No
+            && self.world.restarts_itself(vm)
             && vm.restart.and_then(|restart| restart.next_try()).is_some();
         lost || waits || is_starting(vm) || self.planned.contains(&vm.id)
     }

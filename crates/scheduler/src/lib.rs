@@ -19,6 +19,7 @@ mod autostart;
 mod class;
 mod columns;
 mod document;
+mod failure;
 mod host_document;
 mod hosts;
 mod limits;
@@ -36,6 +37,7 @@ mod verdict;
 mod view;
 
 pub use autostart::{AutostartPlan, autostart_plan, hosts_heard};
+pub use failure::{FailurePlan, failure_plan};
 pub use limits::Limits;
 pub use plan::{Placement, Plan, plan};
 pub use reason::Reason;

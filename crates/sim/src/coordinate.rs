@@ -126,5 +126,6 @@ fn watch_of(world: &World, host: &Host) -> Watch {
         datastores,
         hypervisor: true,
         caches: Vec::new(),
+        unwanted: Vec::new(),
     }
 }

@@ -236,6 +236,10 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             vm::vm_domain_seen(txn, *host, *vm, *end);
             return Ok(None);
         }
+        Command::Failure(command) => {
+            crate::host_failure::failure_command(txn, command);
+            return Ok(None);
+        }
         Command::Autostart(command) => {
             crate::vm_autostart::autostart_command(txn, command);
             return Ok(None);

@@ -17,6 +17,7 @@ use crate::document::DocumentCommand;
 use crate::hook::HookCommand;
 use crate::hook_fire::ApiCall;
 use crate::host::{HostReport, HostStatus};
+use crate::host_failure::FailureCommand;
 use crate::image::ImageSpec;
 use crate::marketplace::MarketCommand;
 use crate::quota::QuotaCommand;
@@ -483,6 +484,8 @@ pub enum Command {
     },
     /// On VMs that are to start again by themselves.
     Autostart(AutostartCommand),
+    /// On hosts that do not answer and their VMs.
+    Failure(FailureCommand),
 }
 
 impl Command {
@@ -499,6 +502,7 @@ impl Command {
                 | Self::IntentEnded { .. }
                 | Self::DomainSeen { .. }
                 | Self::Autostart(_)
+                | Self::Failure(_)
                 | Self::SchedDue { .. }
                 | Self::Hook(HookCommand::Begun { .. } | HookCommand::Ended { .. })
         )

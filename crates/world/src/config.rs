@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 use plerion_lifecycle::Relocation;
 use plerion_model::autostart::Autostart;
+use plerion_model::host_failure::OnHostFailure;
 use plerion_template::{Template, Vector};
 
 /// Settings of the core. An empty oned.conf gives [`Config::default`].
@@ -35,10 +36,16 @@ pub struct Config {
     /// VMs that start at the same time on a host before another one is started by itself there, where neither the host nor
     /// its cluster says (`AUTOSTART_PARALLEL`).
     pub autostart_parallel: u32,
+    /// What becomes of VMs whose host fails where neither they nor their host and its cluster say (`ON_HOST_FAILURE`).
+    pub on_host_failure: OnHostFailure,
+    /// Seconds that a host must not have answered to count as failed (`HOST_FAILURE_SECONDS`).
+    pub host_failure_s: u64,
     /// Metrics of VM quotas beyond the built-in ones (`QUOTA_VM_ATTRIBUTE`).
     pub quota_metrics: Vec<String>,
 }
 
+/// `HOST_FAILURE_SECONDS` where nothing is said.
+const HOST_FAILURE_S: u64 = 60;
 /// `AUTOSTART_PARALLEL` where nothing is said.
 const AUTOSTART_PARALLEL: u32 = 3;
 
@@ -145,6 +152,14 @@ impl Config {
                 .and_then(|text| text.trim().parse().ok())
                 .filter(|count| *count > 0)
                 .unwrap_or(AUTOSTART_PARALLEL),
+            on_host_failure: attributes
+                .get("ON_HOST_FAILURE")
+                .and_then(OnHostFailure::parse)
+                .unwrap_or_default(),
+            host_failure_s: attributes
+                .get("HOST_FAILURE_SECONDS")
+                .and_then(|text| text.trim().parse().ok())
+                .unwrap_or(HOST_FAILURE_S),
             quota_metrics: quota_metrics(&attributes),
             attributes,
         }

@@ -9,6 +9,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::hook_fire::{Firing, LCM_NONE};
+use crate::host_failure::fence_ended;
 use crate::name::name_check_new;
 use crate::txn::Txn;
 
@@ -53,10 +54,16 @@ pub(crate) fn hook_command(
         HookCommand::Begun { id } => execution_set(txn, *id, ExecutionState::Waiting, |execution| {
             execution.state = ExecutionState::Running;
         }),
-        HookCommand::Ended { id, result } => execution_set(txn, *id, ExecutionState::Running, |execution| {
-            execution.state = ExecutionState::Over;
-            execution.result.clone_from(result);
-        }),
+        HookCommand::Ended { id, result } => {
+            let answer = execution_set(txn, *id, ExecutionState::Running, |execution| {
+                execution.state = ExecutionState::Over;
+                execution.result.clone_from(result);
+            })?;
+            if let Some(execution) = txn.world.hook_executions.get(*id).cloned() {
+                fence_ended(txn, &execution, result);
+            }
+            Ok(answer)
+        }
     }
 }
 
@@ -156,10 +163,28 @@ fn state_check(template: &mut Template) -> Result<(), ApiError> {
             template.set(name, text.as_str());
         }
     }
-    let state = template.get("STATE").unwrap_or_default();
+    let state = template.get("STATE").unwrap_or_default().to_owned();
+    if resource == "HOST" && state == "FENCE" {
+        fence_check(template)?;
+    }
     if resource == "VM" && !state.is_empty() && VmState::ALL.iter().all(|known| known.as_str() != state) {
         return Err(ApiError::internal(format!("Invalid STATE: {state}.")));
     }
+    Ok(())
+}
+
+/// Seconds that a program for fencing has where `TIMEOUT` is silent.
+const FENCE_TIMEOUT_S: &str = "120";
+
+/// A hook that fences hosts is run on the front-end, and ends in a time that one can wait for.
+fn fence_check(template: &mut Template) -> Result<(), ApiError> {
+    let remote = template.get("REMOTE").unwrap_or_default().trim();
+    if remote.eq_ignore_ascii_case("yes") || remote.eq_ignore_ascii_case("true") {
+        return Err(ApiError::internal(
+            "A hook with STATE=FENCE cannot have REMOTE=YES: the host that it is to fence does not answer.",
+        ));
+    }
+    template.set_if_missing("TIMEOUT", FENCE_TIMEOUT_S);
     Ok(())
 }
 

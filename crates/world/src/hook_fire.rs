@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plerion_model::hook::{ExecutionResult, ExecutionState, Hook, HookExecution, HookType, encoded};
+use plerion_model::host::Host;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ApiError, Id, Kind, Seconds};
@@ -237,6 +238,20 @@ fn state_fired(world: &World, entered: &Entered) -> Vec<Firing> {
             retry: false,
         })
         .collect()
+}
+
+/// The execution of a hook that is to fence a host: after its own arguments it is given the host's id and name.
+pub(crate) fn fence_firing(world: &World, hook: &Hook, host: &Arc<Host>) -> Firing {
+    let given = arguments(hook, "", &object_text(world, &Object::Host(host.clone())));
+    let words = [given, host.id.to_string(), host.name.clone()];
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    Firing {
+        hook: hook.id,
+        about: format!("HOST {}", host.id),
+        arguments: words.join(" "),
+        host: None,
+        retry: false,
+    }
 }
 
 fn object_text(world: &World, object: &Object) -> String {

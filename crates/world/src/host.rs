@@ -11,6 +11,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::cluster::cluster_named;
+use crate::host_failure::{FENCE_MESSAGE, FENCED_BY_HAND, loss_begin, loss_end, vms_stay};
 use crate::index::members;
 use crate::name::name_check_new;
 use crate::strangers::{Strangers, WILD, ids_skip, strangers_show};
@@ -48,6 +49,8 @@ pub enum HostReport {
     Down(String),
     /// The domains that run on it without being VMs of this cloud there.
     Strangers(Strangers),
+    /// VMs that were given up on it and of which no copy runs there.
+    Gone(Vec<Id>),
 }
 
 /// Attributes that the host tells of itself; a replacing update does not take them away.
@@ -56,6 +59,8 @@ const FACTS: &[&str] = &[
     "CGROUPS_VERSION",
     "CPUSPEED",
     "ERROR",
+    FENCED_BY_HAND,
+    FENCE_MESSAGE,
     "FRONT_END_STORAGE",
     "HOSTNAME",
     "HYPERVISOR",
@@ -114,6 +119,9 @@ pub(crate) fn host_allocate(
         total_memory_kib: 0,
         boot_id: String::new(),
         error: String::new(),
+        loss: None,
+        losses: 0,
+        given_up: BTreeMap::new(),
         template: PackedTemplate::new(&template),
     };
     txn.create(host);
@@ -193,6 +201,7 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
     let mut host = txn.world.host(id)?.clone();
     let own = Arc::make_mut(&mut host);
     let mut restarted = false;
+    let mut stay = Vec::new();
     match report {
         HostReport::Up {
             total_cpu,
@@ -207,6 +216,7 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
             own.error.clear();
             let mut template = own.template.unpack();
             template.remove("ERROR");
+            stay = loss_end(&txn.world, own, &mut template, restarted);
             for (name, value) in facts {
                 template.set(name, value.clone());
             }
@@ -218,12 +228,15 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
             }
         }
         HostReport::Down(reason) => {
-            if own.state == HostState::Offline || (own.state == HostState::Error && own.error == *reason) {
+            if own.state == HostState::Offline
+                || (own.loss.is_some() && own.state == HostState::Error && own.error == *reason)
+            {
                 return Ok(());
             }
             reason.clone_into(&mut own.error);
             let mut template = own.template.unpack();
             template.set("ERROR", reason.clone());
+            loss_begin(own, &mut template, txn.context.now);
             own.template = PackedTemplate::new(&template);
             if own.state != HostState::Disabled {
                 set_state(txn, own, HostState::Error);
@@ -235,11 +248,13 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
             strangers_show(&mut template, strangers);
             own.template = PackedTemplate::new(&template);
         }
+        HostReport::Gone(vms) => own.given_up.retain(|id, _| !vms.contains(id)),
     }
     let changed = txn.world.hosts.get(id) != Some(&host);
     if changed {
         txn.put(host);
     }
+    vms_stay(txn, &stay);
     if restarted {
         txn.log(
             Kind::Host,

@@ -9,7 +9,7 @@ use plerion_model::image::Image;
 use plerion_model::quota::Section;
 use plerion_model::quota_usage::{PlaceUse, VmUse};
 use plerion_model::vm::Vm;
-use plerion_model::vm_state::{Phase, VmState};
+use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::vnet::Vnet;
 use plerion_model::vnet_range::{Holder, LeaseUse};
 use plerion_model::vrouter::Vrouter;
@@ -90,6 +90,8 @@ pub struct Index {
     pub(crate) leaving: Ids,
     /// VMs that are to be started again by themselves.
     pub(crate) restarting: Ids,
+    /// VMs of which nobody knows whether they run.
+    pub(crate) lost: Ids,
     /// Number of VMs that hold a console port, by port.
     pub(crate) ports: imbl::OrdMap<u16, u32>,
     /// What users and groups use by their VMs, by cluster; -1 wherever they are.
@@ -184,6 +186,9 @@ impl Index {
         if vm.awaits_restart() {
             self.restarting.insert(vm.id);
         }
+        if vm.phase == Phase::active(LcmState::Unknown) {
+            self.lost.insert(vm.id);
+        }
     }
 
     /// Takes out what a VM held. Leases are given back by [`Self::leases_remove`].
@@ -225,6 +230,7 @@ impl Index {
         self.pending.remove(&vm.id);
         self.leaving.remove(&vm.id);
         self.restarting.remove(&vm.id);
+        self.lost.remove(&vm.id);
     }
 
     fn port_remove(&mut self, port: u16) {

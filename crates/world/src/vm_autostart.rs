@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use plerion_lifecycle::Event;
-use plerion_model::autostart::{Autostart, Due, RESTART_TRIES_MAX, Restart};
+use plerion_model::autostart::{Due, RESTART_TRIES_MAX, Restart};
 use plerion_model::host::HostState;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{Phase, VmState};
@@ -53,7 +53,7 @@ fn start(txn: &mut Txn<'_>, id: Id) {
     };
     let host = vm.held_host().and_then(|host| txn.world.hosts.get(host));
     let ready = host.is_some_and(|host| host.state == HostState::Monitored)
-        && txn.world.autostart(&vm) != Autostart::No
+        && txn.world.restarts_itself(&vm)
         && restart.next_try().is_some_and(|time| time <= now);
     if !ready {
         return;

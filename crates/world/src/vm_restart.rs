@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use plerion_model::autostart::{Autostart, DomainEnd, Due, Restart};
+use plerion_model::host_failure::OnHostFailure;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
@@ -24,6 +25,12 @@ impl World {
             .or_else(|| Autostart::of(&host?.template))
             .or_else(|| Autostart::of(&cluster?.template))
             .unwrap_or(self.config.autostart)
+    }
+
+    /// Whether a VM that is off although it is to run is started again by itself: `AUTOSTART` or `ON_HOST_FAILURE` ask for it.
+    #[must_use]
+    pub fn restarts_itself(&self, vm: &Vm) -> bool {
+        self.autostart(vm) != Autostart::No || self.on_host_failure(vm) != OnHostFailure::Nothing
     }
 
     /// VMs that are to be started again, or are being started, by ascending id.
@@ -53,11 +60,16 @@ pub(crate) fn restart_fallen(txn: &mut Txn<'_>, id: Id, end: DomainEnd) {
 
 /// A VM of a host that has been restarted. `ran` says that it was running, as far as was known.
 pub(crate) fn restart_anew(txn: &mut Txn<'_>, id: Id, ran: bool) {
+    let vm = txn.world.vms.get(id);
+    let failure = vm.map_or(OnHostFailure::Nothing, |vm| txn.world.on_host_failure(vm));
     restart_set(txn, id, |policy, vm, now| {
         let waits = vm.restart.is_some_and(|restart| restart.due != Due::No);
         match policy {
             Autostart::Always => Some(Restart::anew(now)),
             Autostart::Yes if ran || waits => Some(Restart::anew(now)),
+            Autostart::Yes | Autostart::No if ran && failure != OnHostFailure::Nothing => {
+                Some(Restart::anew(now))
+            }
             Autostart::Yes | Autostart::No => None,
         }
     });

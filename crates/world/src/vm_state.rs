@@ -10,6 +10,7 @@ use plerion_model::{Id, Kind, Seconds};
 use plerion_template::PackedTemplate;
 
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
+use crate::host_failure::failure_pass;
 use crate::sched_action::sched_forget;
 use crate::txn::Txn;
 use crate::vm_backup_end::{backup_end, backup_made};
@@ -100,6 +101,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
         vm.moving_from = None;
     }
     restart_pass(vm, phase);
+    failure_pass(vm, phase);
     vm.prev_phase = phase;
     vm.phase = phase;
 }

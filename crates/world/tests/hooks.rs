@@ -56,6 +56,22 @@ fn run_all(cloud: &mut Cloud) {
 }
 
 #[test]
+fn a_hook_that_fences_is_run_on_the_front_end_and_ends_in_time() {
+    let mut cloud = Cloud::new();
+    let id = hook(&mut cloud, "TYPE=state\nRESOURCE=host\nSTATE=fence");
+    let template = &cloud.world.hooks.get(id).expect("a hook").template;
+    assert_eq!(template.get("TIMEOUT"), Some("120"));
+    let text = "NAME=r\nCOMMAND=\"/bin/true\"\nTYPE=state\nRESOURCE=HOST\nSTATE=FENCE\nREMOTE=YES";
+    let template = plerion_template::Template::parse(text).expect("a template");
+    let allocate = Command::Hook(HookCommand::Allocate { template });
+    let refusal = cloud.give(&Caller::system(), allocate).expect_err("refused");
+    assert!(refusal.text.contains("REMOTE"), "{refusal:?}");
+    // It is no state that hosts come into, and no other one calls for it.
+    cloud.host("node-b");
+    assert_eq!(executions(&cloud), []);
+}
+
+#[test]
 fn states_that_are_passed_at_once_call_their_hooks_in_order() {
     let mut cloud = Cloud::new();
     let off = hook(&mut cloud, "TYPE=state\nRESOURCE=VM\nSTATE=POWEROFF");
