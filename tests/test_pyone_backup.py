@@ -127,6 +127,47 @@ def test_no_more_than_keep_last_are_kept(one, made, store):
     assert sorted(backed_up(one, vm, 2)) == sorted(seen)[-2:]
 
 
+def test_a_backup_becomes_images_and_a_template(one, server, made, store):
+    vm = running(one, made, "b-again")
+    one.vm.backup(vm, store, False)
+    [image] = backed_up(one, vm, 1)
+    lease = one.vm.info(vm).TEMPLATE["NIC"]
+    answer = one.image.restore(image, made.image_ds, 'NAME="b-restored"')
+    template, disk = (int(word) for word in answer.split(" "))
+    cloud.eventually(lambda: one.image.info(disk).STATE, lambda state: state == 1, f"image {disk} is there")
+    body = one.image.info(disk)
+    assert (body.NAME, body.TYPE, body.SIZE, body.DATASTORE_ID) == ("b-restored-disk-0", 0, 16, made.image_ds)
+    shown = one.template.info(template).TEMPLATE
+    assert one.template.info(template).NAME == "b-restored"
+    assert dict(shown["DISK"]) == {"IMAGE_ID": str(disk)}
+    assert {name: shown["NIC"].get(name) for name in ("NETWORK_ID", "IP", "MAC", "NIC_ID")} == {
+        "NETWORK_ID": str(made.vnet),
+        "IP": lease["IP"],
+        "MAC": lease["MAC"],
+        "NIC_ID": None,
+    }
+    assert "VMID" not in shown and "AUTOMATIC_REQUIREMENTS" not in shown
+    # Once the first VM has gone, one with its address can be made; and the backup outlives it.
+    one.vm.recover(vm, 3)
+    await_phase(one, vm, (VM_STATE.DONE, LCM_STATE.LCM_INIT))
+    assert (one.image.info(image).RUNNING_VMS, one.image.info(image).BACKUP_DISK_IDS.ID) == (0, [0])
+    again = one.template.instantiate(template, "b-again", True)
+    assert one.vm.info(again).TEMPLATE["NIC"]["IP"] == lease["IP"]
+    one.vm.deploy(again, made.hosts[0])
+    await_phase(one, again, RUNNING)
+    text = plerion(server, "oneimage", "restore", str(image), "--datastore", str(made.image_ds), "--name", "b-bare", "--no_nic")
+    template = int(re.search(r"VM Template: (\d+)\nImages: \d+\n", text)[1])
+    assert "NIC" not in one.template.info(template).TEMPLATE
+    assert re.fullmatch(r"-1 \d+", one.image.restore(image, made.image_ds, 'NAME="b-disk"\nDISK_ID="0"'))
+    for text, reason in (('DISK_ID="7"', "disk 7"), ('INCREMENT_ID="7"', "increment 7"), ('NAME="b-restored"', "already taken")):
+        with pytest.raises(pyone.OneException, match=reason):
+            one.image.restore(image, made.image_ds, text)
+    with pytest.raises(pyone.OneActionException, match="no image datastore"):
+        one.image.restore(image, store, "")
+    with pytest.raises(pyone.OneActionException, match="Image has to be of type BACKUP"):
+        one.image.restore(made.image, made.image_ds, "")
+
+
 def test_what_is_no_backup_datastore_is_refused(one, made, store):
     vm = running(one, made, "b-refused")
     with pytest.raises(pyone.OneActionException, match="no backup datastore"):

@@ -494,3 +494,11 @@ pub(crate) fn vm_restore(params: &mut Params) -> Decoded {
     };
     Ok(Command::VmBackup { id, command })
 }
+
+pub(crate) fn image_restore(params: &mut Params) -> Decoded {
+    Ok(Command::ImageRestore {
+        id: params.int()?,
+        datastore: params.int()?,
+        options: template_or_empty(&params.string()?)?,
+    })
+}

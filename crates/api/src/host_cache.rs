@@ -128,7 +128,7 @@ mod tests {
             self.world = applied.world;
             match applied.reply {
                 Reply::Id(id) => id,
-                Reply::Nothing => -1,
+                Reply::Text(_) | Reply::Nothing => -1,
             }
         }
 

@@ -246,6 +246,7 @@ fn own_methods() -> Vec<Method> {
         row("one.image.persistent", "id:int, persistent:bool", on(Manage, Image), "lets VMs write to an image or not", command(decode::image_persistent)),
         row("one.image.chtype", "id:int, type:string", on(Manage, Image), "changes the type", command(decode::image_chtype)),
         row("one.image.clone", "id:int, name:string, datastore:int(-1)", on(Create, Image), "copies an image", command(decode::image_clone)),
+        row("one.image.restore", "id:int, datastore:int, template:string", on(Use, Image), "makes images and a VM template of a backup", command(decode::image_restore)),
         row("one.vn.allocate", "template:string, cluster:int(-1)", on(Create, Vnet), "makes a network", command(decode::vnet_allocate)),
         row("one.vn.add_ar", "id:int, template:string", on(Admin, Vnet), "adds an address range", command(decode::vnet_add_ar)),
         row("one.vn.rm_ar", "id:int, range:int, force:bool(false)", on(Admin, Vnet), "removes an address range", command(decode::vnet_rm_ar)),

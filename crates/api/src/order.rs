@@ -29,6 +29,7 @@ pub(crate) async fn order(engine: &Arc<Engine>, caller: Caller, command: Command
     })?;
     match outcome? {
         Reply::Id(id) => Ok(Payload::Int(id)),
+        Reply::Text(text) => Ok(Payload::Text(text)),
         Reply::Nothing => Ok(Payload::Int(0)),
     }
 }

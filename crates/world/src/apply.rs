@@ -48,8 +48,9 @@ pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied,
         let firings = call_fired(&txn.world, call, Ok(id));
         txn.executions_add(firings);
     }
+    let answer = txn.answer.take().map(Reply::Text);
     let (world, change) = txn.finish();
-    let reply = id.map_or(Reply::Nothing, Reply::Id);
+    let reply = answer.or(id.map(Reply::Id)).unwrap_or(Reply::Nothing);
     Ok(Applied { world, change, reply })
 }
 
@@ -168,6 +169,11 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::ImageClone { id, name, datastore } => {
             image::image_clone(txn, caller, *id, name, *datastore)?
         }
+        Command::ImageRestore {
+            id,
+            datastore,
+            options,
+        } => crate::image_restore::image_restore(txn, caller, *id, *datastore, options)?,
         Command::VnetAllocate { template, cluster } => vnet::vnet_allocate(txn, caller, template, *cluster)?,
         Command::VnetAddRange { id, template } => vnet_range::vnet_range_add(txn, caller, *id, template)?,
         Command::VnetRemoveRange { id, range, force } => {

@@ -282,6 +282,15 @@ pub enum Command {
         /// Datastore; -1 the same.
         datastore: Id,
     },
+    /// `one.image.restore`.
+    ImageRestore {
+        /// Backup image.
+        id: Id,
+        /// Image datastore.
+        datastore: Id,
+        /// NAME, NO_IP, NO_NIC, INCREMENT_ID, DISK_ID.
+        options: Template,
+    },
     /// `one.vn.allocate`.
     VnetAllocate {
         /// Attributes.
@@ -514,6 +523,8 @@ impl Command {
 pub enum Reply {
     /// Id of the object it was about.
     Id(Id),
+    /// A text.
+    Text(String),
     /// Nothing to say (commands from within).
     Nothing,
 }

@@ -254,7 +254,7 @@ fn source_new(txn: &mut Txn<'_>, store: &Datastore) -> String {
     }
 }
 
-fn ask_for(txn: &mut Txn<'_>, image: &mut Image, ask: ImageAsk) {
+pub(crate) fn ask_for(txn: &mut Txn<'_>, image: &mut Image, ask: ImageAsk) {
     image.step = image.step.saturating_add(1);
     let key = IntentKey {
         kind: Kind::Image,

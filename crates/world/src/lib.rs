@@ -37,6 +37,7 @@ mod hook_fire;
 mod host;
 mod host_failure;
 mod image;
+mod image_restore;
 mod index;
 mod kinds;
 mod marketplace;

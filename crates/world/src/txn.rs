@@ -39,6 +39,8 @@ pub(crate) struct Txn<'a> {
     seen: Option<World>,
     /// Backups of jobs that ended, for the jobs to go on with.
     pub(crate) backups_over: Vec<BackupOver>,
+    /// What is answered, where that is more than an id.
+    pub(crate) answer: Option<String>,
 }
 
 impl<'a> Txn<'a> {
@@ -52,6 +54,7 @@ impl<'a> Txn<'a> {
             fired: 0,
             seen: None,
             backups_over: Vec::new(),
+            answer: None,
         }
     }
 

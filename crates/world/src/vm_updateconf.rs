@@ -104,6 +104,7 @@ pub(crate) fn vm_updateconf(
         };
         update.apply(txn, &vm, &mut new, vectors);
     }
+    increments_check(&vm, &old, &new)?;
     if let Some(os) = new.vector("OS").filter(|_| given.vector("OS").is_some()) {
         files.set_vector("OS", os.clone());
     }
@@ -120,6 +121,23 @@ pub(crate) fn vm_updateconf(
         let _ = vm_event(txn, id, Event::Reconfigure, &Cause::user(caller));
     }
     Ok(id)
+}
+
+/// An increment follows the disk as it is, and snapshots take it elsewhere.
+fn increments_check(vm: &Vm, old: &Template, new: &Template) -> Result<(), ApiError> {
+    let grows = |template: &Template| {
+        let mode = template.pair("BACKUP_CONFIG", "MODE");
+        mode.is_some_and(|mode| mode.trim().eq_ignore_ascii_case("increment"))
+    };
+    let machine = new.vectors("SNAPSHOT").next().is_some();
+    let disks = vm.disk_snapshots.values().any(|tree| !tree.snapshots.is_empty());
+    if grows(new) && !grows(old) && (machine || disks) {
+        // Recorded.
+        return Err(ApiError::internal(
+            "VM cannot use backup increment mode, it has snapshots.",
+        ));
+    }
+    Ok(())
 }
 
 /// The vectors of a name that are given, reduced to what can be changed and checked.

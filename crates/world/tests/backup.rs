@@ -7,7 +7,9 @@ use plerion_model::backupjob::Progress;
 use plerion_model::image::{ImageState, ImageType};
 use plerion_model::{ErrorCode, Id, Kind};
 use plerion_template::Template;
-use plerion_world::{BackupJobCommand, Caller, Command, IntentKey, Output, SchedCommand, VmBackupCommand};
+use plerion_world::{
+    BackupJobCommand, Caller, Command, IntentKey, Output, SchedCommand, VmBackupCommand, VmDeviceCommand,
+};
 
 use crate::cloud::{Cloud, VM};
 
@@ -294,6 +296,37 @@ fn increments_make_a_chain_of_which_the_oldest_are_merged() {
         refused(&mut cloud, vm, make(-1, false))
             .1
             .contains("name a backup datastore")
+    );
+}
+
+#[test]
+fn snapshots_and_increments_exclude_each_other() {
+    let mut cloud = Cloud::new();
+    let vm = running(&mut cloud);
+    let update = |mode: &str| Command::VmUpdateConf {
+        id: vm,
+        template: Template::parse(&format!("BACKUP_CONFIG=[MODE={mode}]")).expect("a template"),
+        append: true,
+    };
+    let snapshot = Command::VmDevice {
+        id: vm,
+        command: VmDeviceCommand::DiskSnapshotCreate(0, "before".into()),
+    };
+    cloud
+        .give(&Caller::system(), update("INCREMENT"))
+        .expect("configured");
+    cloud
+        .give(&Caller::system(), snapshot.clone())
+        .expect_err("increments");
+    cloud.give(&Caller::system(), update("FULL")).expect("configured");
+    cloud.give(&Caller::system(), snapshot).expect("a snapshot");
+    cloud.finish();
+    let refusal = cloud
+        .give(&Caller::system(), update("INCREMENT"))
+        .expect_err("snapshots");
+    assert_eq!(
+        refusal.text,
+        "VM cannot use backup increment mode, it has snapshots."
     );
 }
 

@@ -28,6 +28,13 @@ const IMAGE_CREATE: &[OptDef] = &[
     OptDef::flag(None, "dry"),
 ];
 
+const RESTORE: &[OptDef] = &[
+    OptDef::value(None, "name", OptKind::Text, "name"),
+    OptDef::flag(None, "no_ip"),
+    OptDef::flag(None, "no_nic"),
+    OptDef::value(None, "disk-id", OptKind::Number, "disk_id"),
+    OptDef::value(None, "increment", OptKind::Number, "increment_id"),
+];
 const FORCE: &[OptDef] = &[OptDef::flag(None, "force")];
 const BACKUP: &[OptDef] = &[OptDef::flag(None, "backup")];
 
@@ -46,6 +53,12 @@ pub static IMAGE: Command = Command {
         ),
         with("clone", &[IMAGE_ONE, NAME], &[shared::DATASTORE], image::clone),
         with("delete", &[IMAGE_SOME], &[FORCE], image::delete),
+        with(
+            "restore",
+            &[IMAGE_ONE],
+            &[shared::DATASTORE, RESTORE],
+            image::restore,
+        ),
         plain("persistent", &[IMAGE_SOME], image::persistent),
         plain("nonpersistent", &[IMAGE_SOME], image::nonpersistent),
         shared::update(&[IMAGE_ONE, FILE]),

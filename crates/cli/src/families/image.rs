@@ -256,6 +256,35 @@ pub fn delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
     })
 }
 
+/// `restore`: the disks of a backup become images, and its VM a template.
+pub fn restore(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let Some(datastore) = input.number("datastore") else {
+        return Err(CliError::text(
+            "Datastore to restore the backup to is mandatory: \n\t -d datastore_id",
+        ));
+    };
+    let mut builder = Builder::default();
+    for (option, attribute) in [
+        ("name", "NAME"),
+        ("increment", "INCREMENT_ID"),
+        ("disk-id", "DISK_ID"),
+    ] {
+        builder.option(input, option, attribute);
+    }
+    for (option, attribute) in [("no_ip", "NO_IP"), ("no_nic", "NO_NIC")] {
+        if input.has(option) {
+            builder.single(attribute, "YES");
+        }
+    }
+    let params = [input.id(0).into(), datastore.into(), builder.into_text().into()];
+    let answer = session.call_text("one.image.restore", &params)?;
+    let (template, images) = answer.split_once(' ').unwrap_or((&answer, ""));
+    if template != "-1" {
+        session.print(&format!("VM Template: {template}\n"))?;
+    }
+    session.print(&format!("Images: {images}\n"))
+}
+
 /// `persistent`.
 pub fn persistent(session: &mut Session, input: &Input) -> Result<(), CliError> {
     common::switch(session, input, "persistent", true, "made persistent")

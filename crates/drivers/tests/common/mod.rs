@@ -45,7 +45,7 @@ impl Cloud {
         self.world = applied.world;
         match applied.reply {
             Reply::Id(id) => id,
-            Reply::Nothing => -1,
+            Reply::Text(_) | Reply::Nothing => -1,
         }
     }
 
