@@ -7,6 +7,7 @@ mod image_source;
 mod intent;
 mod link;
 mod plan;
+mod plan_backup;
 mod plan_context;
 mod plan_device;
 mod plan_domain;

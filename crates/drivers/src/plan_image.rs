@@ -80,8 +80,14 @@ fn files(world: &World, image: &Image, store: &Datastore, ask: ImageAsk) -> Resu
                 .images
                 .get(image.cloning_id)
                 .ok_or_else(|| format!("image {} is gone", image.cloning_id))?;
+            // Of a backup one disk is taken.
+            let file = if source.backup.is_some() {
+                &image.path
+            } else {
+                &source.source
+            };
             let action = Action::DiskCopy {
-                source: source.source.clone(),
+                source: file.clone(),
                 destination,
                 format: format_given(&image.format)?.unwrap_or(DiskFormat::Raw),
                 size_mib: None,

@@ -7,6 +7,7 @@ use plerion_protocol::{Action, ContextFile};
 use plerion_world::{Intent, World};
 
 use crate::plan::{DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, SHUTDOWN_DEADLINE_S, Stay};
+use crate::plan_backup;
 use crate::plan_context::{boot_files_plan, context_plan};
 use crate::plan_device;
 use crate::plan_domain::{Driver, domain_absent, domain_end};
@@ -16,9 +17,6 @@ use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete
 use crate::plan_transfer::{disk_prepare, files_end, files_to_front_end, files_to_host};
 use crate::plan_xml::{bridges, vm_records, with_input};
 use crate::transfer::Transfer;
-
-/// Size that the dummy datastore driver says a backup has, in MiB (recorded).
-const DUMMY_BACKUP_MIB: u64 = 1024;
 
 /// Plans an intent of a VM.
 pub(crate) fn vm_plan(
@@ -64,8 +62,8 @@ pub(crate) fn vm_plan(
         }
         Ask::Resize => domain_resize(&mut plan, &stay, driver),
         Ask::Device => plan_device::device_plan(&mut plan, &stay, driver, environment)?,
-        Ask::Backup => backup(&mut plan, &stay, driver)?,
-        Ask::RestoreDisks => disks_restore(&stay, driver)?,
+        Ask::Backup => plan_backup::backup(&mut plan, &stay, driver, environment)?,
+        Ask::RestoreDisks => plan_backup::disks_restore(&mut plan, &stay, driver, environment)?,
         Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver, environment)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
         Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver, environment)?,
@@ -178,31 +176,6 @@ fn domain_resize(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) {
         memory_kib: number("MEMORY", before.memory).map(|mib| mib.saturating_mul(1024)),
     };
     plan.host(stay.host.id, action, QUICK_DEADLINE_S);
-}
-
-/// What the dummy datastore driver says of every backup (recorded).
-fn backup(plan: &mut Plan, stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
-    if driver != Driver::Dummy {
-        return Err(unsupported(stay, "backups are"));
-    }
-    plan.output.source = Some("dummy-backup-id".into());
-    plan.output.size_mib = Some(DUMMY_BACKUP_MIB);
-    plan.output.format = Some("raw".into());
-    Ok(())
-}
-
-fn disks_restore(stay: &Stay<'_>, driver: Driver) -> Result<(), String> {
-    match driver {
-        Driver::Dummy => Ok(()),
-        Driver::Libvirt => Err(unsupported(stay, "restoring disks is")),
-    }
-}
-
-fn unsupported(stay: &Stay<'_>, what: &str) -> String {
-    format!(
-        "{what} not supported yet on hosts of the driver {}",
-        stay.host.vm_mad
-    )
 }
 
 /// What the dummy hypervisor calls a VM (recorded): host, name, driver.

@@ -54,6 +54,9 @@ pub struct BackupRun {
     pub disks: Vec<Id>,
     /// The job that asked for it.
     pub job: Option<Id>,
+    /// The directory on the front-end that it is put in; empty where the datastore driver chooses by itself.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub place: String,
     /// What was made, once hosts have said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub made: Option<BackupMade>,

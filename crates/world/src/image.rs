@@ -246,7 +246,7 @@ fn source_of(
 }
 
 /// Where the built-in driver is to store a new image; other drivers choose by themselves and say so at the end.
-fn source_new(txn: &mut Txn<'_>, store: &Datastore) -> String {
+pub(crate) fn source_new(txn: &mut Txn<'_>, store: &Datastore) -> String {
     if store.ds_mad == "fs" {
         format!("{}/{:032x}", store.base_path, txn.random())
     } else {

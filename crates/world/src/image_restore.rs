@@ -9,7 +9,7 @@ use plerion_template::{PackedTemplate, Template, Value, Vector};
 
 use crate::auth::{Caller, Target, require};
 use crate::change::ImageAsk;
-use crate::image::ask_for;
+use crate::image::{ask_for, source_new};
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
@@ -127,13 +127,11 @@ fn backup_of<'a>(txn: &Txn<'_>, image: &'a Image, store: &Datastore) -> Result<&
         )));
     }
     let home = txn.world.datastore(image.datastore_id)?;
-    for store in [home, store] {
-        if store.ds_mad != DUMMY {
-            return Err(ApiError::action(format!(
-                "Restoring with datastore {} of the driver {} is not supported yet",
-                store.id, store.ds_mad
-            )));
-        }
+    if home.ds_mad != store.ds_mad || ![DUMMY, "fs"].contains(&store.ds_mad.as_str()) {
+        return Err(ApiError::action(format!(
+            "Restoring from a datastore of the driver {} to one of the driver {} is not supported yet",
+            home.ds_mad, store.ds_mad
+        )));
     }
     Ok(backup)
 }
@@ -189,6 +187,8 @@ fn disk_restore(
         template.set("DEV_PREFIX", of_disk("DEV_PREFIX"));
     }
     template.set("FROM_BACKUP_DS", backup.datastore_id.to_string());
+    let files = store.ds_mad != DUMMY;
+    let format = if files { of_disk("FORMAT") } else { &backup.format };
     let mut image = Image {
         id: txn.id_next(Kind::Image),
         name,
@@ -202,9 +202,13 @@ fn disk_restore(
         persistent: false,
         regtime: txn.context.now,
         modtime: txn.context.now,
-        source: String::new(),
-        path: String::new(),
-        format: backup.format.clone(),
+        source: source_new(txn, store),
+        path: if files {
+            format!("{}/disk.{disk}", backup.source)
+        } else {
+            String::new()
+        },
+        format: format.to_owned(),
         fs: String::new(),
         size_mib: of_disk("SIZE").parse().unwrap_or(backup.size_mib),
         state: ImageState::Locked,

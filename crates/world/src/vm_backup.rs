@@ -9,7 +9,7 @@ use plerion_model::image::{ImageState, ImageType};
 use plerion_model::vm::{Vm, id_list};
 use plerion_model::vm_backup::{BackupMode, BackupRun, RestoreRun};
 use plerion_model::vm_history::HistoryAction;
-use plerion_model::vm_state::{LcmState, Phase};
+use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::PackedVector;
 
@@ -113,10 +113,11 @@ pub(crate) fn vm_backup_begin(
         // Recorded.
         format!("Could not create a new backup for VM {id}, wrong state {state}.")
     })?;
-    let run = run_of(txn, &vm, order)?;
+    let mut run = run_of(txn, &vm, order)?;
     let target = Target::of(&txn.world, Kind::Datastore, run.datastore)?;
     require(&txn.world, caller, &[(Operation::Use, target)])?;
-    datastore_check(txn, &vm, run.datastore)?;
+    datastore_check(txn, &vm, &run)?;
+    run.place = place_new(txn, id, run.datastore)?;
     let own = Arc::make_mut(&mut vm);
     own.backup_set(|backup| backup.run = Some(run));
     let cause = Cause::user(caller);
@@ -169,6 +170,7 @@ fn run_of(txn: &Txn<'_>, vm: &Vm, order: &BackupOrder) -> Result<BackupRun, ApiE
             .unwrap_or(0),
         disks: disks_of(vm, job.map(|job| &**job), is("BACKUP_VOLATILE", "YES"))?,
         job: order.job,
+        place: String::new(),
         made: None,
     })
 }
@@ -220,39 +222,54 @@ fn disk_id(disk: PackedVector<'_>) -> Option<Id> {
     disk.get("DISK_ID").and_then(|text| text.parse().ok())
 }
 
-fn datastore_check(txn: &Txn<'_>, vm: &Vm, id: Id) -> Result<(), ApiError> {
+fn datastore_check(txn: &Txn<'_>, vm: &Vm, run: &BackupRun) -> Result<(), ApiError> {
+    let id = run.datastore;
     let store = txn.world.datastore(id)?;
     if store.kind != DatastoreType::Backup {
         return Err(ApiError::action(format!(
             "Datastore {id} is no backup datastore (TYPE=BACKUP_DS)"
         )));
     }
-    only_dummy(vm, "Backups are")?;
-    if store.ds_mad != DUMMY {
+    drivers_check(vm, &store.ds_mad, "Backups are")?;
+    if store.ds_mad != DUMMY && vm.phase != Phase::rest(VmState::Poweroff) {
         return Err(ApiError::action(format!(
-            "Backups in datastore {id} of the driver {} are not supported yet",
+            "VM {} runs: backups of running VMs are not supported yet with the datastore driver {}; power it off first",
+            vm.id, store.ds_mad
+        )));
+    }
+    if store.ds_mad != DUMMY && run.mode == BackupMode::Increment {
+        return Err(ApiError::action(format!(
+            "Increments are not supported yet with the datastore driver {}: set MODE to FULL",
             store.ds_mad
         )));
     }
     Ok(())
 }
 
-/// Refuses what only dummy hosts and the dummy transfer driver do so far.
-fn only_dummy(vm: &Vm, what: &str) -> Result<(), ApiError> {
+/// Dummy drivers go together; and what the transfer driver ssh has copied to a host is copied to the files of the datastore
+/// driver fs, and back.
+fn drivers_check(vm: &Vm, ds_mad: &str, what: &str) -> Result<(), ApiError> {
     let Some(record) = vm.last_history() else {
         return Ok(());
     };
-    for (which, driver) in [
-        ("hosts of the driver", &record.vm_mad),
-        ("the transfer driver", &record.tm_mad),
-    ] {
-        if driver != DUMMY {
-            return Err(ApiError::action(format!(
-                "{what} not supported yet with {which} {driver}"
-            )));
-        }
+    let drivers = (record.vm_mad.as_str(), record.tm_mad.as_str(), ds_mad);
+    match drivers {
+        (DUMMY, DUMMY, DUMMY) | ("kvm" | "qemu", "ssh", "fs") => Ok(()),
+        (hypervisor, transfer, datastore) => Err(ApiError::action(format!(
+            "{what} not supported yet with the hypervisor driver {hypervisor}, the transfer driver {transfer} and the \
+             datastore driver {datastore}; they are with kvm, ssh and fs"
+        ))),
     }
-    Ok(())
+}
+
+/// Where the built-in driver puts a new backup; others choose by themselves and say so at the end.
+fn place_new(txn: &mut Txn<'_>, vm: Id, datastore: Id) -> Result<String, ApiError> {
+    let store = txn.world.datastore(datastore)?;
+    if store.ds_mad != "fs" {
+        return Ok(String::new());
+    }
+    let base = store.base_path.clone();
+    Ok(format!("{base}/{vm}/{:032x}", txn.random()))
 }
 
 /// Ends the backup of a VM; what was copied is no backup. (The reference answers and goes on with it.)
@@ -281,7 +298,8 @@ fn restore_begin(txn: &mut Txn<'_>, caller: &Caller, id: Id, run: RestoreRun) ->
     let outcome = outcome_of(&vm, Event::RestoreDisks, |state| {
         format!("Could not restore VM {id}, wrong state {state}: power it off first.")
     })?;
-    only_dummy(&vm, "Restoring a VM is")?;
+    let home = txn.world.datastore(txn.world.image(run.image)?.datastore_id)?;
+    drivers_check(&vm, &home.ds_mad, "Restoring is")?;
     let own = Arc::make_mut(&mut vm);
     own.backup_set(|backup| backup.restore = Some(run));
     let cause = Cause::user(caller);

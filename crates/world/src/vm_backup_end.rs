@@ -72,6 +72,9 @@ pub(crate) fn backup_end(
         (_, false) if message.is_empty() => Err("the backup was given up".to_owned()),
         (_, false) => Err(message.to_owned()),
     };
+    if result.is_err() {
+        remains_delete(txn, vm, &run);
+    }
     if let Err(reason) = &result {
         txn.log(Kind::Vm, vm.id, "error", "", "", reason);
     }
@@ -103,6 +106,23 @@ fn image_put(txn: &mut Txn<'_>, vm: &mut Vm, run: &BackupRun, made: &BackupMade)
         old_delete(txn, vm.id, run.keep_last);
     }
     Ok(())
+}
+
+/// What of a backup that failed may lie in its datastore is deleted like an image of it.
+fn remains_delete(txn: &mut Txn<'_>, vm: &Vm, run: &BackupRun) {
+    if run.place.is_empty() {
+        return;
+    }
+    let made = BackupMade {
+        source: run.place.clone(),
+        size_mib: 0,
+        format: String::new(),
+    };
+    let deleted =
+        image_new(txn, vm, run, &made).and_then(|image| image_delete(txn, image).map_err(|error| error.text));
+    if let Err(reason) = deleted {
+        txn.log(Kind::Vm, vm.id, "error", "", "", &reason);
+    }
 }
 
 /// Adds an increment. Where more are there than are kept, the oldest becomes one with the one after it.

@@ -177,6 +177,15 @@ fn what_cannot_be_backed_up_is_refused() {
         text.ends_with(&format!("it is part of Backup Job ID {own}")),
         "{text}"
     );
+    let files = cloud.made("NAME=files-of-backups\nTYPE=BACKUP_DS\nDS_MAD=fs", |template| {
+        Command::DatastoreAllocate {
+            template,
+            cluster: -1,
+        }
+    });
+    let other = running(&mut cloud);
+    let (_, text) = refused(&mut cloud, other, make(files, false));
+    assert!(text.contains("hypervisor driver dummy"), "{text}");
     let bare = cloud.vm("NAME=bare\nCPU=0.1\nMEMORY=64").expect("a VM");
     cloud.deploy(bare).expect("deployed");
     cloud.finish();

@@ -1,0 +1,100 @@
+"""Backups: disks of a VM that is off are copied to the front-end, come back in place, and become images that boot."""
+
+import secrets
+
+import pytest
+from cloud import STORAGES, Vm
+from lab import wait_until
+from layout import names, nothing_check
+
+BACKUP_SECONDS = 60
+MARKER_OFFSET, BLOCK = 1024 * 1024, 4096
+
+
+def marker_write(vm, marker):
+    """Writes onto the guest's second disk."""
+    vm.guest(f"dd of=/dev/vdb bs={BLOCK} seek={MARKER_OFFSET // BLOCK} conv=notrunc 2>/dev/null && sync", input=marker.ljust(BLOCK))
+
+
+def marker_read(vm, length):
+    return vm.guest(f"dd if=/dev/vdb bs={BLOCK} skip={MARKER_OFFSET // BLOCK} count=1 2>/dev/null")[:length]
+
+
+@pytest.fixture(scope="module")
+def store(cloud):
+    return cloud.lab.create("datastore", "NAME = backups\nTYPE = BACKUP_DS\nDS_MAD = fs\n")
+
+
+def backups(vm):
+    return [int(found.text) for found in vm.xml().findall("BACKUPS/BACKUP_IDS/ID")]
+
+
+def backed_up(vm, store, count):
+    """Makes a backup of a VM that is off; gives its image."""
+    vm.cloud.fe(f"onevm backup {vm.id} -d {store}")
+    wait_until(BACKUP_SECONDS, lambda: len(backups(vm)) == count, lambda: f"no backup {count}: {vm.cloud.fe(f'onevm show {vm.id}')}")
+    vm.wait("POWEROFF")
+    return backups(vm)[-1]
+
+
+def directory(cloud, image):
+    """The directory of a backup as the test process sees it."""
+    shown = cloud.lab.show("image", image)
+    path = shown.findtext("SOURCE").split("/datastores/")[1]
+    return cloud.lab.front_end.home / "datastores" / path
+
+
+@pytest.mark.seconds(300)
+def test_disks_come_back_and_become_images(cloud, store):
+    storage = STORAGES["ssh"]
+    data = cloud.image_make(storage, "backup-data", "--size", "8", "--type", "DATABLOCK")
+    disks = [f"IMAGE_ID = {cloud.os_image(storage)}", f"IMAGE_ID = {data}"]
+    vm = cloud.vm_make(storage, disks).running().guest_wait()
+    first, second = (f"marker-{secrets.token_hex(8)}" for _ in range(2))
+    marker_write(vm, first)
+    vm.act("poweroff --hard", "POWEROFF")
+    image = backed_up(vm, store, 1)
+    assert names(directory(cloud, image)) == ["disk.0", "disk.1"]
+    vm.act("resume", "RUNNING")
+    vm.guest_wait()
+    marker_write(vm, second)
+    vm.act("poweroff --hard", "POWEROFF")
+    before = (vm.directory(vm.host()) / "disk.1").stat().st_ino
+    cloud.fe(f"onevm restore {vm.id} {image}")
+    wait_until(BACKUP_SECONDS, lambda: (vm.directory(vm.host()) / "disk.1").stat().st_ino != before, "the disk does not come back")
+    vm.wait("POWEROFF")
+    assert not [name for name in names(vm.directory(vm.host())) if name.endswith(".restored")]
+    vm.act("resume", "RUNNING")
+    vm.guest_wait()
+    assert marker_read(vm, len(first)) == first
+    vm.terminate()
+    nothing_check(vm)
+    # The VM is gone; its backup makes another one.
+    words = cloud.fe(f"oneimage restore {image} -d {storage.image_store} --name again --no_ip").split()
+    template, images = int(words[2]), [int(word) for word in words[4:]]
+    for restored in images:
+        cloud.image_wait(restored, f"again-disk {restored}")
+    again = Vm(cloud, cloud.identifier(f"onetemplate instantiate {template}"), storage)
+    again.running().guest_wait()
+    assert marker_read(again, len(first)) == first
+    again.terminate()
+    place = directory(cloud, image)
+    for made in [*images, image, data]:
+        cloud.fe(f"oneimage delete {made}")
+    wait_until(BACKUP_SECONDS, lambda: not place.exists(), f"{place} stays")
+
+
+def test_what_cannot_be_is_said_and_leaves_nothing(cloud, store):
+    vm = cloud.vm_make(STORAGES["ssh"]).running()
+    refusal = cloud.fe(f"onevm backup {vm.id} -d {store}", check=False)
+    assert "power it off first" in str(refusal)
+    vm.act("poweroff --hard", "POWEROFF")
+    (vm.directory(vm.host()) / "disk.0").rename(vm.directory(vm.host()) / "disk.0.away")
+    cloud.fe(f"onevm backup {vm.id} -d {store}")
+    wait_until(BACKUP_SECONDS, lambda: vm.xml().findtext("USER_TEMPLATE/ERROR"), "no word of the failure")
+    assert backups(vm) == []
+    place = cloud.datastore(cloud.lab.front_end, store) / str(vm.id)
+    wait_until(BACKUP_SECONDS, lambda: not place.exists() or names(place) == [], f"{place} holds something")
+    (vm.directory(vm.host()) / "disk.0.away").rename(vm.directory(vm.host()) / "disk.0")
+    vm.terminate()
+    nothing_check(vm)
