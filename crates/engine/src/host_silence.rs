@@ -12,7 +12,7 @@ const LOOK_MAX: Duration = Duration::from_secs(20);
 
 /// How long each host does not answer, as far as this front-end has seen, with the number of that loss.
 #[derive(Debug, Default)]
-pub(crate) struct HostSilence {
+pub struct HostSilence {
     silent: BTreeMap<Id, (u64, Duration)>,
     looked: Option<Instant>,
 }
@@ -20,7 +20,7 @@ pub(crate) struct HostSilence {
 impl HostSilence {
     /// For how many seconds hosts were seen not to answer. One that has answered in between begins anew; and so do all after a
     /// start of the front-end.
-    pub(crate) fn look(&mut self, world: &World, now: Instant) -> BTreeMap<Id, u64> {
+    pub fn look(&mut self, world: &World, now: Instant) -> BTreeMap<Id, u64> {
         let passed = self
             .looked
             .map_or(Duration::ZERO, |looked| now.saturating_duration_since(looked));

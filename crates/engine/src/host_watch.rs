@@ -39,8 +39,9 @@ pub(crate) fn watch_of(world: &World, host: &Host, interval_s: u32) -> Watch {
     }
 }
 
-/// Copies of VMs that were given up on the host, and are not (back) there.
-fn unwanted(world: &World, host: &Host) -> Vec<(String, String)> {
+/// Copies of VMs that were given up on the host, and are not (back) there: names and UUIDs of domains that must not run.
+#[must_use]
+pub fn unwanted(world: &World, host: &Host) -> Vec<(String, String)> {
     host.given_up
         .iter()
         .filter(|(id, _)| {

@@ -31,6 +31,8 @@ pub use core::{Core, CoreError};
 pub use dispatcher::{Dispatch, Dispatcher};
 pub use engine::{Engine, EngineError, EngineSettings, Snapshot};
 pub use hook_run::HookSettings;
+pub use host_silence::HostSilence;
+pub use host_watch::unwanted;
 pub use intake::{Intake, Sampled, dummy_report};
 pub use plerion_store::{
     DoneRange, DoneVm, ShowbackRow, SqlAnswer, Stay, StoreError, StoreReader, showback_slot,

@@ -40,10 +40,16 @@ impl Simulation {
             ToNode::Do(request) => self.request(number, *request),
             ToNode::Forget(keys) => node.forget(&keys),
             ToNode::Watch(watch) => {
+                let unwanted = watch.unwanted.clone();
                 node.watch = Some(watch);
                 node.watches += 1;
                 let event = Event::Sample(number, node.life, node.watches);
                 self.queue.put(self.now, event);
+                for (name, uuid) in unwanted {
+                    if self.runs(number, &name, &uuid) {
+                        self.domain_gone(number, &name, DomainState::Off);
+                    }
+                }
                 self.domains_announce(number);
             }
             ToNode::Hello(_) | ToNode::Ping(_) => {}

@@ -8,8 +8,9 @@ use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ApiError, Id, Kind};
 use plerion_store::{Store, StoreReader};
-use plerion_world::{Command, Config, LogEntry, Reply, Task, World};
+use plerion_world::{Command, LogEntry, Reply, Task, World};
 
+use crate::front_end::config;
 use crate::node::vm_of;
 use crate::queue::NodeId;
 use crate::restarts::vm_touched;
@@ -41,6 +42,11 @@ pub(crate) const KNOWN: &[(&str, &[&str], &[&str])] = &[
         "files are taken from a VM at rest without a look at its domain",
         &["POWEROFF", "SUSPENDED"],
         &["EPILOG", "EPILOG_STOP", "EPILOG_UNDEPLOY"],
+    ),
+    (
+        "an epilog that is tried again after a cleanup ends the domain itself",
+        &["EPILOG_FAILURE"],
+        &["EPILOG"],
     ),
 ];
 
@@ -178,7 +184,7 @@ impl Simulation {
         let Some(committed) = self.checker.committed.clone() else {
             return;
         };
-        match self.store.clone().load(Config::default()) {
+        match self.store.clone().load(config()) {
             Ok(Some(world)) if world == *committed => {}
             Ok(Some(world)) => {
                 let difference = difference(&committed, &world);
@@ -225,13 +231,17 @@ impl Simulation {
             if entry.kind != Kind::Vm {
                 continue;
             }
+            if entry.operation == "failure" && entry.message.starts_with("given up") {
+                self.fault_count("VM given up on a fenced host");
+            }
             if let Err(problem) = self.vm_log_check(&entry) {
                 return self.violate(problem);
             }
             let ends = matches!(
                 (entry.old_state.as_str(), entry.new_state.as_str()),
                 (
-                    "STOPPED" | "UNDEPLOYED",
+                    // Pending again, with its files on the front-end, is the same.
+                    "STOPPED" | "UNDEPLOYED" | "PENDING" | "HOLD",
                     "EPILOG" | "CLEANUP_DELETE" | "CLEANUP_RESUBMIT"
                 )
             );

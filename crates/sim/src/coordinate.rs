@@ -1,7 +1,7 @@
 //! The coordinator of a front-end: fits links to hosts, and takes up what the outbox asks for.
 
 use plerion_drivers::Environment;
-use plerion_engine::Clock as _;
+use plerion_engine::{Clock as _, unwanted};
 use plerion_model::Id;
 use plerion_model::datastore::DatastoreType;
 use plerion_model::host::{Host, HostState};
@@ -46,6 +46,7 @@ impl Simulation {
         let world = front_end.published.clone();
         self.hosts_fit(id, &world);
         self.carry_out(id, &world);
+        self.fences_begin(id, &world);
     }
 
     /// Takes up what a world asks for.
@@ -126,6 +127,6 @@ fn watch_of(world: &World, host: &Host) -> Watch {
         datastores,
         hypervisor: true,
         caches: Vec::new(),
-        unwanted: Vec::new(),
+        unwanted: unwanted(world, host),
     }
 }

@@ -1,6 +1,10 @@
 //! [`Files`]: the files of a machine: not their bytes, but whose bytes they are and how new.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The directory that all machines see.
+pub(crate) const SHARED: &str = "/var/lib/one/datastores/101/";
 
 /// A file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,18 +16,41 @@ pub(crate) struct File {
 }
 
 /// Files by path.
+type Paths = BTreeMap<String, File>;
+
+/// The files of a machine: its own, and those that it shares with others.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Files {
-    files: BTreeMap<String, File>,
+    files: Paths,
+    shared: Arc<Mutex<Paths>>,
 }
 
 impl Files {
+    /// No files but those that another machine shares with it.
+    pub(crate) fn beside(other: &Self) -> Self {
+        Self {
+            files: Paths::new(),
+            shared: Arc::clone(&other.shared),
+        }
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Paths> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn get(&self, path: &str) -> Option<File> {
+        if path.starts_with(SHARED) {
+            return self.shared().get(path).copied();
+        }
         self.files.get(path).copied()
     }
 
     pub(crate) fn put(&mut self, path: &str, file: File) {
-        self.files.insert(path.to_owned(), file);
+        if path.starts_with(SHARED) {
+            self.shared().insert(path.to_owned(), file);
+        } else {
+            self.files.insert(path.to_owned(), file);
+        }
     }
 
     /// The identity of a file, or of the first one of a directory.
@@ -36,46 +63,71 @@ impl Files {
         self.identity(path).is_some()
     }
 
-    /// All paths.
+    /// The paths of its own files.
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
         self.files.keys().map(String::as_str)
     }
 
     /// A file, or all files of a directory, with their paths below `path`.
     pub(crate) fn tree(&self, path: &str) -> Vec<(String, File)> {
-        let below = format!("{path}/");
-        self.files
-            .range(path.to_owned()..)
-            .take_while(|(name, _)| name.starts_with(path))
-            .filter(|(name, _)| *name == path || name.starts_with(&below))
-            .map(|(name, file)| (name.get(path.len()..).unwrap_or_default().to_owned(), *file))
-            .collect()
+        if path.starts_with(SHARED) {
+            return tree_of(&self.shared(), path);
+        }
+        tree_of(&self.files, path)
     }
 
     /// Deletes a file or directory.
     pub(crate) fn delete(&mut self, path: &str) {
         for (name, _) in self.tree(path) {
-            self.files.remove(&format!("{path}{name}"));
+            let path = format!("{path}{name}");
+            if path.starts_with(SHARED) {
+                self.shared().remove(&path);
+            } else {
+                self.files.remove(&path);
+            }
         }
     }
+}
+
+fn tree_of(files: &Paths, path: &str) -> Vec<(String, File)> {
+    let below = format!("{path}/");
+    files
+        .range(path.to_owned()..)
+        .take_while(|(name, _)| name.starts_with(path))
+        .filter(|(name, _)| *name == path || name.starts_with(&below))
+        .map(|(name, file)| (name.get(path.len()..).unwrap_or_default().to_owned(), *file))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FILE: File = File {
+        identity: 1,
+        content: 1,
+    };
+
     #[test]
     fn a_directory_is_its_files_and_not_its_namesakes() {
         let mut files = Files::default();
-        let file = File {
-            identity: 1,
-            content: 1,
-        };
         for path in ["/d/1", "/d/1/disk.0", "/d/1/disk.1", "/d/10/disk.0", "/d/1.x"] {
-            files.put(path, file);
+            files.put(path, FILE);
         }
         files.delete("/d/1");
         assert!(!files.exists("/d/1"));
         assert!(files.exists("/d/10") && files.exists("/d/1.x") && files.exists("/d/10/disk.0"));
+    }
+
+    #[test]
+    fn what_is_shared_is_seen_by_those_beside() {
+        let mut one = Files::default();
+        let mut two = Files::beside(&one);
+        let path = format!("{SHARED}7/disk.0");
+        one.put(&path, FILE);
+        one.put("/own", FILE);
+        assert_eq!((two.get(&path), two.get("/own")), (Some(FILE), None));
+        two.delete(&format!("{SHARED}7"));
+        assert!(!one.exists(&path) && one.exists("/own"));
     }
 }

@@ -1,11 +1,12 @@
 //! [`FrontEnd`]: the real core, dispatcher, intake and scheduler, and around them what the threads of the engine do,
 //! here driven by events.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use plerion_drivers::LinkEvent;
-use plerion_engine::{Clock, Core, Dispatch, Dispatcher, Intake, Sampled};
+use plerion_engine::{Clock, Core, Dispatch, Dispatcher, HostSilence, Intake, Sampled};
+use plerion_model::Id;
 use plerion_protocol::{FromNode, Report, ToNode, Watch};
 use plerion_world::{Config, Measurements, Order, Site, World};
 
@@ -14,6 +15,8 @@ use crate::queue::{ConnectionId, Event, FrontEndId, Millis};
 use crate::sim_store::SimStore;
 use crate::simulation::Simulation;
 
+/// Seconds that a host must not have answered to count as failed: cuts of links are often longer.
+const HOST_FAILURE_S: u64 = 10;
 /// Seconds between samples of hosts.
 pub(crate) const SAMPLE_EVERY_S: u32 = 10;
 
@@ -58,6 +61,17 @@ pub(crate) struct FrontEnd {
     pub(crate) schedule_due: bool,
     /// Orders of the scheduler without an answer.
     pub(crate) placing: u32,
+    pub(crate) silence: HostSilence,
+    /// Executions of the hook that fences which it has begun.
+    pub(crate) fencing: BTreeSet<Id>,
+}
+
+/// The settings of every front-end of a run.
+pub(crate) fn config() -> Config {
+    Config {
+        host_failure_s: HOST_FAILURE_S,
+        ..Config::default()
+    }
 }
 
 impl Simulation {
@@ -70,7 +84,7 @@ impl Simulation {
             ]
         };
         let clock: Arc<dyn Clock> = self.clock.clone();
-        let core = match Core::start(self.store.clone(), Config::default(), clock, "sim", first) {
+        let core = match Core::start(self.store.clone(), config(), clock, "sim", first) {
             Ok(core) => core,
             Err(error) => return self.violate(format!("a front-end cannot start: {error}")),
         };
@@ -89,12 +103,15 @@ impl Simulation {
             coordinate_due: false,
             schedule_due: false,
             placing: 0,
+            silence: HostSilence::default(),
+            fencing: BTreeSet::new(),
         };
         let id = self.front_ends.len();
         let world = front_end.published.clone();
         self.say(&format!("f{id} starts with epoch {}", front_end.epoch));
         self.front_ends.push(front_end);
         self.front_end_started(&world);
+        self.fences_interrupted(id, &world);
         let watch = Watch {
             interval_s: SAMPLE_EVERY_S,
             ..Watch::default()

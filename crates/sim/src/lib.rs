@@ -13,6 +13,7 @@ mod command;
 mod coordinate;
 mod effects;
 mod faults;
+mod fences;
 mod files;
 mod front_end;
 mod ledger;

@@ -49,6 +49,10 @@ pub enum Bug {
     BootIdOld,
     /// After a restart it is not known which VMs are to be started again.
     RestartsForgotten,
+    /// The program that fences hosts says that it has, and has not.
+    FencePretended,
+    /// That a host is silent for long counts as a proof that it runs nothing.
+    SilenceProves,
 }
 
 impl Bug {
@@ -76,6 +80,8 @@ impl Bug {
         Self::JournalUntold,
         Self::BootIdOld,
         Self::RestartsForgotten,
+        Self::FencePretended,
+        Self::SilenceProves,
     ];
 }
 

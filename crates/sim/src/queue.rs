@@ -48,6 +48,8 @@ pub(crate) enum Event {
     Sample(NodeId, u64, u64),
     /// A sample that was taken before is sent.
     SampleSend(NodeId, u64, Box<FromNode>),
+    /// The program that fences a host ends: front-end, execution.
+    FenceEnd(FrontEndId, Id),
     /// Somebody wants something.
     Call,
     /// Something breaks.

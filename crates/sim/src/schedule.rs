@@ -1,7 +1,11 @@
 //! The scheduler of a front-end: plans when something was committed, and now and then by itself.
 
+use std::time::Duration;
+
 use plerion_engine::Clock as _;
-use plerion_scheduler::{Limits, autostart_plan, plan};
+use plerion_model::Kind;
+use plerion_scheduler::{Limits, autostart_plan, failure_plan, plan};
+use plerion_template::Template;
 use plerion_world::{Caller, Command, Order};
 
 use crate::front_end::Asker;
@@ -31,7 +35,9 @@ impl Simulation {
         let Some(front_end) = self.alive(id) else { return };
         front_end.schedule_due = false;
         if front_end.placing > 0
-            || !(front_end.published.awaits_placement() || front_end.published.awaits_restarts())
+            || !(front_end.published.awaits_placement()
+                || front_end.published.awaits_restarts()
+                || front_end.published.has_lost_vms())
         {
             return self.schedule_soon(id, SCHEDULE_EVERY);
         }
@@ -48,12 +54,46 @@ impl Simulation {
         }
         let mut commands = plan.commands(&world);
         commands.extend(autostart_plan(&world, now).commands(&world));
+        commands.extend(self.failure_commands(id));
         commands.append(&mut wild);
+        let Some(front_end) = self.alive(id) else { return };
         front_end.placing = u32::try_from(commands.len()).unwrap_or(u32::MAX);
         for command in commands {
             let caller = Caller::system();
             self.order_from(id, Order { caller, command }, Asker::Scheduler);
         }
         self.schedule_soon(id, SCHEDULE_EVERY);
+    }
+
+    /// What is decided about hosts that do not answer.
+    fn failure_commands(&mut self, id: FrontEndId) -> Vec<Command> {
+        let (now, clock) = (self.clock.now(), self.begun + Duration::from_millis(self.now));
+        let impatient = self.plant.has(Bug::SilenceProves);
+        let Some(front_end) = self.alive(id) else {
+            return Vec::new();
+        };
+        let world = front_end.published.clone();
+        let silent = front_end.silence.look(&world, clock);
+        let plan = failure_plan(&world, &silent, now);
+        if let Some(seconds) = plan.next_s {
+            self.queue.put(self.now + seconds * 1000, Event::Schedule(id));
+        }
+        let mut commands = plan.commands(&world);
+        if impatient {
+            let mut template = Template::new();
+            template.set("FENCED_BY_HAND", "YES");
+            commands.extend(
+                silent
+                    .iter()
+                    .filter(|(_, seconds)| **seconds > 15)
+                    .map(|(host, _)| Command::Update {
+                        kind: Kind::Host,
+                        id: *host,
+                        template: template.clone(),
+                        append: true,
+                    }),
+            );
+        }
+        commands
     }
 }

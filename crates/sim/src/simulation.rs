@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::checks::Checker;
 use crate::clock::SimClock;
+use crate::files::Files;
 use crate::front_end::FrontEnd;
 use crate::ledger::Ledger;
 use crate::network::Connection;
@@ -56,6 +58,8 @@ pub(crate) struct Simulation {
     pub(crate) start_due: bool,
     pub(crate) steps: u64,
     numbers: u64,
+    /// Where the clock that never jumps begins.
+    pub(crate) begun: Instant,
 }
 
 impl Simulation {
@@ -65,6 +69,10 @@ impl Simulation {
         let profile = Profile::draw(&mut random);
         let mut nodes = vec![Node::new("")];
         nodes.extend((0..settings.hosts).map(|number| Node::new(&format!("node-{number}"))));
+        let files = nodes.first().map(|node| node.files.clone()).unwrap_or_default();
+        for node in &mut nodes {
+            node.files = Files::beside(&files);
+        }
         let mut simulation = Self {
             plant: settings.plant,
             profile,
@@ -86,6 +94,7 @@ impl Simulation {
             start_due: false,
             steps: 0,
             numbers: 0,
+            begun: Instant::now(),
         };
         simulation.trace.loud = settings.loud;
         simulation.front_end_start();
@@ -180,6 +189,7 @@ impl Simulation {
                 self.connections.get(*connection)?.front_end
             }
             Event::Connect(id, ..) | Event::Write(id) | Event::Coordinate(id) | Event::Schedule(id) => *id,
+            Event::FenceEnd(id, _) => *id,
             _ => return None,
         };
         let until = self.front_ends.get(id)?.paused_until;
@@ -210,6 +220,7 @@ impl Simulation {
             Event::GuestEnd(node, vm, start, end) => self.guest_end(node, vm, start, end),
             Event::Sample(node, life, watches) => self.sample(node, life, watches),
             Event::SampleSend(node, life, message) => self.sample_send(node, life, *message),
+            Event::FenceEnd(front_end, execution) => self.fence_end(front_end, execution),
             Event::Call => self.call(),
             Event::Fault => self.fault(),
         }

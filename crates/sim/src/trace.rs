@@ -75,6 +75,7 @@ pub(crate) fn event_text(event: &Event) -> Option<String> {
         | Event::Write(_)
         | Event::Coordinate(_)
         | Event::Schedule(_)
+        | Event::FenceEnd(..)
         | Event::Sample(..)
         | Event::SampleSend(..)
         | Event::Call

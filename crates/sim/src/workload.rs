@@ -5,7 +5,9 @@ use std::sync::Arc;
 use plerion_lifecycle::{Event as Action, Recover, Relocation};
 use plerion_model::{Id, Kind};
 use plerion_template::{Template, Vector};
-use plerion_world::{Caller, Command, HostStatus, ImageSpec, Migration, Order, VmDeviceCommand, World};
+use plerion_world::{
+    Caller, Command, HookCommand, HostStatus, ImageSpec, Migration, Order, VmDeviceCommand, World,
+};
 
 use crate::front_end::Asker;
 use crate::ledger::MARK;
@@ -73,6 +75,19 @@ impl Simulation {
             template: template(&[("NAME", "second"), ("TYPE", "SYSTEM_DS"), ("TM_MAD", "ssh")]),
             cluster: -1,
         });
+        commands.push(Command::DatastoreAllocate {
+            template: template(&[("NAME", "shared"), ("TYPE", "SYSTEM_DS"), ("TM_MAD", "shared")]),
+            cluster: -1,
+        });
+        commands.push(Command::Hook(HookCommand::Allocate {
+            template: template(&[
+                ("NAME", "off"),
+                ("TYPE", "state"),
+                ("RESOURCE", "HOST"),
+                ("STATE", "FENCE"),
+                ("COMMAND", "/sbin/off"),
+            ]),
+        }));
         commands.push(vnet_new("net", 1));
         for (number, persistent) in ["NO", "NO", "YES", "YES"].into_iter().enumerate() {
             commands.push(image_new(&format!("image-{number}"), persistent));
@@ -188,8 +203,16 @@ impl Simulation {
         let nic = self.random.chance(600);
         let cpu = self.random.between(1, 4) * 50;
         let memory = self.random.between(1, 6) * 512;
+        let mut template = vm_template("", &images, nic, cpu, memory);
+        if images.is_empty() {
+            // Only such a one can be on the storage that all hosts see: images are on that of the front-end.
+            let disk = [("TYPE", "fs"), ("SIZE", "10"), ("FORMAT", "raw")];
+            template.add_vector("DISK", vector(&disk));
+            template.set("SCHED_DS_REQUIREMENTS", "ID = 101");
+            template.set("ON_HOST_FAILURE", "elsewhere");
+        }
         Some(Command::VmAllocate {
-            template: vm_template("", &images, nic, cpu, memory),
+            template,
             hold: self.random.chance(100),
         })
     }

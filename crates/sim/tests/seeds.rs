@@ -33,6 +33,22 @@ fn long_runs_hold() {
     seeds_hold(1..=12, 4000);
 }
 
+#[test]
+fn vms_of_fenced_hosts_are_started_elsewhere() {
+    let given_up = |seed| {
+        let report = seed_run(seed, 3000, HOSTS, false);
+        assert_eq!(report.violation, None, "seed {seed}");
+        report
+            .faults
+            .get("VM given up on a fenced host")
+            .copied()
+            .unwrap_or(0)
+    };
+    let count: u64 = (1..=30).map(given_up).sum();
+    println!("{count} VMs were given up on fenced hosts");
+    assert!(count > 0, "no run does what is to be looked at");
+}
+
 /// Seeds that once failed, with the steps that they needed.
 const FAILED_ONCE: &[(u64, u64)] = &[
     // What a VM that is ended holds while its files are on the front-end.
