@@ -1,5 +1,7 @@
 """Devices of running guests on real hosts: disks and NICs come and go, disks grow, snapshots with memory."""
 
+import json
+import subprocess
 import time
 
 import pytest
@@ -76,6 +78,48 @@ def test_a_disk_grows_while_the_vm_is_off(cloud):
     assert (vm.directory(vm.host()) / "disk.0").stat().st_size == (size + GROWN_MIB) * 1024 * 1024
     vm.guest_wait()
     seen(lambda: sectors(vm, "vda") == (size + GROWN_MIB) * MIB_SECTORS, "the guest does not see the new size")
+
+
+@pytest.mark.seconds(400)
+@pytest.mark.parametrize("name", STORAGES)
+def test_a_disk_that_rests_becomes_an_image_that_boots(cloud, name):
+    storage = STORAGES[name]
+    vm = cloud.vm_make(storage).running().guest_wait()
+    refused = cloud.fe(f"onevm disk-saveas {vm.id} 0 early-{name}", check=False)
+    assert vm.state() == "RUNNING" and f"early-{name}" not in cloud.fe("oneimage list"), refused
+    # The guest's files are in its memory: what it is to find again is near the end of its disk.
+    place = sectors(vm, "vda") - 8
+    vm.guest(f"echo kept | dd of=/dev/vda bs=512 seek={place} conv=sync,notrunc 2>/dev/null && sync")
+    saved = []
+    for action, state in (("suspend", "SUSPENDED"), ("poweroff", "POWEROFF"), ("undeploy", "UNDEPLOYED")):
+        vm.act(action, state)
+        began = time.monotonic()
+        image = cloud.identifier(f"onevm disk-saveas {vm.id} 0 saved-{name}-{state.lower()}")
+        cloud.image_wait(image, f"saved-{name}")
+        print(f"\n{name}: saved while {state} in {time.monotonic() - began:.2f} s")
+        vm.wait(state)
+        saved.append(image)
+        file = cloud.image_file(storage, image)
+        info = json.loads(subprocess.check_output(["qemu-img", "info", "-f", storage.format, "--output=json", file]))
+        assert "backing-filename" not in info
+        if state == "SUSPENDED":
+            vm.act("resume", "RUNNING")
+            vm.guest_wait()
+    began = time.monotonic()
+    plain = file.with_name("plain")
+    subprocess.check_call(["qemu-img", "convert", "-f", storage.format, "-O", storage.format, file, plain])
+    print(f"{name}: plain qemu-img convert {time.monotonic() - began:.2f} s")
+    subprocess.check_call(["qemu-img", "compare", "-f", storage.format, "-F", storage.format, file, plain])
+    plain.unlink()
+    vm.terminate()
+    other = cloud.vm_make(storage, disks=[f"IMAGE_ID = {saved[-1]}"]).running().guest_wait()
+    assert other.guest(f"dd if=/dev/vda bs=512 skip={place} count=1 2>/dev/null | head -c 4") == "kept"
+    other.terminate()
+    for image in saved:
+        assert int(cloud.lab.show("image", image).findtext("TEMPLATE/SAVED_VM_ID")) == vm.id
+        file = cloud.image_file(storage, image)
+        cloud.fe(f"oneimage delete {image}")
+        wait_until(SEEN_SECONDS, lambda file=file: not file.exists(), f"{file} is left")
 
 
 def test_nics_come_and_go(cloud):

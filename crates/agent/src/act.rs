@@ -45,6 +45,11 @@ impl Means {
                 destination,
                 size_mib,
             } => storage::disk_overlay(&roots, backing, *backing_format, destination, *size_mib, limits),
+            Action::DiskFlatten {
+                source,
+                destination,
+                format,
+            } => storage::disk_flatten(&roots, source, destination, *format, limits),
             Action::DiskLink {
                 source,
                 destination,

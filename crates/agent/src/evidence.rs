@@ -87,6 +87,7 @@ impl Evidence {
     pub(crate) fn of(action: &Action) -> Self {
         match action {
             Action::DiskCopy { destination, .. }
+            | Action::DiskFlatten { destination, .. }
             | Action::DiskOverlay { destination, .. }
             | Action::DiskLink { destination, .. }
             | Action::DiskMake { destination, .. }

@@ -157,6 +157,27 @@ fn qcow2_disks_have_the_layout_of_the_drivers() {
         "{info}"
     );
     run("qemu-io", &["-f", "qcow2", "-c", "write -P 7 0 64k", &disk]);
+    run("qemu-io", &["-f", "qcow2", "-c", "write -P 5 1M 64k", &image]);
+    let flat = scratch.ds_text("1/flat");
+    let flatten = |destination: &str| Action::DiskFlatten {
+        source: disk.clone(),
+        destination: destination.to_owned(),
+        format: DiskFormat::Qcow2,
+    };
+    agent.act(flatten(&flat)).expect("flattened");
+    agent.act(flatten(&flat)).expect("flattened again");
+    let info = run("qemu-img", &["info", "-f", "qcow2", "--output=json", &flat]);
+    assert!(
+        info.contains("\"virtual-size\": 20971520") && !info.contains("backing"),
+        "{info}"
+    );
+    let same = run(
+        "qemu-img",
+        &["compare", "-f", "qcow2", "-F", "qcow2", &disk, &flat],
+    );
+    assert!(same.contains("identical"), "{same}");
+    let error = agent.act(flatten(&disk)).expect_err("onto itself");
+    assert_eq!(error.kind, ErrorKind::Refused);
     agent.act(overlay).expect("made anew");
 
     let persistent = scratch.ds_text("0/6/disk.0");

@@ -6,7 +6,7 @@ use plerion_model::Id;
 use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
 use plerion_model::vm_state::{LcmState, Phase};
-use plerion_protocol::{Action, Device, DomainChange};
+use plerion_protocol::{Action, Device, DomainChange, Location};
 use plerion_template::Vector;
 use plerion_world::vm_without_nic;
 
@@ -50,8 +50,10 @@ pub(crate) fn device_plan(
             snapshot(plan, stay, driver, change);
             Ok(())
         }
-        DeviceChange::DiskSaveAs { .. }
-        | DeviceChange::DiskSnapshotCreate { .. }
+        DeviceChange::DiskSaveAs { disk, image } => {
+            disk_save(plan, stay, driver, &disk_of(stay, disk)?, image, environment)
+        }
+        DeviceChange::DiskSnapshotCreate { .. }
         | DeviceChange::DiskSnapshotRevert { .. }
         | DeviceChange::DiskSnapshotDelete { .. } => match driver {
             Driver::Dummy => Ok(()),
@@ -146,6 +148,53 @@ fn disk_grow(
         plan.front_end(action, COPY_DEADLINE_S);
     } else {
         plan.host(stay.host.id, action, COPY_DEADLINE_S);
+    }
+    Ok(())
+}
+
+/// Copies a disk that rests to where its new image is to be.
+fn disk_save(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    driver: Driver,
+    disk: &Vector,
+    image: Id,
+    environment: &Environment<'_>,
+) -> Result<(), String> {
+    let transfer = Transfer::of_disk(stay, disk);
+    if driver == Driver::Dummy || transfer == Transfer::Dummy {
+        return Ok(());
+    }
+    let image = stay
+        .world
+        .images
+        .get(image)
+        .ok_or_else(|| format!("image {image} is gone"))?;
+    let destination = image.source.clone();
+    let id = disk.get("DISK_ID").unwrap_or_default();
+    let flatten = |directory: &str| -> Result<Action, String> {
+        Ok(Action::DiskFlatten {
+            source: format!("{directory}/disk.{id}"),
+            destination: destination.clone(),
+            format: disk_format(disk)?,
+        })
+    };
+    match transfer {
+        _ if stay.vm.files_at_front_end => plan.front_end(flatten(&stay.home)?, COPY_DEADLINE_S),
+        // Its file refers to no other there.
+        Transfer::Ssh => {
+            let action = Action::Transfer {
+                source: Location::There((environment.ssh_target)(&stay.host.name), stay.disk_path(id)),
+                destination: Location::Here(destination),
+            };
+            plan.front_end(action, COPY_DEADLINE_S);
+        }
+        Transfer::Shared => plan.host(stay.host.id, flatten(&stay.directory)?, COPY_DEADLINE_S),
+        Transfer::Dummy | Transfer::Script(_) => {
+            return Err(format!(
+                "disk {id} cannot be saved: the transfer driver of its datastore does not do that yet"
+            ));
+        }
     }
     Ok(())
 }

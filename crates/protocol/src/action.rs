@@ -176,6 +176,16 @@ pub enum Action {
         /// Size in MiB to grow to.
         size_mib: Option<u64>,
     },
+    /// Makes `destination` what `source` shows, in a file that refers to no other (both here, of one format): the layers
+    /// below are merged. Links are followed. It appears under its name only when whole.
+    DiskFlatten {
+        /// Existing file of a disk that nothing has open.
+        source: String,
+        /// File to make.
+        destination: String,
+        /// Format of both.
+        format: DiskFormat,
+    },
     /// Makes `destination` a symbolic link to `source`. For QCOW2 images in the layout of the shared and qcow2
     /// drivers: to `<source>.snap/<highest>`, made on first use.
     DiskLink {

@@ -22,6 +22,9 @@ impl Simulation {
             Action::DiskCopy {
                 source, destination, ..
             }
+            | Action::DiskFlatten {
+                source, destination, ..
+            }
             | Action::DiskOverlay {
                 backing: source,
                 destination,

@@ -74,6 +74,7 @@ impl Class {
         match action {
             Action::DomainShutdown { .. } => Self::Wait,
             Action::DiskCopy { .. }
+            | Action::DiskFlatten { .. }
             | Action::FileReplace { .. }
             | Action::Transfer { .. }
             | Action::ImageRegister { .. }
@@ -282,6 +283,7 @@ impl Node {
         let file = |path: &String| Evidence::File(path.clone(), self.files.identity(path));
         match action {
             Action::DiskCopy { destination, .. }
+            | Action::DiskFlatten { destination, .. }
             | Action::DiskOverlay { destination, .. }
             | Action::DiskLink { destination, .. }
             | Action::DiskMake { destination, .. }

@@ -142,6 +142,7 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::DomainChange { name, .. } => format!("change {name}"),
         Action::DomainResize { name, .. } => format!("resize {name}"),
         Action::DiskCopy { destination, .. } => format!("copy {destination}"),
+        Action::DiskFlatten { destination, .. } => format!("flatten {destination}"),
         Action::DiskOverlay { destination, .. } => format!("overlay {destination}"),
         Action::DiskLink { destination, .. } => format!("link {destination}"),
         Action::DiskMake { destination, .. } => format!("make {destination}"),

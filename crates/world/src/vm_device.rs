@@ -27,6 +27,9 @@ const DUMMY: &str = "dummy";
 /// Transfer drivers that are no scripts.
 pub const TRANSFER_BUILT_IN: &[&str] = &["dummy", "ssh", "shared", "qcow2"];
 
+/// Why a change was not made that no host has refused.
+const GIVEN_UP: &str = "it was given up before its end";
+
 /// A change that is possible in the VM's phase.
 pub(crate) struct Begun {
     vm: Arc<Vm>,
@@ -106,7 +109,7 @@ impl Begun {
             history_renew(own, action, &Cause::user(caller), txn.context.now);
         }
         if outcome.path.is_empty() {
-            change_end(txn, own, change, true);
+            change_end(txn, own, change, Ok(()));
             txn.update(vm);
             return;
         }
@@ -145,7 +148,13 @@ pub(crate) fn template_set(vm: &mut Vm, template: &Template) {
 
 /// The VM has entered a phase: the change that was under way has ended, unless it is asked for again or its remains are
 /// being cleaned up. Until then what comes and what goes both count as held.
-pub(crate) fn device_end(txn: &mut Txn<'_>, vm: &mut Vm, old: Phase, new: Phase, event: Event) {
+pub(crate) fn device_end(
+    txn: &mut Txn<'_>,
+    vm: &mut Vm,
+    (old, new): (Phase, Phase),
+    event: Event,
+    reason: Option<&str>,
+) {
     snapshots_drop(&txn.world.config, vm, old, new, event);
     if new.state == VmState::Done && old == Phase::active(LcmState::Epilog) {
         for disk in vm.template.vectors("DISK") {
@@ -160,10 +169,17 @@ pub(crate) fn device_end(txn: &mut Txn<'_>, vm: &mut Vm, old: Phase, new: Phase,
     let asked =
         old.state == VmState::Active && transient(old.lcm).is_some_and(|row| matches!(row.ask, Ask::Device));
     let success = asked && matches!(event, Event::Done | Event::Recover(Recover::Success));
-    change_end(txn, vm, change, success);
+    let result = if success {
+        Ok(())
+    } else {
+        Err(reason.filter(|reason| !reason.is_empty()).unwrap_or(GIVEN_UP))
+    };
+    change_end(txn, vm, change, result);
 }
 
-fn change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, success: bool) {
+/// `result`: that it was done, or why not.
+fn change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, result: Result<(), &str>) {
+    let success = result.is_ok();
     match change {
         DeviceChange::NicAttach { .. } | DeviceChange::NicDetach { .. } | DeviceChange::NicUpdate { .. } => {
             nic_change_end(txn, vm, change, success);
@@ -174,7 +190,7 @@ fn change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, success: boo
         DeviceChange::DiskResize { disk, before_mib } => {
             disk_resize_end(txn, vm, disk, before_mib, success);
         }
-        DeviceChange::DiskSaveAs { image, .. } => disk_save_end(txn, image, success),
+        DeviceChange::DiskSaveAs { image, .. } => disk_save_end(txn, image, result),
         DeviceChange::DiskSnapshotCreate { .. }
         | DeviceChange::DiskSnapshotRevert { .. }
         | DeviceChange::DiskSnapshotDelete { .. } => disk_snapshot_end(vm, change, success),

@@ -7,15 +7,21 @@ use plerion_model::image::{Image, ImageState, ImageType};
 use plerion_model::snapshot::SnapshotTree;
 use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
+use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::{Caller, Target, require};
+use crate::image::source_new;
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::txn::Txn;
 use crate::vm_device::{device_begin, device_vm};
 use crate::vm_disk_change::{disk_find, number};
+
+const WHAT: &str = "Saving a disk as an image";
+/// Transfer drivers whose disks real hosts save.
+const RESTING: &[&str] = &["ssh", "shared", "qcow2"];
 
 /// What is asked for.
 pub(crate) struct SaveAs<'a> {
@@ -43,11 +49,16 @@ pub(crate) fn vm_disk_save_as(
         // Recorded, though a VM that is stopped or undeployed will do, too.
         ApiError::internal("VM has to be RUNNING, POWEROFF or SUSPENDED to save disks.")
     })?;
-    begun.only_dummy_storage("Saving a disk as an image")?;
+    let real = vm.last_history().is_some_and(|record| record.vm_mad != "dummy");
+    if real {
+        resting_disk_check(&vm, &disk, wanted)?;
+    } else {
+        begun.only_dummy_storage(WHAT)?;
+    }
     if wanted.snapshot >= 0 && !snapshot_is_there(&vm, wanted) {
         return Err(ApiError::action("Snapshot does not exist"));
     }
-    let image = image_of(txn, caller, id, &disk, wanted)?;
+    let image = image_of(txn, caller, (id, real), &disk, wanted)?;
     let image_id = image.id;
     txn.create(image);
     let change = DeviceChange::DiskSaveAs {
@@ -56,6 +67,33 @@ pub(crate) fn vm_disk_save_as(
     };
     begun.go(txn, caller, &template, change, None);
     Ok(image_id)
+}
+
+/// Refuses what real hosts do not do: their agents copy the files of disks that nothing has open.
+fn resting_disk_check(vm: &Vm, disk: &Vector, wanted: &SaveAs<'_>) -> Result<(), ApiError> {
+    if vm.phase == Phase::active(LcmState::Running) {
+        return Err(ApiError::action(format!(
+            "{WHAT} while VM {} runs is not supported yet: power it off or suspend it first",
+            vm.id
+        )));
+    }
+    let system = vm.last_history().map(|record| record.tm_mad.as_str());
+    let own = disk.get("TM_MAD").filter(|driver| !driver.is_empty());
+    for driver in [system, own].into_iter().flatten() {
+        if !RESTING.contains(&driver) {
+            return Err(ApiError::action(format!(
+                "{WHAT} is not supported yet with the transfer driver {driver}: only with {}",
+                RESTING.join(", ")
+            )));
+        }
+    }
+    if wanted.snapshot >= 0 && snapshot_is_there(vm, wanted) {
+        return Err(ApiError::action(format!(
+            "{WHAT} as it was in snapshot {} is not supported yet on real hosts: save what it is now (-1)",
+            wanted.snapshot
+        )));
+    }
+    Ok(())
 }
 
 fn snapshot_is_there(vm: &Vm, wanted: &SaveAs<'_>) -> bool {
@@ -68,7 +106,7 @@ fn snapshot_is_there(vm: &Vm, wanted: &SaveAs<'_>) -> bool {
 fn image_of(
     txn: &mut Txn<'_>,
     caller: &Caller,
-    vm: Id,
+    (vm, real): (Id, bool),
     disk: &Vector,
     wanted: &SaveAs<'_>,
 ) -> Result<Image, ApiError> {
@@ -88,10 +126,11 @@ fn image_of(
     require(&txn.world, caller, &rights)?;
     name_check_new(&txn.world, Kind::Image, caller.uid, wanted.name)?;
     let kind = kind_of(&source, wanted.kind)?;
-    let store = txn.world.datastore(source.datastore_id)?;
-    if store.ds_mad != "dummy" {
+    let store = txn.world.datastore(source.datastore_id)?.clone();
+    // A dummy host has no file to save, and what a real one has needs a place.
+    if store.ds_mad != if real { "fs" } else { "dummy" } {
         return Err(ApiError::action(format!(
-            "Saving a disk in datastore {} of the driver {} is not supported yet",
+            "{WHAT} in datastore {} of the driver {} is not supported yet",
             store.id, store.ds_mad
         )));
     }
@@ -111,7 +150,7 @@ fn image_of(
         persistent: false,
         regtime: txn.context.now,
         modtime: txn.context.now,
-        source: String::new(),
+        source: source_new(txn, &store),
         path: String::new(),
         format: disk.get("FORMAT").unwrap_or(&source.format).to_owned(),
         fs: source.fs.clone(),
@@ -141,21 +180,25 @@ fn kind_of(source: &Image, text: &str) -> Result<ImageType, ApiError> {
         })
 }
 
-/// The file of the image is there, or will never be.
-pub(crate) fn disk_save_end(txn: &mut Txn<'_>, image: Id, success: bool) {
+/// The file of the image is there, or will never be for the reason given.
+pub(crate) fn disk_save_end(txn: &mut Txn<'_>, image: Id, result: Result<(), &str>) {
     let Some(mut image) = txn.world.images.get(image).cloned() else {
         return;
     };
     let own = Arc::make_mut(&mut image);
-    let state = if success {
-        ImageState::Ready
-    } else {
-        ImageState::Error
+    let state = match result {
+        Ok(()) => ImageState::Ready,
+        Err(reason) => {
+            let mut template = own.template.unpack();
+            template.set("ERROR", format!("The disk could not be saved: {reason}"));
+            own.template = PackedTemplate::new(&template);
+            ImageState::Error
+        }
     };
     let old = own.state;
     own.state = state;
     own.prev_state = state;
-    if success && own.source.is_empty() {
+    if result.is_ok() && own.source.is_empty() {
         // Recorded: what the dummy datastore driver calls every file.
         own.source = "dummy_path".into();
     }
@@ -165,11 +208,7 @@ pub(crate) fn disk_save_end(txn: &mut Txn<'_>, image: Id, success: bool) {
         "state",
         old.as_str(),
         state.as_str(),
-        if success {
-            ""
-        } else {
-            "the disk could not be saved"
-        },
+        result.err().unwrap_or_default(),
     );
     txn.put(image);
 }

@@ -95,7 +95,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
             matches!(event, Event::Done | Event::Recover(Recover::Success)),
         );
     }
-    device_end(txn, vm, old, phase, event);
+    device_end(txn, vm, (old, phase), event, failed.then_some(message));
     backup_end(txn, vm, (old, phase), event, message);
     if has_arrived(phase) {
         vm.moving_from = None;

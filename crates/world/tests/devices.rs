@@ -344,23 +344,19 @@ fn what_real_hosts_do_not_do_yet_is_refused_before_anything_changes() {
     cloud.give(&Caller::system(), deploy).expect("placed");
     cloud.finish();
     let before = cloud.world.clone();
-    for command in [
-        VmDeviceCommand::DiskSnapshotCreate(0, "s".into()),
-        VmDeviceCommand::DiskSaveAs {
-            disk: 0,
-            name: "saved".into(),
-            kind: String::new(),
-            snapshot: -1,
-        },
+    let save = VmDeviceCommand::DiskSaveAs {
+        disk: 0,
+        name: "saved".into(),
+        kind: String::new(),
+        snapshot: -1,
+    };
+    let snapshot = VmDeviceCommand::DiskSnapshotCreate(0, "s".into());
+    for (command, words) in [
+        (snapshot, "not supported yet on hosts of the driver kvm"),
+        (save, "power it off or suspend it first"),
     ] {
         let refused = change(&mut cloud, id, command).expect_err("not yet");
-        assert!(
-            refused
-                .text
-                .contains("not supported yet on hosts of the driver kvm"),
-            "{}",
-            refused.text
-        );
+        assert!(refused.text.contains(words), "{}", refused.text);
     }
     assert!(cloud.world == before);
     for command in [VmDeviceCommand::NicDetach(0), VmDeviceCommand::DiskDetach(0)] {
@@ -386,6 +382,10 @@ fn a_disk_becomes_an_image_or_an_image_in_error() {
         change(cloud, id, saved)
     };
     let state = |cloud: &Cloud, image: Id| cloud.world.images.get(image).expect("there").state.as_str();
+    let error = |cloud: &Cloud, image: Id| {
+        let image = cloud.world.images.get(image).expect("there");
+        image.template.get("ERROR").map(str::to_owned)
+    };
     let image = save(&mut cloud, 0, "").expect("asked for");
     assert_eq!(
         (cloud.phase(id), state(&cloud, image)),
@@ -400,9 +400,14 @@ fn a_disk_becomes_an_image_or_an_image_in_error() {
         .expect_err("it is being written");
     cloud.finish();
     assert_eq!((cloud.phase(id), state(&cloud, image)), ("RUNNING", "READY"));
+    assert_eq!(error(&cloud, image), None);
     let image = save(&mut cloud, 0, "DATABLOCK").expect("asked for");
     fail(&mut cloud);
     assert_eq!((cloud.phase(id), state(&cloud, image)), ("RUNNING", "ERROR"));
+    assert_eq!(
+        error(&cloud, image),
+        Some("The disk could not be saved: planned".to_owned())
+    );
     save(&mut cloud, 1, "").expect_err("volatile");
     save(&mut cloud, 7, "").expect_err("none");
     save(&mut cloud, 0, "KERNEL").expect_err("no disk");
@@ -429,6 +434,7 @@ fn a_disk_becomes_an_image_or_an_image_in_error() {
     let delete = Command::VmRecover { id, recover };
     cloud.give(&Caller::system(), delete).expect("forgotten");
     assert_eq!(state(&cloud, image), "ERROR");
+    assert!(error(&cloud, image).expect("a reason").contains("given up"));
     cloud.world.check().expect("derived state holds");
 }
 

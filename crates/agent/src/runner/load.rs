@@ -23,6 +23,7 @@ impl Class {
     pub(super) fn of(action: &Action) -> Self {
         match action {
             Action::DiskCopy { .. }
+            | Action::DiskFlatten { .. }
             | Action::FileReplace { .. }
             | Action::Transfer { .. }
             | Action::ImageRegister { .. }

@@ -75,6 +75,33 @@ pub(crate) fn disk_copy(
     })
 }
 
+/// See [`plerion_protocol::Action::DiskFlatten`].
+pub(crate) fn disk_flatten(
+    roots: &Roots,
+    source: &str,
+    destination: &str,
+    format: DiskFormat,
+    limits: &Limits,
+) -> Act<ActionOutput> {
+    let began = Instant::now();
+    let destination = roots.target(destination)?;
+    let (file, real) = roots.source_open(source)?;
+    if destination.canonicalize().is_ok_and(|existing| existing == real) {
+        return Err(refused("a disk cannot be flattened onto itself"));
+    }
+    let part = PartFile::begin(&destination, DISK_MODE)?;
+    match format {
+        DiskFormat::Raw => file_copy(&file, &part.file, limits)?,
+        // qemu-img writes into the existing file, which keeps its mode.
+        DiskFormat::Qcow2 => qemu_img::flatten(&real, part.part_path(), limits)?,
+    }
+    part.commit()?;
+    Ok(ActionOutput {
+        copy_us: micros(began),
+        ..ActionOutput::default()
+    })
+}
+
 /// Grows a disk to `bytes` if that is larger than it is.
 fn disk_grow(file: &File, path: &Path, format: DiskFormat, bytes: Option<u64>, limits: &Limits) -> Act<()> {
     let Some(bytes) = bytes else { return Ok(()) };

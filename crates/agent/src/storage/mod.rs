@@ -22,7 +22,9 @@ mod unpack;
 pub(crate) use cache::cache_prune;
 pub(crate) use context::context_make;
 pub(crate) use datastore::{datastore_space, datastore_stat};
-pub(crate) use disk::{DiskContent, disk_copy, disk_link, disk_make, disk_make_empty, disk_overlay};
+pub(crate) use disk::{
+    DiskContent, disk_copy, disk_flatten, disk_link, disk_make, disk_make_empty, disk_overlay,
+};
 pub(crate) use file::{entry_delete, file_replace, path_delete};
 pub(crate) use image::{Wanted, image_output, image_register, image_stat};
 pub(crate) use part::{directory_make, missing_is_fine};

@@ -92,6 +92,15 @@ pub(crate) fn overlay(
         .map(drop)
 }
 
+/// Copies what a QCOW2 image and the files below it show into one QCOW2 image.
+pub(crate) fn flatten(source: &Path, destination: &Path, limits: &Limits) -> Act<()> {
+    Program::new("qemu-img")
+        .args(["convert", "-q", "-f", "qcow2", "-O", "qcow2"])
+        .args([path_text(source)?, path_text(destination)?])
+        .run_ok(limits)
+        .map(drop)
+}
+
 /// Grows a QCOW2 image.
 pub(crate) fn grow(path: &Path, bytes: u64, limits: &Limits) -> Act<()> {
     Program::new("qemu-img")
