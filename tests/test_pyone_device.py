@@ -188,3 +188,31 @@ def test_commands_in_guests_are_refused_with_the_reason(one, made):
         with pytest.raises(pyone.OneActionException, match="command"):
             call()
     one.vm.action("terminate-hard", vm)
+
+
+def test_pci_devices(one, server, made):
+    host = made.hosts[0]
+    assert one.host.update(host, 'PCI=[SHORT_ADDRESS="01:00.0",VENDOR="10de",DEVICE="1db6",CLASS="0302"]', 1) == host
+    vm = running(one, made, "d-pci")
+    with pytest.raises(pyone.OneActionException, match="wrong state RUNNING"):
+        one.vm.attachpci(vm, 'PCI=[VENDOR="10de"]')
+    one.vm.action("poweroff-hard", vm)
+    await_phase(one, vm, VM_STATE.POWEROFF)
+    assert one.vm.attachpci(vm, 'PCI=[VENDOR="10de"]') == vm
+    assert vectors(one.vm.info(vm).TEMPLATE, "PCI")[0]["ADDRESS"] == "0000:01:00:0"
+
+    def holder():
+        (device,) = one.host.info(host).HOST_SHARE.PCI_DEVICES.PCI
+        return device.VMID
+
+    # The bodies of hosts are cached.
+    assert (holder(), [body.HOST_SHARE.PCI_DEVICES.PCI[0].VMID for body in one.hostpool.info().HOST if body.ID == host]) == (vm, [vm])
+    with pytest.raises(pyone.OneActionException, match="is free"):
+        one.vm.attachpci(vm, 'PCI=[VENDOR="10de"]')
+    assert one.vm.detachpci(vm, 0) == vm
+    assert (holder(), [body.HOST_SHARE.PCI_DEVICES.PCI[0].VMID for body in one.hostpool.info().HOST if body.ID == host]) == (-1, [-1])
+    plerion(server, "onevm", "pci-attach", str(vm), "--pci", "01:00.0")
+    assert holder() == vm
+    plerion(server, "onevm", "pci-detach", str(vm), "0")
+    with pytest.raises(pyone.OneActionException, match="no PCI device"):
+        one.vm.detachpci(vm, 0)

@@ -119,6 +119,7 @@ def populate(admin):
     market_populate(admin, made)
     router_populate(admin, made)
     nics_populate(admin, made)
+    pci_populate(admin, made)
     vms_populate(admin, made)
     backups_populate(admin, made)
 
@@ -214,6 +215,14 @@ def schedule_populate(admin):
     # One that is due, and cannot be done in this state.
     admin.ok("vm.schedadd", vm, 'SCHED_ACTION=[ACTION="suspend",TIME="1"]')
     cloud.eventually(lambda: admin.ok("vm.info", vm), lambda body: "not available for state" in body, "the action was tried")
+
+
+def pci_populate(admin, made):
+    """A host with devices, one of them in a VM."""
+    cards = (f'PCI=[SHORT_ADDRESS="0{slot}:00.0",VENDOR="10de",DEVICE="1db6",CLASS="0302",DEVICE_NAME="card"]' for slot in (1, 2))
+    admin.ok("host.update", made.hosts[0], "\n".join(cards), 1)
+    vm = admin.ok("vm.allocate", cloud.VM.format("with-card") + '\nPCI=[VENDOR="10de"]', False)
+    cloud.vm_await(admin, vm, 3, 3)
 
 
 def vms_populate(admin, made):

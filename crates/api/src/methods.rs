@@ -262,6 +262,8 @@ fn own_methods() -> Vec<Method> {
         row("one.vm.resize", "id:int, template:string, enforce:bool(true)", on(Manage, Vm), "changes CPU and memory of a VM", command(decode::vm_resize)),
         row("one.vm.updateconf", "id:int, template:string, append:int(0)", on(Manage, Vm), "changes the configuration of a VM", command(decode::vm_updateconf)),
         row("one.vm.attachnic", "id:int, template:string", on(Manage, Vm), "attaches a NIC or an alias of one", command(vm_device::nic_attach)),
+        row("one.vm.attachpci", "id:int, template:string", on(Manage, Vm), "gives a VM that is off a PCI device of its host", command(vm_device::pci_attach)),
+        row("one.vm.detachpci", "id:int, pci:int", on(Manage, Vm), "takes a PCI device from a VM that is off", command(vm_device::pci_detach)),
         row("one.vm.detachnic", "id:int, nic:int", on(Manage, Vm), "detaches a NIC with its aliases, or an alias", command(vm_device::nic_detach)),
         row("one.vm.updatenic", "id:int, nic:int, template:string, merge:int(0)", on(Manage, Vm), "changes the bounds on a NIC's traffic", command(vm_device::nic_update)),
         row("one.vm.attachsg", "id:int, nic:int, secgroup:int", on(Manage, Vm), "puts a NIC into a security group", command(vm_device::secgroup_attach)),

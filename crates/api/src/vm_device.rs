@@ -27,6 +27,15 @@ pub(crate) fn nic_update(params: &mut Params) -> Decoded {
     vm_device(id, command)
 }
 
+pub(crate) fn pci_attach(params: &mut Params) -> Decoded {
+    let (id, text) = (params.int()?, params.string()?);
+    vm_device(id, VmDeviceCommand::PciAttach(template_or_empty(&text)?))
+}
+
+pub(crate) fn pci_detach(params: &mut Params) -> Decoded {
+    vm_device(params.int()?, VmDeviceCommand::PciDetach(params.int()?))
+}
+
 pub(crate) fn secgroup_attach(params: &mut Params) -> Decoded {
     secgroup(params, true)
 }

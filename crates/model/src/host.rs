@@ -4,6 +4,7 @@ use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
 use crate::host_failure::{GivenUp, HostLoss};
+use crate::pci::PciDevice;
 use crate::user::render_ids;
 use crate::view::HostSampleView;
 use crate::wire_enum::wire_enum;
@@ -98,6 +99,15 @@ impl Host {
         )
     }
 
+    /// Its PCI devices that VMs may get. (A `PCI` that is no device was refused when it was set.)
+    #[must_use]
+    pub fn pci_devices(&self) -> Vec<PciDevice> {
+        self.template
+            .vectors("PCI")
+            .filter_map(|vector| PciDevice::read(|name| vector.get(name)).ok())
+            .collect()
+    }
+
     /// Whether VMs may be placed on it.
     #[must_use]
     pub fn accepts_vms(&self) -> bool {
@@ -138,6 +148,10 @@ impl Host {
         out.number("VMS_THREAD", 1);
         render_datastores(out, sample.map_or(&[], |sample| &sample.datastores));
         out.open("PCI_DEVICES");
+        for device in self.pci_devices() {
+            let holder = view.pci_holder(self.id, &device.address());
+            device.render(out, holder.unwrap_or(-1));
+        }
         out.close("PCI_DEVICES");
         out.open("NUMA_NODES");
         out.close("NUMA_NODES");

@@ -29,6 +29,7 @@ pub mod image;
 pub mod kind;
 pub mod marketplace;
 pub mod marketplaceapp;
+pub mod pci;
 pub mod permissions;
 pub mod quota;
 pub mod quota_usage;

@@ -35,6 +35,8 @@ pub trait View {
     fn host_vms(&self, id: Id) -> Vec<Id>;
     /// Capacity in use of a host.
     fn host_usage(&self, id: Id) -> HostUsage;
+    /// VM that has a PCI device of a host, by ADDRESS.
+    fn pci_holder(&self, host: Id, address: &str) -> Option<Id>;
     /// VMs that hold an image.
     fn image_vms(&self, id: Id) -> Vec<Id>;
     /// Images that are clones of an image in the making.

@@ -8,6 +8,7 @@ use plerion_template::{Markup, PackedTemplate, PackedVector};
 use serde::{Deserialize, Serialize};
 
 use crate::autostart::{Due, Restart};
+use crate::pci::PciDemand;
 use crate::sched_action;
 use crate::snapshot::SnapshotTree;
 use crate::view::VmSampleView;
@@ -165,6 +166,8 @@ pub struct Demand {
     pub pci_devices: i64,
     /// PCI devices it asks for that are NICs.
     pub pci_nics: i64,
+    /// Those devices, as far as it is said which.
+    pub pci: Vec<PciDemand>,
 }
 
 impl Demand {
@@ -218,6 +221,7 @@ impl Demand {
             &mut self.pci_devices
         };
         *count = count.saturating_add(1);
+        self.pci.extend(PciDemand::read(|name| pci.get(name)));
     }
 
     /// MiB that the VM takes in a system datastore: disks that are copies or volatile, and snapshots.

@@ -48,6 +48,8 @@ wire_enum! {
         PoweroffHardMigrate = 49 "poweroff-hard-migrate",
         Backup = 50 "backup",
         NicUpdate = 51 "nic-update",
+        PciAttach = 58 "pci-attach",
+        PciDetach = 59 "pci-detach",
         Restore = 60 "restore",
     }
 }

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use plerion_model::Id;
 use plerion_model::datastore::DatastoreState;
+use plerion_model::pci::PciDemand;
 use plerion_model::vm::{DiskDemand, Vm};
 use plerion_template::{PackedTemplate, PackedValue, Rank, Requirements};
 use plerion_world::{World, datastores_fit};
@@ -27,6 +28,8 @@ pub(crate) struct Key<'w> {
     pub(crate) cpu: i64,
     /// MiB.
     pub(crate) memory_mib: i64,
+    /// PCI devices.
+    pub(crate) pci: &'w [PciDemand],
     /// Image, datastore, size and whether it is a copy, of each disk; the image only as far as there is one.
     disks: Vec<(bool, Id, u64, bool)>,
     /// The VM itself where the network of a NIC is chosen with the host.
@@ -45,6 +48,7 @@ impl<'w> Key<'w> {
         let mut key = Self {
             cpu: vm.demand.cpu,
             memory_mib: vm.demand.memory_mib,
+            pci: &vm.demand.pci,
             disks: vm
                 .demand
                 .disks

@@ -32,6 +32,8 @@ pub(crate) struct HostRow<'w> {
     placed_memory_kib: i64,
     /// Space in MiB promised of datastores on its own disks since they were measured.
     pub(crate) taken: Vec<(Id, u64)>,
+    /// ADDRESS of PCI devices promised to VMs planned for it.
+    pub(crate) pci_planned: Vec<String>,
     /// VMs that are starting on it.
     pub(crate) starting: usize,
     /// Grows with each VM planned for it.
@@ -132,6 +134,7 @@ pub(crate) fn host_rows<'w>(world: &'w World, measurements: &'w Measurements) ->
                 placed_cpu: 0,
                 placed_memory_kib: 0,
                 taken: Vec::new(),
+                pci_planned: Vec::new(),
                 starting: 0,
                 stamp: 0,
             }

@@ -3,8 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
+use plerion_model::pci::PciDevice;
 use plerion_model::{Id, Seconds};
-use plerion_world::{Measurements, World, affinity_refusal, hosts_of, nics_refusal};
+use plerion_world::{Measurements, World, affinity_refusal, hosts_of, nics_refusal, pci_find};
 
 use crate::class::{Class, ClassSource, Key, StoreChoice};
 use crate::host_document::{HostDocument, HostLookup};
@@ -127,6 +128,17 @@ impl<'w> Planner<'w> {
         nics_refusal(self.world, key.auto_nics?, self.hosts.get(host)?.host)
     }
 
+    /// The devices of a host that a VM would get, with what is placed so far.
+    fn pci_find(&self, key: &Key<'_>, row: &HostRow<'_>) -> Result<Vec<PciDevice>, String> {
+        let planned = |address: &str| row.pci_planned.iter().any(|taken| taken == address);
+        pci_find(self.world, -1, key.pci, row.host, &planned)
+    }
+
+    /// Why a host has not the PCI devices that a VM asks for.
+    fn pci_text(&self, key: &Key<'_>, host: usize) -> Option<String> {
+        self.pci_find(key, self.hosts.get(host)?).err()
+    }
+
     /// Why a host cannot take a VM, datastores set aside.
     fn host_fault(&self, class: &Class, key: &Key<'_>, host: usize) -> Option<Reason> {
         let row = self.hosts.get(host)?;
@@ -160,6 +172,9 @@ impl<'w> Planner<'w> {
         }
         if key.memory_kib() > row.memory_free_kib() {
             return Some(Reason::Memory);
+        }
+        if self.pci_text(key, host).is_some() {
+            return Some(Reason::Pci);
         }
         let served = class.clusters.get(row.cluster_row).copied().unwrap_or(false);
         (!served).then_some(Reason::Datastore)
@@ -299,9 +314,13 @@ impl<'w> Planner<'w> {
     /// Puts a VM on a host. `starts` is whether it may start there now.
     pub(crate) fn place(&mut self, vm: Id, class: &Class, key: &Key<'w>, at: (usize, usize), starts: bool) {
         let (host, store) = at;
+        let devices = self.hosts.get(host).map(|row| self.pci_find(key, row));
         let Some(row) = self.hosts.get_mut(host) else {
             return;
         };
+        // The host was fit, so that there are such devices.
+        let devices = devices.and_then(Result::ok).unwrap_or_default();
+        row.pci_planned.extend(devices.iter().map(PciDevice::address));
         row.place(vm, key.cpu, key.memory_kib());
         if let Some((group, role, _)) = key.group {
             self.members.entry(group).or_default().insert((role, row.host.id));
@@ -360,6 +379,7 @@ impl<'w> Planner<'w> {
                 key.memory_mib,
                 row.memory_free_kib().max(0) / 1024
             ),
+            Reason::Pci => self.pci_text(key, host).unwrap_or_default(),
             Reason::Datastore => self.stores_text(class, row),
             Reason::Expression | Reason::NoHost => reason.to_string(),
         }

@@ -27,13 +27,15 @@ pub enum Reason {
     Cpu,
     /// The host has too little memory left.
     Memory,
+    /// The host has no PCI devices left that the VM asks for.
+    Pci,
     /// No system datastore of the host's cluster will do.
     Datastore,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Expression,
         Self::NoHost,
         Self::HostState,
@@ -44,6 +46,7 @@ impl Reason {
         Self::Network,
         Self::Cpu,
         Self::Memory,
+        Self::Pci,
         Self::Datastore,
     ];
 
@@ -61,6 +64,7 @@ impl Reason {
             Self::Network => "NETWORK",
             Self::Cpu => "CPU",
             Self::Memory => "MEMORY",
+            Self::Pci => "PCI",
             Self::Datastore => "DATASTORE",
         }
     }
@@ -77,6 +81,7 @@ impl Reason {
             Self::Affinity => "No host suits the rules of its VM group",
             Self::Network => "No host has a network that will do for each NIC with NETWORK_MODE = auto",
             Self::Cpu | Self::Memory => "No host has enough capacity left",
+            Self::Pci => "No host has the PCI devices left that the VM asks for",
             Self::Datastore => "No host has a system datastore that will do",
         }
     }
@@ -96,6 +101,7 @@ impl fmt::Display for Reason {
             Self::Network => "no fitting network",
             Self::Cpu => "not enough CPU",
             Self::Memory => "not enough memory",
+            Self::Pci => "no such PCI device free",
             Self::Datastore => "no fitting system datastore",
         })
     }

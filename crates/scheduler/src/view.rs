@@ -72,6 +72,10 @@ impl View for PlanView<'_> {
         group_usage -> QuotaUsage;
     }
 
+    fn pci_holder(&self, host: Id, address: &str) -> Option<Id> {
+        self.snapshot.pci_holder(host, address)
+    }
+
     fn sched_actions(&self, kind: Kind, id: Id) -> Vec<Arc<SchedAction>> {
         self.snapshot.sched_actions(kind, id)
     }

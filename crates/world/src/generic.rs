@@ -88,7 +88,7 @@ pub(crate) fn update(
 /// Puts the new template in, keeping what each kind keeps.
 fn after_update(world: &World, object: &mut Object, old: &Template, new: Template) -> Result<(), ApiError> {
     match object {
-        Object::Host(host) => host::host_updated(Arc::make_mut(host), old, new),
+        Object::Host(host) => host::host_updated(Arc::make_mut(host), old, new)?,
         Object::Vnet(vnet) => vnet::vnet_updated(world, Arc::make_mut(vnet), old, new)?,
         Object::Datastore(datastore) => {
             datastore::datastore_updated(world, Arc::make_mut(datastore), old, new)?

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plerion_lifecycle::Event;
 use plerion_model::host::{Host, HostState};
+use plerion_model::pci::PciDevice;
 use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};
@@ -292,7 +293,10 @@ fn vms_lost(txn: &mut Txn<'_>, host: Id) {
 }
 
 /// A replacing update keeps what the host told of itself.
-pub(crate) fn host_updated(host: &mut Host, old: &Template, mut new: Template) {
+pub(crate) fn host_updated(host: &mut Host, old: &Template, mut new: Template) -> Result<(), ApiError> {
+    for vector in new.vectors("PCI") {
+        PciDevice::read(|name| vector.get(name)).map_err(ApiError::internal)?;
+    }
     for name in FACTS {
         if let Some(value) = old.get(name) {
             new.set_if_missing(name, value);
@@ -305,4 +309,5 @@ pub(crate) fn host_updated(host: &mut Host, old: &Template, mut new: Template) {
         new.set_if_missing(name, "");
     }
     host.template = PackedTemplate::new(&new);
+    Ok(())
 }

@@ -56,6 +56,8 @@ pub struct Index {
     pub(crate) host_vms: imbl::OrdMap<Id, Ids>,
     /// Capacity held of a host.
     pub(crate) host_usage: imbl::OrdMap<Id, Usage>,
+    /// VMs that hold a PCI device of a host, by its ADDRESS.
+    pub(crate) host_pci: imbl::OrdMap<(Id, Arc<str>), Id>,
     /// VMs that hold an image.
     pub(crate) image_vms: imbl::OrdMap<Id, Ids>,
     /// Backup images of a VM.
@@ -153,6 +155,9 @@ impl Index {
             usage.cpu = usage.cpu.saturating_add(cpu);
             usage.memory_kib = usage.memory_kib.saturating_add(memory_mib.saturating_mul(1024));
             usage.vms = usage.vms.saturating_add(1);
+            for address in vm.demand.pci.iter().filter_map(|pci| pci.address.clone()) {
+                self.host_pci.insert((host, address), vm.id);
+            }
         }
         if holds.images {
             for disk in vm.demand.disks.iter().filter(|disk| disk.image >= 0) {
@@ -203,6 +208,12 @@ impl Index {
             usage.vms = usage.vms.saturating_sub(1);
             if *usage == Usage::default() {
                 self.host_usage.remove(&host);
+            }
+            for address in vm.demand.pci.iter().filter_map(|pci| pci.address.clone()) {
+                let key = (host, address);
+                if self.host_pci.get(&key) == Some(&vm.id) {
+                    self.host_pci.remove(&key);
+                }
             }
         }
         if holds.images {

@@ -101,6 +101,10 @@ impl View for Snapshot<'_> {
         self.world.host_usage(id)
     }
 
+    fn pci_holder(&self, host: Id, address: &str) -> Option<Id> {
+        self.world.pci_holder(host, address)
+    }
+
     fn image_vms(&self, id: Id) -> Vec<Id> {
         members(&self.world.index.image_vms, id)
     }

@@ -18,6 +18,7 @@ use crate::vm_disk::{disks_complete, targets_assign};
 use crate::vm_disk_snapshot::snapshots_take;
 use crate::vm_files::files_complete;
 use crate::vm_nic::{nics_complete, rules_add};
+use crate::vm_pci::pci_complete;
 use crate::vmgroup::vmgroup_complete;
 
 /// Attributes that the system uses, sorted; all others are the user's (USER_TEMPLATE).
@@ -125,6 +126,7 @@ pub(crate) fn vm_create(
     system_defaults(txn, &mut system);
     let disks = disks_complete(&txn.world, caller, &mut system)?;
     let nics = nics_complete(&txn.world, caller, id, &mut system)?;
+    pci_complete(&mut system).map_err(|reason| refused(&reason))?;
     let files = files_complete(&txn.world, caller, &mut system)?;
     let group = vmgroup_complete(&txn.world, caller, &mut system)?;
     let rights: Vec<_> = disks

@@ -16,6 +16,7 @@ use crate::txn::Txn;
 use crate::vm::vm_require;
 use crate::vm_cause::Cause;
 use crate::vm_nic_auto::nics_choose;
+use crate::vm_pci::pci_choose;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_go;
 use crate::vmgroup_affinity::vm_affinity_refusal;
@@ -72,6 +73,11 @@ pub(crate) fn vm_deploy(
     let own = Arc::make_mut(&mut vm);
     history_open(own, &host, &system, txn.context.now);
     nics_choose(&txn.world, own, &host).map_err(ApiError::action)?;
+    pci_choose(&txn.world, own, &host).map_err(|reason| {
+        ApiError::action(format!(
+            "virtual machine [{id}] does not fit in host [{host_id}]: {reason}"
+        ))
+    })?;
     deploy_template(&txn.world, own, &system);
     vm_go(txn, vm, &outcome, Event::Deploy, &Cause::user(caller));
     Ok(id)

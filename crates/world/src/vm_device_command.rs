@@ -11,6 +11,7 @@ use crate::vm_disk_snapshot::{
     disk_snapshot_create, disk_snapshot_delete, disk_snapshot_rename, disk_snapshot_revert,
 };
 use crate::vm_nic_change::{vm_nic_attach, vm_nic_detach, vm_nic_update, vm_secgroup_set};
+use crate::vm_pci::{vm_pci_attach, vm_pci_detach};
 use crate::vm_snapshot::{snapshot_create, snapshot_delete, snapshot_revert};
 
 /// What can be asked for.
@@ -38,6 +39,10 @@ pub enum VmDeviceCommand {
         /// Whether it comes.
         attach: bool,
     },
+    /// `one.vm.attachpci`: one `PCI`.
+    PciAttach(Template),
+    /// `one.vm.detachpci`: a PCI_ID.
+    PciDetach(Id),
     /// `one.vm.attach`: one `DISK`.
     DiskAttach(Template),
     /// `one.vm.detach`: a DISK_ID.
@@ -92,6 +97,8 @@ pub(crate) fn vm_device_command(
         VmDeviceCommand::SecurityGroup { nic, group, attach } => {
             vm_secgroup_set(txn, caller, id, (*nic, *group), *attach)
         }
+        VmDeviceCommand::PciAttach(template) => vm_pci_attach(txn, caller, id, template),
+        VmDeviceCommand::PciDetach(pci) => vm_pci_detach(txn, caller, id, *pci),
         VmDeviceCommand::DiskAttach(template) => vm_disk_attach(txn, caller, id, template),
         VmDeviceCommand::DiskDetach(disk) => vm_disk_detach(txn, caller, id, *disk),
         VmDeviceCommand::DiskResize { disk, size } => vm_disk_resize(txn, caller, id, *disk, size),

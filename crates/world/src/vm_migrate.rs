@@ -16,6 +16,7 @@ use crate::txn::Txn;
 use crate::vm::vm_unlocked;
 use crate::vm_cause::Cause;
 use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
+use crate::vm_pci::pci_choose;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_go;
 use crate::vmgroup_affinity::vm_affinity_refusal;
@@ -84,6 +85,10 @@ pub(crate) fn vm_migrate(
     // Recorded: the new record of a VM that is not moved while it runs says what moves it until it runs.
     if !live {
         record_note(own, action.unwrap_or(HistoryAction::Migrate), caller);
+    }
+    if host.id != from.host {
+        pci_choose(&txn.world, own, &host)
+            .map_err(|reason| ApiError::action(format!("Cannot migrate to host {}: {reason}", host.id)))?;
     }
     own.resched = false;
     placement_reason_forget(own);

@@ -18,6 +18,7 @@ use crate::vm_cause::Cause;
 use crate::vm_device::device_end;
 use crate::vm_history::{history_note, history_open_again};
 use crate::vm_migrate::{has_arrived, history_back, history_left};
+use crate::vm_pci::pci_return;
 use crate::vm_resize::resize_end;
 use crate::vm_restart::restart_pass;
 use crate::vm_snapshot::snapshot_named;
@@ -62,6 +63,7 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
     }
     if outcome.back {
         history_back(own, now);
+        pci_return(&txn.world, own);
     }
     for phase in &outcome.path {
         phase_enter(txn, own, *phase, event, now, &cause.message);

@@ -196,6 +196,12 @@ impl World {
         }
     }
 
+    /// VM that has a PCI device of a host, by ADDRESS.
+    #[must_use]
+    pub fn pci_holder(&self, host: Id, address: &str) -> Option<Id> {
+        self.index.host_pci.get(&(host, Arc::from(address))).copied()
+    }
+
     /// What VMs hold of a host, to tell whether it has changed.
     #[must_use]
     pub fn host_load(&self, id: Id) -> HostLoad {
