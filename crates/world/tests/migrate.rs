@@ -4,7 +4,7 @@ mod cloud;
 
 use plerion_lifecycle::{Event, Recover, Relocation};
 use plerion_model::vm_history::{History, HistoryAction};
-use plerion_model::{ApiError, ErrorCode, Id};
+use plerion_model::{ApiError, ErrorCode, Id, Kind};
 use plerion_template::Template;
 use plerion_world::{Caller, Command, HostStatus, Member, Migration, Output};
 use proptest::prelude::*;
@@ -339,6 +339,16 @@ fn moves_that_cannot_work_are_refused_with_the_reason() {
 #[test]
 fn devices_bind_a_running_vm() {
     let (mut cloud, _) = running();
+    let card = "PCI=[SHORT_ADDRESS=\"01:00.0\",VENDOR=\"8086\",DEVICE=\"1572\",CLASS=\"0200\"]";
+    for id in [0, 1] {
+        let update = Command::Update {
+            kind: Kind::Host,
+            id,
+            template: Template::parse(card).expect("a template"),
+            append: true,
+        };
+        cloud.give(&Caller::system(), update).expect("updated");
+    }
     for (extra, live, save) in [
         ("TOPOLOGY=[PIN_POLICY=CORE]", false, true),
         ("PCI=[VENDOR=\"8086\"]", false, false),
