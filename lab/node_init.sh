@@ -152,7 +152,7 @@ dynamic_ownership = 0
 security_driver = "none"
 stdio_handler = "file"
 CONFIG
-    mkdir -p /run/libvirt
+    mkdir -p /run/libvirt /run/lock
     /usr/sbin/libvirtd -d -p /run/libvirtd.pid
     for ((try = 0; try < LIBVIRT_TRIES; try++)); do
         if virsh -q -c qemu:///system version >/dev/null 2>&1; then return; fi

@@ -3,6 +3,7 @@
 import statistics
 import threading
 import time
+from xml.etree import ElementTree
 
 import pytest
 
@@ -129,6 +130,52 @@ def test_token_of_a_group_sees_that_group_alone(server, admin, user):
     assert (answer.outcome, answer.code) == ("error", 0x200), answer
     answer = limited.call("user.login", user[1], "", 600, -1)
     assert (answer.outcome, answer.code) == ("error", 0x1000), answer
+
+
+def test_token_of_a_group_ends_with_the_membership(server, admin, user):
+    plain = Session(server, f"{user[1]}:secret")
+    home, left, primary = (admin.ok("group.allocate", f"{user[1]}{name}") for name in ("home", "left", "primary"))
+    admin.ok("user.addgroup", user[0], left)
+    admin.ok("user.chgrp", user[0], primary)
+    tokens = {group: plain.ok("user.login", user[1], "", -1, group) for group in (left, primary)}
+    sessions = {group: Session(server, f"{user[1]}:{token}") for group, token in tokens.items()}
+    assert all(session.ok("user.info", -1) for session in sessions.values())
+    admin.ok("user.delgroup", user[0], left)
+    admin.ok("user.chgrp", user[0], home)
+    assert all(refused(session) for session in sessions.values())
+    # Coming back does not bring them back.
+    admin.ok("user.addgroup", user[0], left)
+    assert refused(sessions[left])
+
+
+def test_token_gives_no_more_than_it_has(server, admin, user):
+    plain = Session(server, f"{user[1]}:secret")
+    short = Session(server, f"{user[1]}:{plain.ok('user.login', user[1], '', 60, -1)}")
+    for valid in (-1, 3600):
+        answer = short.call("user.login", user[1], "", valid, -1)
+        assert (answer.outcome, answer.code) == ("error", 0x800), answer
+        assert "log in with the password" in answer.value, answer
+    assert short.ok("user.login", user[1], "", 30, -1)
+    answer = short.call("user.passwd", user[0], "other")
+    assert (answer.outcome, answer.code) == ("error", 0x800), answer
+    endless = Session(server, f"{user[1]}:{plain.ok('user.login', user[1], '', -1, -1)}")
+    assert endless.ok("user.login", user[1], "", -1, -1)
+    assert plain.ok("user.info", -1)
+
+
+def test_token_of_the_only_group_is_no_full_one(server, admin, user):
+    plain = Session(server, f"{user[1]}:secret")
+    only = int(ElementTree.fromstring(plain.ok("user.info", -1)).findtext("GID"))
+    limited = Session(server, f"{user[1]}:{plain.ok('user.login', user[1], '', 600, only)}")
+    answer = limited.call("user.login", user[1], "", 600, -1)
+    assert (answer.outcome, answer.code) == ("error", 0x1000), answer
+    assert limited.ok("user.login", user[1], "", 300, only)
+    for method, *rest in (("passwd", "other"), ("update", "A = 1", 1)):
+        answer = limited.call(f"user.{method}", user[0], *rest)
+        assert answer.outcome == "error", (method, answer)
+    answer = limited.call("user.login", user[1], "", 0, -1)
+    assert (answer.outcome, answer.code) == ("error", 0x1000), answer
+    assert plain.ok("user.info", -1) and limited.ok("user.info", -1)
 
 
 def test_token_of_a_group_that_is_not_ones_own(server, admin, user):

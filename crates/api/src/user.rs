@@ -105,17 +105,6 @@ pub(crate) async fn user_login(
 ) -> Result<Payload, Reject> {
     let (name, token, valid) = (params.string()?, params.string()?, params.int()?);
     let egid = params.int_or(-1)?;
-    // A token that is limited to a group gives no other, and none without a limit.
-    let limited = caller.groups.len() == 1
-        && engine
-            .snapshot()
-            .world
-            .users
-            .get(caller.uid)
-            .is_some_and(|user| user.groups != caller.groups);
-    if limited && egid != caller.gid && valid != 0 {
-        return Err(ApiError::rpc_api("Cannot create a full token with a specific group token").into());
-    }
     let named = !token.is_empty();
     let clock = engine.clock();
     let token = if named {

@@ -153,6 +153,17 @@ const SUBCOMMANDS: &[Row] = &[
     ("onevm backupmode", "Sets how backups are made: full or increment", "设置备份方式：full 或 increment"),
     ("onevm restore", "Restores disks from a backup", "从备份恢复磁盘"),
     ("onevm exec", "Runs a command inside the guest", "在客户机内执行命令"),
+    ("onevm ssh", "Logs in to the guest by SSH, or runs --cmd there", "通过 SSH 登录客户机，或用 --cmd 在其中执行命令"),
+    (
+        "onevm vnc",
+        "Shows the VM's screen in a VNC viewer, through an SSH tunnel to its host",
+        "经由到主机的 SSH 隧道，在 VNC 查看器中显示虚拟机屏幕",
+    ),
+    (
+        "onevm console",
+        "Opens the VM's serial console on this terminal; Ctrl+] leaves it",
+        "在本终端打开虚拟机的串行控制台；按 Ctrl+] 退出",
+    ),
     ("onevm exec-retry", "Runs the last command again", "重新执行上一条命令"),
     ("onevm exec-cancel", "Ends the command that is running", "取消正在执行的命令"),
     ("onevm sched-delete", "Deletes a scheduled action", "删除计划任务"),
@@ -228,6 +239,9 @@ const SUBCOMMANDS: &[Row] = &[
 
 #[rustfmt::skip]
 const OPTIONS: &[Row] = &[
+    ("nic-id", "The NIC to go to, by its number", "按编号指定所用网卡"),
+    ("ssh-options", "Options handed to ssh", "传给 ssh 的选项"),
+    ("cmd", "A command to run instead of a shell", "要执行的命令（代替交互 shell）"),
     ("float", "Gives the NIC a floating address", "为网卡分配浮动地址"),
     ("verbose", "Says what was done to each object", "显示对每个对象的操作"),
     ("help", "Shows this help", "显示帮助"),
@@ -323,7 +337,7 @@ const OPTIONS: &[Row] = &[
     ("disk", "Images: id or name, user[name], and :KEY=VALUE", "镜像：编号或名称、user[名称]，可加 :KEY=VALUE"),
     ("nic", "Networks: id or name, user[name], and :KEY=VALUE", "网络：编号或名称、user[名称]，可加 :KEY=VALUE"),
     ("raw", "Lines for the template, as they are", "原样加入模板的内容"),
-    ("vnc", "A display by VNC", "启用 VNC"),
+    ("vnc", "A display by VNC; for the subcommand vnc, the viewer to start", "启用 VNC；对子命令 vnc 表示要启动的查看器"),
     ("vnc-password", "Password of that display", "VNC 密码"),
     ("vnc-listen", "Address that display listens on", "VNC 监听地址"),
     ("vnc-keymap", "Keyboard of that display", "VNC 键盘布局"),

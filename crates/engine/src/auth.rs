@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use plerion_model::user::User;
-use plerion_model::{ApiError, Id, Seconds};
-use plerion_world::{Caller, World};
+use plerion_model::{ApiError, Seconds};
+use plerion_world::{Caller, TokenLimit, World};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -64,7 +64,7 @@ impl Authenticator {
                 .get(uid)
                 .is_some_and(|user| user.enabled && user.auth_driver == "core" && user.password == stored)
         })?;
-        world.users.get(uid).map(|user| caller_of(user, -1))
+        world.users.get(uid).map(|user| caller_of(user))
     }
 
     /// The caller of a session string. Takes tens of milliseconds; not for threads that must not wait.
@@ -92,7 +92,7 @@ impl Authenticator {
             Some(user) if good && stored.is_some() => {
                 self.cache
                     .put(self.cache.digest(session), user.id, &user.password);
-                Ok(caller_of(&user, -1))
+                Ok(caller_of(&user))
             }
             _ => Err(ApiError::authentication()),
         }
@@ -132,21 +132,30 @@ fn token_caller(user: &User, secret: &str, now: Seconds) -> Option<Caller> {
         .tokens
         .iter()
         .find(|token| bool::from(token.hash.as_bytes().ct_eq(hash.as_bytes())))?;
-    (token.expires < 0 || token.expires > now).then(|| caller_of(user, token.egid))
+    let lives = token.expires < 0 || token.expires > now;
+    let member = token.egid < 0 || user.groups.contains(&token.egid);
+    if !lives || !member {
+        return None;
+    }
+    let mut caller = caller_of(user);
+    caller.token = Some(TokenLimit {
+        expires: token.expires,
+        egid: token.egid,
+    });
+    if token.egid >= 0 {
+        // That group alone.
+        caller.gid = token.egid;
+        caller.groups = vec![token.egid];
+    }
+    Some(caller)
 }
 
-/// A token that is limited to a group gives that group alone.
-fn caller_of(user: &User, egid: Id) -> Caller {
-    if egid >= 0 {
-        return Caller {
-            uid: user.id,
-            gid: egid,
-            groups: vec![egid],
-        };
-    }
+/// A user that has named its password.
+fn caller_of(user: &User) -> Caller {
     Caller {
         uid: user.id,
         gid: user.gid,
         groups: user.groups.clone(),
+        token: None,
     }
 }

@@ -155,6 +155,7 @@ fn rights(criterion: &mut Criterion) {
         uid: 2000,
         gid: 150,
         groups: vec![150, 250],
+        token: None,
     };
     let target = Target::plain(Kind::Host, RULES);
     let question = AclQuestion {

@@ -164,6 +164,7 @@ impl Simulation {
             uid,
             gid: 1,
             groups: vec![1],
+            token: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use plerion_model::acl::AclQuestion;
 use plerion_model::permissions::Audience;
-use plerion_model::{ApiError, Id, Kind, Operation, Owned, group};
+use plerion_model::{ApiError, Id, Kind, Operation, Owned, Seconds, group};
 
 use crate::object::Object;
 use crate::world::World;
@@ -14,8 +14,19 @@ pub struct Caller {
     pub uid: Id,
     /// Its primary group, or the one its token is limited to.
     pub gid: Id,
-    /// All its groups.
+    /// All its groups, or the one its token is limited to.
     pub groups: Vec<Id>,
+    /// What limits the token that it has logged in with; `None` for passwords.
+    pub token: Option<TokenLimit>,
+}
+
+/// What a login token gives at most; it makes no token that gives more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenLimit {
+    /// When it ends, in seconds; below 0: never.
+    pub expires: Seconds,
+    /// The only group that it gives; below 0: all of its user's.
+    pub egid: Id,
 }
 
 impl Caller {
@@ -26,6 +37,7 @@ impl Caller {
             uid: 0,
             gid: 0,
             groups: vec![0],
+            token: None,
         }
     }
 
@@ -33,6 +45,14 @@ impl Caller {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.uid == 0 || self.groups.contains(&group::ONEADMIN)
+    }
+}
+
+impl TokenLimit {
+    /// Whether it gives one group alone.
+    #[must_use]
+    pub fn is_of_group(self) -> bool {
+        self.egid >= 0
     }
 }
 
@@ -171,10 +191,17 @@ pub(crate) fn allows_unlocked(world: &World, caller: &Caller, operation: Operati
         || by_rules(world, caller, operation, target)
 }
 
-/// Users may see and change themselves, and see their groups.
+/// Users may see and change themselves, and see their groups. With a token of one group they cannot change themselves: what
+/// they are is theirs in all groups.
 fn by_itself(caller: &Caller, operation: Operation, target: &Target) -> bool {
+    let of_group = caller.token.is_some_and(TokenLimit::is_of_group);
     match target.kind {
-        Kind::User => target.id == caller.uid && matches!(operation, Operation::Use | Operation::Manage),
+        Kind::User if target.id == caller.uid => match operation {
+            Operation::Use => true,
+            Operation::Manage => !of_group,
+            Operation::Admin | Operation::Create => false,
+        },
+        Kind::User => false,
         Kind::Group => operation == Operation::Use && caller.groups.contains(&target.id),
         _ => false,
     }

@@ -169,6 +169,7 @@ fn owner_of(txn: &Txn<'_>, job: &BackupJob) -> Result<Caller, String> {
             uid,
             gid: owner.gid,
             groups: owner.groups.clone(),
+            token: None,
         })
         .ok_or_else(|| format!("The job's owner, user {uid}, does not exist any more"))
 }

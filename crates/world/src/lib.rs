@@ -104,7 +104,7 @@ mod zone;
 
 pub use acl::AclCommand;
 pub use apply::{Applied, apply, apply_refused};
-pub use auth::{Caller, Target, may_see, require_right, require_see};
+pub use auth::{Caller, Target, TokenLimit, may_see, require_right, require_see};
 pub use backupjob::BackupJobCommand;
 pub use bootstrap::bootstrap;
 pub use change::{Change, ImageAsk, Intent, IntentKey, IntentResult, LogEntry, Output, Site, StayEnd, Task};

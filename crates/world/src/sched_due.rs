@@ -38,6 +38,7 @@ fn owner_of(world: &World, action: &SchedAction) -> Result<Caller, String> {
         uid,
         gid: owner.gid,
         groups: owner.groups.clone(),
+        token: None,
     })
 }
 

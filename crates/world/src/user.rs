@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use plerion_model::user::{LoginToken, User};
-use plerion_model::{ApiError, Id, Kind, Operation, group};
+use plerion_model::{ApiError, Id, Kind, Operation, Seconds, group};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::acl::{group_admin_set, rules_forget};
-use crate::auth::{Caller, Target, require};
+use crate::auth::{Caller, Target, TokenLimit, require};
 use crate::bootstrap::user_new;
 use crate::name::name_check_new;
 use crate::txn::Txn;
@@ -70,10 +70,24 @@ pub(crate) fn user_passwd(
     password: &str,
 ) -> Result<Id, ApiError> {
     let rights = [(Operation::Manage, Target::of(&txn.world, Kind::User, id)?)];
+    password_check_may_set(caller, id)?;
     changed(txn, caller, &rights, id, |user| {
         password.clone_into(&mut user.password);
         Ok(())
     })
+}
+
+/// A password would outlive the token that sets it, and give more.
+fn password_check_may_set(caller: &Caller, id: Id) -> Result<(), ApiError> {
+    let limited = caller
+        .token
+        .is_some_and(|token| token.expires >= 0 || token.is_of_group());
+    if limited && caller.uid == id {
+        return Err(ApiError::action(
+            "A login token that ends or is limited to a group cannot set its own user's password: log in with the password",
+        ));
+    }
+    Ok(())
 }
 
 /// `one.user.chauth`. Login tokens stay.
@@ -85,6 +99,7 @@ pub(crate) fn user_chauth(
     password: &str,
 ) -> Result<Id, ApiError> {
     let rights = [(Operation::Admin, Target::of(&txn.world, Kind::User, id)?)];
+    password_check_may_set(caller, id)?;
     changed(txn, caller, &rights, id, |user| {
         if id == 0 && !matches!(driver, "" | "core") {
             return Err(ApiError::action(
@@ -127,6 +142,7 @@ pub(crate) fn user_chgrp(txn: &mut Txn<'_>, caller: &Caller, id: Id, gid: Id) ->
             user.groups.retain(|group| *group != old);
         }
         user.gid = gid;
+        tokens_drop_foreign(user);
         Ok(())
     })
 }
@@ -155,6 +171,7 @@ pub(crate) fn user_group(
             ))),
             (Ok(at), false) => {
                 user.groups.remove(at);
+                tokens_drop_foreign(user);
                 Ok(())
             }
             (Err(_), false) => Err(ApiError::action(format!("User is not in group {gid}"))),
@@ -179,6 +196,13 @@ pub(crate) fn user_enable(txn: &mut Txn<'_>, caller: &Caller, id: Id, enable: bo
     })
 }
 
+/// Tokens of groups that the user has left end.
+fn tokens_drop_foreign(user: &mut User) {
+    let groups = &user.groups;
+    user.tokens
+        .retain(|token| token.egid < 0 || groups.binary_search(&token.egid).is_ok());
+}
+
 /// What `one.user.login` was asked.
 pub(crate) struct Login<'a> {
     pub(crate) name: &'a str,
@@ -198,7 +222,14 @@ pub(crate) fn user_login(txn: &mut Txn<'_>, caller: &Caller, login: &Login<'_>) 
     };
     let id = user.id;
     let now = txn.context.now;
-    let rights = [(Operation::Manage, Target::of(&txn.world, Kind::User, id)?)];
+    let mut rights = vec![(Operation::Manage, Target::of(&txn.world, Kind::User, id)?)];
+    if let Some(limit) = caller.token {
+        login_check_within(login, limit, now)?;
+        if limit.is_of_group() && caller.uid == id {
+            // It has been found to ask for what it has.
+            rights.clear();
+        }
+    }
     changed(txn, caller, &rights, id, |user| {
         if login.egid >= 0 && user.groups.binary_search(&login.egid).is_err() {
             return Err(ApiError::rpc_api(format!(
@@ -231,6 +262,30 @@ pub(crate) fn user_login(txn: &mut Txn<'_>, caller: &Caller, login: &Login<'_>) 
         });
         Ok(())
     })
+}
+
+/// A token makes no token that gives more than it gives itself, nor one that lives longer.
+fn login_check_within(login: &Login<'_>, limit: TokenLimit, now: Seconds) -> Result<(), ApiError> {
+    let ends = login.valid == 0;
+    if limit.is_of_group() && ends && !login.named {
+        return Err(ApiError::rpc_api(
+            "A login token that is limited to a group cannot end all tokens of its user: name the one to end",
+        ));
+    }
+    if limit.is_of_group() && !ends && login.egid != limit.egid {
+        // Recorded.
+        return Err(ApiError::rpc_api(
+            "Cannot create a full token with a specific group token",
+        ));
+    }
+    let longer = login.valid < 0 || now.saturating_add(login.valid) > limit.expires;
+    if !ends && limit.expires >= 0 && longer {
+        return Err(ApiError::action(format!(
+            "The login token that was used ends in {} seconds, and cannot make one that lives longer: log in with the password",
+            limit.expires.saturating_sub(now)
+        )));
+    }
+    Ok(())
 }
 
 /// The secret that signs the tokens of its VMs stays when a template is replaced without it.

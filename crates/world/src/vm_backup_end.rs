@@ -170,6 +170,7 @@ fn image_new(txn: &mut Txn<'_>, vm: &Vm, run: &BackupRun, made: &BackupMade) -> 
         uid: vm.owned.uid,
         gid: vm.owned.gid,
         groups: Vec::new(),
+        token: None,
     };
     let increments = match run.mode {
         BackupMode::Full => Vec::new(),

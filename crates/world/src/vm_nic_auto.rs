@@ -97,6 +97,7 @@ fn owner(world: &World, vm: &Vm) -> Caller {
         uid: vm.owned.uid,
         gid: vm.owned.gid,
         groups: groups.unwrap_or_default(),
+        token: None,
     }
 }
 

@@ -263,6 +263,7 @@ fn users_see_and_change_only_what_they_may() {
             uid,
             gid: 1,
             groups: vec![1],
+            token: None,
         }
     };
     let alice = caller("alice", &mut cloud);

@@ -37,6 +37,7 @@ fn user(cloud: &mut Cloud, name: &str) -> Caller {
         uid,
         gid: GROUP,
         groups: vec![1, GROUP],
+        token: None,
     }
 }
 

@@ -44,6 +44,7 @@ fn cloud_of(conf: &str) -> (Cloud, Id, Caller) {
         uid: other,
         gid: 1,
         groups: vec![1],
+        token: None,
     };
     (cloud, vm, caller)
 }
@@ -95,6 +96,7 @@ fn lists_of_the_configuration_decide() {
         uid: cloud.world.vm(vm).expect("there").owned.uid,
         gid: 1,
         groups: vec![1],
+        token: None,
     };
     assert_eq!(hold(&mut cloud, &owner, vm), Err(ErrorCode::Authorization));
     assert_eq!(hold(&mut cloud, &Caller::system(), vm), Ok(vm));

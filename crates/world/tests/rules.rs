@@ -32,6 +32,7 @@ fn caller() -> impl Strategy<Value = Caller> {
         uid,
         gid: groups[0],
         groups,
+        token: None,
     })
 }
 

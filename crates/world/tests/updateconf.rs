@@ -192,6 +192,7 @@ fn restricted_attributes_are_for_administrators() {
         uid,
         gid: 1,
         groups: vec![1],
+        token: None,
     };
     let refused =
         update(&mut cloud, &user, id, "RAW=[TYPE=kvm,DATA=\"<b/>\"]", true).expect_err("restricted");

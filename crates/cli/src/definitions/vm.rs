@@ -5,7 +5,7 @@ use super::shared::{
     some, with,
 };
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
-use crate::families::{common, template, vm, vm_devices, vmgroup, vrouter};
+use crate::families::{common, template, vm, vm_devices, vm_reach, vmgroup, vrouter};
 use crate::kind::Kind;
 
 const VM_ONE: ArgDef = one(Kind::Vm, "vmid");
@@ -57,6 +57,13 @@ const AS_USER: &[OptDef] = &[
     OptDef::value(None, "as_uid", OptKind::Number, "uid"),
 ];
 const DRY: &[OptDef] = &[OptDef::flag(None, "dry")];
+const SSH: &[OptDef] = &[
+    OptDef::value(None, "nic-id", OptKind::Text, "nic_id"),
+    OptDef::value(None, "ssh-options", OptKind::Text, "options"),
+    OptDef::value(None, "cmd", OptKind::Text, "cmd"),
+];
+const VNC: &[OptDef] = &[OptDef::value(None, "vnc", OptKind::Text, "vnc")];
+const FORCE: &[OptDef] = &[OptDef::flag(None, "force")];
 const HOLD: &[OptDef] = &[OptDef::flag(None, "hold")];
 const MULTIPLE: &[OptDef] = &[OptDef::value(Some('m'), "multiple", OptKind::Number, "x")];
 const HARD: &[OptDef] = &[OptDef::flag(None, "hard")];
@@ -266,6 +273,14 @@ pub static VM: Command = Command {
             &[STDIN],
             vm::exec,
         ),
+        with(
+            "ssh",
+            &[VM_ONE, ArgDef::optional(ArgKind::Text, "login")],
+            &[SSH],
+            vm_reach::ssh,
+        ),
+        with("vnc", &[VM_ONE], &[VNC], vm_reach::vnc),
+        with("console", &[VM_ONE], &[FORCE], vm_reach::console),
         plain("exec-retry", &[VM_SOME], vm::exec_retry),
         plain("exec-cancel", &[VM_SOME], vm::exec_cancel),
         plain("sched-delete", &[VM_ONE, ACTION], vm::schedule_delete),

@@ -18,6 +18,7 @@ pub mod user;
 pub mod vdc;
 pub mod vm;
 pub mod vm_devices;
+pub mod vm_reach;
 pub mod vm_show;
 pub mod vm_tables;
 pub mod vmgroup;
