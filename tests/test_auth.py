@@ -14,6 +14,9 @@ REFUSED = 0x100
 SAMPLES = 15
 TIMES_APART = 2
 LOGINS = 200
+# Thirty cost nothing; the next costs a second, the one after that two.
+GUESSES = 33
+GUESS_WAIT_S = 10
 WRONG_EVERY = 10
 LOGIN_WITHIN_S = 240
 RSS_GROWTH_KIB = 400 * 1024
@@ -50,6 +53,26 @@ def test_wrong_password_and_unknown_user_take_the_same_time(server, user):
             times[kind].append(time.perf_counter() - begin)
     wrong, unknown = (statistics.median(times[kind]) for kind in ("wrong", "unknown"))
     assert max(wrong, unknown) < TIMES_APART * min(wrong, unknown), (wrong, unknown)
+
+
+def test_guessing_costs_time_and_harms_nobody_who_is_in(server, admin, user):
+    known = Session(server, f"{user[1]}:secret")
+    token = Session(server, f"{user[1]}:{known.ok('user.login', user[1], '', 600, -1)}")
+    assert token.ok("user.info", -1)
+    fresh = known.ok("user.login", user[1], "", 600, -1)
+    answers = [Session(server, f"{user[1]}:wr0ng{number}").call("user.info", -1) for number in range(GUESSES)]
+    assert all((answer.outcome, answer.code) == ("error", REFUSED) for answer in answers)
+    late = [answer.value for answer in answers if "the next one is tried in" in answer.value]
+    assert late, answers[-1]
+    # What has not been seen before is not even looked at, be it right.
+    answer = Session(server, f"{user[1]}:{fresh}").call("user.info", -1)
+    assert "the next one is tried in" in answer.value, answer
+    assert known.ok("user.info", -1) and token.ok("user.info", -1) and admin.ok("user.info", -1)
+    log = (server.directory / "var/oned.log").read_text()
+    assert f'user="{user[1]}"' in log and "too many wrong passwords" in log
+    assert "wr0ng" not in log and "secret" not in log
+    # The wait ends.
+    cloud.eventually(lambda: Session(server, f"{user[1]}:{fresh}").call("user.info", -1).outcome, lambda o: o == "ok", "an end of the wait", within=GUESS_WAIT_S)
 
 
 def test_password_change_takes_effect_at_once(server, admin, user):

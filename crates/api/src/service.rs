@@ -1,7 +1,7 @@
 //! [`ApiService`]: from a call to its answer.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -44,7 +44,7 @@ impl ApiService {
         }
     }
 
-    async fn caller(&self, session: String) -> Result<Caller, ApiError> {
+    async fn caller(&self, session: String, source: IpAddr) -> Result<Caller, ApiError> {
         let world = self.engine.snapshot().world;
         let authenticator = self.engine.authenticator();
         if let Some(caller) = authenticator.caller_quick(&world, &session) {
@@ -52,13 +52,14 @@ impl ApiService {
         }
         let engine = self.engine.clone();
         let asked =
-            tokio::task::spawn_blocking(move || engine.authenticator().caller(&world, &session)).await;
+            tokio::task::spawn_blocking(move || engine.authenticator().caller(&world, &session, source))
+                .await;
         asked.unwrap_or_else(|_| Err(ApiError::authentication()))
     }
 
-    async fn answer(&self, method: &Method, params: &mut Params) -> Result<Payload, Reject> {
+    async fn answer(&self, method: &Method, params: &mut Params, source: IpAddr) -> Result<Payload, Reject> {
         let session = params.string()?;
-        let caller = self.caller(session).await?;
+        let caller = self.caller(session, source).await?;
         let engine = &self.engine;
         if method.leader_only && !DISABLED_ZONE.contains(&method.name.as_str()) && zone_is_disabled(engine) {
             return Err(ApiError::action(
@@ -116,7 +117,7 @@ impl Service for ApiService {
         let told = hooked.then(|| call_of(&method.name, &call.params));
         let mut params = Params::new(call.params);
         let answer = CALL
-            .scope(Cell::new(told), self.answer(method, &mut params))
+            .scope(Cell::new(told), self.answer(method, &mut params, peer.ip()))
             .await;
         match answer {
             Ok(payload) => Answer::Success(payload),

@@ -1,6 +1,8 @@
 //! Who a session string belongs to.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
@@ -10,6 +12,7 @@ use plerion_world::{Caller, TokenLimit, World};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::back_off::BackOff;
 use crate::clock::Clock;
 use crate::session_cache::SessionCache;
 use crate::token::{hex, token_hash};
@@ -32,6 +35,9 @@ pub fn password_hash(password: &str) -> Result<String, String> {
 pub struct Authenticator {
     clock: Arc<dyn Clock>,
     cache: SessionCache,
+    back_off: BackOff,
+    /// What waits are counted from.
+    began: Instant,
     /// What is hashed for users that do not exist, so that they take as long as wrong passwords.
     nobody: String,
     free: Mutex<usize>,
@@ -47,6 +53,8 @@ impl Authenticator {
         let nobody = password_hash(&hex(&clock.random().to_ne_bytes()))?;
         Ok(Self {
             cache: SessionCache::new(clock.random()),
+            back_off: BackOff::new(),
+            began: Instant::now(),
             clock,
             nobody,
             free: Mutex::new(HASHES_AT_A_TIME),
@@ -70,32 +78,53 @@ impl Authenticator {
     /// The caller of a session string. Takes tens of milliseconds; not for threads that must not wait.
     ///
     /// # Errors
-    /// When user or password are wrong, all in the same words and the same time.
-    pub fn caller(&self, world: &World, session: &str) -> Result<Caller, ApiError> {
+    /// When user or password are wrong, all in the same words and the same time; when too many were wrong before.
+    pub fn caller(&self, world: &World, session: &str, source: IpAddr) -> Result<Caller, ApiError> {
         if let Some(caller) = self.caller_quick(world, session) {
             return Ok(caller);
         }
         let (name, secret) = session.split_once(':').ok_or_else(ApiError::authentication)?;
-        let user = world.user_by_name(name).filter(|user| user.enabled).cloned();
-        if let Some(caller) = user
-            .as_ref()
-            .and_then(|user| token_caller(user, secret, self.clock.now()))
+        let digest = self.cache.digest(session);
+        // Who has been in with the same token goes on, whoever else guesses.
+        if !self.cache.knows(&digest)
+            && let Some(wait) = self.back_off.wait(name, source, self.began.elapsed())
         {
-            return Ok(caller);
+            return Err(ApiError::authentication_later(wait.as_secs().saturating_add(1)));
         }
-        let stored = user
-            .as_ref()
-            .filter(|user| user.auth_driver == "core")
-            .map(|user| user.password.clone());
-        let good = self.verify(stored.as_deref().unwrap_or(&self.nobody), secret);
-        match user {
-            Some(user) if good && stored.is_some() => {
-                self.cache
-                    .put(self.cache.digest(session), user.id, &user.password);
-                Ok(caller_of(&user))
+        let user = world.user_by_name(name).filter(|user| user.enabled).cloned();
+        let found = self.caller_slow(user.as_deref(), session, secret);
+        match &found {
+            Some(_) => self.back_off.succeeded(name, source),
+            None => self.failed(user.as_deref(), name, source),
+        }
+        found.ok_or_else(ApiError::authentication)
+    }
+
+    /// The caller by token or password; for a user that does not exist, the same work for nothing.
+    fn caller_slow(&self, user: Option<&User>, session: &str, secret: &str) -> Option<Caller> {
+        if let Some(caller) = user.and_then(|user| token_caller(user, secret, self.clock.now())) {
+            let digest = self.cache.digest(session);
+            if !self.cache.knows(&digest) {
+                self.cache.put_token(digest);
             }
-            _ => Err(ApiError::authentication()),
+            return Some(caller);
         }
+        let user = user.filter(|user| user.auth_driver == "core");
+        let stored = user.map_or(self.nobody.as_str(), |user| &user.password);
+        let good = self.verify(stored, secret);
+        let user = user.filter(|_| good)?;
+        self.cache
+            .put(self.cache.digest(session), user.id, &user.password);
+        Some(caller_of(user))
+    }
+
+    fn failed(&self, user: Option<&User>, name: &str, source: IpAddr) {
+        let Some(wait) = self.back_off.failed(name, source, self.began.elapsed()) else {
+            return;
+        };
+        // What is no user's name may be somebody's password.
+        let user = user.map_or("(no such user)", |user| user.name.as_str());
+        tracing::warn!(user, %source, ?wait, "too many wrong passwords: none is tried for a while");
     }
 
     /// Compares a password with a stored one; waits for its turn.

@@ -4,6 +4,7 @@
 //! intents, without threads. [`Engine`] runs both with threads around them; the simulator runs them by itself.
 
 mod auth;
+mod back_off;
 mod clock;
 mod coordinator;
 mod core;

@@ -12,10 +12,18 @@ const ENTRIES_MAX: usize = 4096;
 /// A digest of a credential under a key of this process.
 pub(crate) type CredentialDigest = [u8; 32];
 
+/// What a credential was good for.
+enum Good {
+    /// A user, with this stored password.
+    Password(Id, String),
+    /// A login token, which is looked up each time.
+    Token,
+}
+
 /// Remembers good credentials as keyed digests, each with the stored password it was good for.
 pub(crate) struct SessionCache {
     key: [u8; 16],
-    entries: RwLock<HashMap<CredentialDigest, (Id, String)>>,
+    entries: RwLock<HashMap<CredentialDigest, Good>>,
 }
 
 impl SessionCache {
@@ -36,15 +44,35 @@ impl SessionCache {
     /// The user that a credential was good for, if its stored password is still the same.
     pub(crate) fn get(&self, digest: &CredentialDigest, stored: impl Fn(Id, &str) -> bool) -> Option<Id> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let (uid, password) = entries.get(digest)?;
+        let Good::Password(uid, password) = entries.get(digest)? else {
+            return None;
+        };
         stored(*uid, password).then_some(*uid)
     }
 
+    /// Whether a credential was good before, whatever has become of it since.
+    pub(crate) fn knows(&self, digest: &CredentialDigest) -> bool {
+        self.entries
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains_key(digest)
+    }
+
+    /// Remembers a password.
     pub(crate) fn put(&self, digest: CredentialDigest, uid: Id, stored: &str) {
+        self.keep(digest, Good::Password(uid, stored.to_owned()));
+    }
+
+    /// Remembers a login token.
+    pub(crate) fn put_token(&self, digest: CredentialDigest) {
+        self.keep(digest, Good::Token);
+    }
+
+    fn keep(&self, digest: CredentialDigest, good: Good) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        if entries.len() >= ENTRIES_MAX {
+        if entries.len() >= ENTRIES_MAX && !entries.contains_key(&digest) {
             entries.clear();
         }
-        entries.insert(digest, (uid, stored.to_owned()));
+        entries.insert(digest, good);
     }
 }

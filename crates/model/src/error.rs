@@ -100,6 +100,18 @@ impl ApiError {
         )
     }
 
+    /// The same, of a name that is not to be tried again for some seconds.
+    #[must_use]
+    pub fn authentication_later(seconds: u64) -> Self {
+        Self::new(
+            ErrorCode::Authentication,
+            format!(
+                "User couldn't be authenticated, aborting call. There were too many wrong passwords; the next one is tried in \
+                 {seconds} s."
+            ),
+        )
+    }
+
     /// `The resource <kind> is locked.`
     #[must_use]
     pub fn locked(kind: Kind, id: Id) -> Self {
