@@ -21,7 +21,6 @@ LETTERS = {"int": "i", "string": "s", "bool": "b", "array": "a"}
 SURPLUS = {"delete": "b?", "info": "b?"}
 # Parameters that are not there yet, and what they would do.
 LACKING = {
-    "template.chmod": "recursive: the images of its disks, too",
     "template.info": "extended: disks and NICs with what their images and networks say",
 }
 # Documents for which there is no schema.

@@ -149,6 +149,62 @@ def test_template_clone(one, made):
     assert body.TEMPLATE["DISK"]["IMAGE_ID"] == str(made.image)
 
 
+@pytest.fixture
+def own_images(one, made, request):
+    """A template with two disks of images of its own, one of them twice, and a volatile one: (template, images)."""
+    store = one.image.info(made.image).DATASTORE_ID
+    names = [f"{request.node.name}-{number}" for number in range(2)]
+    images = [one.image.allocate(cloud.IMAGE.format(name), store) for name in names]
+    for image in images:
+        cloud.eventually(lambda image=image: one.image.info(image).STATE, lambda state: state == 1, "the image to be READY")
+    disks = [f"IMAGE_ID={images[0]}", f'IMAGE="{names[1]}",TARGET="vdx"', "SIZE=1,TYPE=fs", f"IMAGE_ID={images[0]}"]
+    text = cloud.VM.format(request.node.name) + "".join(f"\nDISK=[{disk}]" for disk in disks)
+    return one.template.allocate(text), images
+
+
+def test_template_clone_with_its_images(one, own_images):
+    template, images = own_images
+    name = f"whole-{template}"
+    copy = one.template.clone(template, name, True)
+    disks = one.template.info(copy).TEMPLATE["DISK"]
+    copies = [int(disk["IMAGE_ID"]) for disk in disks if "IMAGE_ID" in disk]
+    assert len(set(copies)) == 3 and not set(copies) & set(images)
+    assert [one.image.info(image).NAME for image in copies] == [f"{name}-disk-{number}" for number in (0, 1, 3)]
+    assert "IMAGE" not in disks[1] and disks[1]["TARGET"] == "vdx"
+    assert [one.template.info(template).TEMPLATE["DISK"][0]["IMAGE_ID"]] == [str(images[0])]
+    # An image that cannot be copied leaves neither template nor copies.
+    one.template.rename(copy, f"{name}-first")
+    with pytest.raises(pyone.OneException, match="disk 0"):
+        one.template.clone(template, name, True)
+    assert name not in [found.NAME for found in one.templatepool.info(-2, -1, -1).VMTEMPLATE]
+
+
+def test_template_chmod_with_its_images(one, own_images):
+    template, images = own_images
+    others = lambda kind, ident: getattr(one, kind).info(ident).PERMISSIONS.OTHER_U
+    bits = (-1, -1, -1, -1, -1, -1, 1, -1, -1)
+    one.template.chmod(template, *bits)
+    assert others("template", template) == 1 and {others("image", image) for image in images} == {0}
+    assert one.template.chmod(template, *bits, True) == template
+    assert {others("image", image) for image in images} == {1}
+
+
+def test_template_delete_with_its_images(one, own_images):
+    template, images = own_images
+    vm = one.vm.allocate(f"CPU=0.1\nMEMORY=64\nDISK=[IMAGE_ID={images[1]}]", True)
+    assert one.template.delete(template, True) == template
+    with pytest.raises(pyone.OneNoExistsException):
+        one.template.info(template)
+
+    def gone():
+        left = {image.ID for image in one.imagepool.info(-2, -1, -1).IMAGE}
+        return left & set(images)
+
+    # That which a VM uses stays.
+    cloud.eventually(gone, lambda left: left == {images[1]}, "the other image to go")
+    assert one.image.info(images[1]).VMS.ID == [vm]
+
+
 def test_recover_delete(one, running):
     assert one.vm.recover(running, 3) == running
     await_states(one, running, VM_STATE.DONE)

@@ -3,7 +3,9 @@
 use plerion_lifecycle::{Event, Recover, Relocation};
 use plerion_model::{ApiError, Kind};
 use plerion_template::Template;
-use plerion_world::{Command, GuestCommand, HostStatus, Member, Migration, VmBackupCommand};
+use plerion_world::{
+    Command, GuestCommand, HostStatus, Member, Migration, TemplateImagesCommand, VmBackupCommand,
+};
 
 use crate::reject::Reject;
 use crate::xmlrpc::Params;
@@ -59,11 +61,8 @@ pub(crate) fn chmod(kind: Kind, params: &mut Params) -> Decoded {
     for bit in &mut bits {
         *bit = params.int()?;
     }
-    if params.bool_or(false)? {
-        return Err(ApiError::action(
-            "Changing the permissions of a template's images with it is not supported yet",
-        )
-        .into());
+    if kind == Kind::Template && params.bool_or(false)? {
+        return Ok(Command::TemplateImages(TemplateImagesCommand::Chmod { id, bits }));
     }
     Ok(Command::Chmod { kind, id, bits })
 }
@@ -81,10 +80,7 @@ pub(crate) fn delete(kind: Kind, params: &mut Params) -> Decoded {
     let id = params.int()?;
     let flag = params.bool_or(false)?;
     if flag && kind == Kind::Template {
-        return Err(ApiError::action(
-            "Deleting a template's images with it is not supported yet: delete them by one.image.delete",
-        )
-        .into());
+        return Ok(Command::TemplateImages(TemplateImagesCommand::Delete { id }));
     }
     Ok(Command::Delete { kind, id })
 }
@@ -320,7 +316,7 @@ pub(crate) fn template_allocate(params: &mut Params) -> Decoded {
 pub(crate) fn template_clone(params: &mut Params) -> Decoded {
     let (id, name) = (params.int()?, params.string()?);
     if params.bool_or(false)? {
-        return Err(ApiError::action("Cloning a template's images with it is not supported yet").into());
+        return Ok(Command::TemplateImages(TemplateImagesCommand::Clone { id, name }));
     }
     Ok(Command::TemplateClone { id, name })
 }

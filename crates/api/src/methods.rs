@@ -178,7 +178,11 @@ fn family(family: &Family) -> Vec<Method> {
     if family.owned {
         generic(
             "chmod",
-            "id:int, nine bits:int (1 set, 0 clear, -1 keep)",
+            if family.kind == Kind::Template {
+                "id:int, nine bits:int (1 set, 0 clear, -1 keep), recursive:bool(false)"
+            } else {
+                "id:int, nine bits:int (1 set, 0 clear, -1 keep)"
+            },
             on(Operation::Manage),
             format!("changes the permissions of {what}"),
             decode::chmod,

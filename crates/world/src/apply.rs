@@ -189,6 +189,9 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::SecgroupAllocate { template } => secgroup::secgroup_allocate(txn, caller, template)?,
         Command::TemplateAllocate { template } => vmtemplate::template_allocate(txn, caller, template)?,
         Command::TemplateClone { id, name } => vmtemplate::template_clone(txn, caller, *id, name)?,
+        Command::TemplateImages(command) => {
+            crate::vmtemplate_images::template_images_command(txn, caller, command)?
+        }
         Command::TemplateInstantiate {
             id,
             name,

@@ -30,6 +30,7 @@ use crate::vm_device_command::VmDeviceCommand;
 use crate::vm_exec::GuestCommand;
 use crate::vm_migrate::Migration;
 use crate::vmgroup::VmGroupCommand;
+use crate::vmtemplate_images::TemplateImagesCommand;
 use crate::vnet::VnetCommand;
 use crate::vntemplate::VnTemplateCommand;
 use crate::vrouter::VrouterCommand;
@@ -352,6 +353,8 @@ pub enum Command {
         /// Name of the copy.
         name: String,
     },
+    /// On a VM template and the images of its disks.
+    TemplateImages(TemplateImagesCommand),
     /// `one.template.instantiate`.
     TemplateInstantiate {
         /// Template.
