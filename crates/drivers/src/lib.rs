@@ -31,4 +31,4 @@ pub use plan::{Environment, Place, Plan, Step, output_of};
 pub use plan_script_image::{datastore_is_scripted, datastore_monitor, image_stat};
 pub use plerion_domain::driver_conf_unknown as hypervisor_conf_unknown;
 pub use push::program_identity;
-pub use ssh::{ProcessLinks, SshSettings};
+pub use ssh::{GREETING_MAX, ProcessLinks, SshSettings};

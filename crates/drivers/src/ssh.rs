@@ -35,7 +35,12 @@ pub struct SshSettings {
     pub identity: String,
     /// State directory of the front-end's own agent.
     pub state_dir: PathBuf,
+    /// Longest time from the start of a connection to the agent's greeting, see [`GREETING_MAX`].
+    pub greeting: Duration,
 }
+
+/// What [`SshSettings::greeting`] should be: a slow login, and the start of an agent that looks at many domains first.
+pub const GREETING_MAX: Duration = Duration::from_secs(60);
 
 impl SshSettings {
     fn options_all(&self) -> Vec<String> {
@@ -67,6 +72,51 @@ const PING_EVERY: Duration = Duration::from_secs(5);
 const SILENT_LOOKS_MAX: u32 = 100;
 /// How often it is looked whether it is silent.
 const SILENCE_LOOK: Duration = Duration::from_millis(200);
+
+fn looks_in(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() / SILENCE_LOOK.as_millis()).unwrap_or(u32::MAX)
+}
+
+fn frame_words(error: plerion_protocol::FrameError) -> String {
+    error.to_string()
+}
+
+/// How long an agent has said nothing, in looks.
+struct Hearing {
+    quiet: AtomicU32,
+    /// After so many it is gone.
+    limit: AtomicU32,
+    gone: AtomicBool,
+}
+
+impl Hearing {
+    fn new(limit: u32) -> Self {
+        Self {
+            quiet: AtomicU32::new(0),
+            limit: AtomicU32::new(limit),
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    /// It said something, and is to do so again within so many looks.
+    fn heard(&self, limit: u32) {
+        self.limit.store(limit, Ordering::Relaxed);
+        self.quiet.store(0, Ordering::Relaxed);
+    }
+
+    fn is_silent_at_this_look(&self) -> bool {
+        let silent = self.quiet.fetch_add(1, Ordering::Relaxed) >= self.limit.load(Ordering::Relaxed);
+        self.gone.fetch_or(silent, Ordering::AcqRel) || silent
+    }
+
+    /// What is to be said when silence has ended the channel.
+    fn silence(&self) -> Option<String> {
+        let seconds = (SILENCE_LOOK * self.limit.load(Ordering::Relaxed)).as_secs();
+        self.gone.load(Ordering::Acquire).then(|| {
+            format!("the agent has said nothing for {seconds} s although its machine may answer: it hangs or was stopped")
+        })
+    }
+}
 
 /// Opens links to real agents.
 #[derive(Clone, Debug)]
@@ -274,60 +324,74 @@ impl Worker {
         mut reader: BufReader<std::process::ChildStdout>,
         receiver: &Mutex<Receiver<ToNode>>,
     ) -> Result<(), String> {
-        let failed = |error: plerion_protocol::FrameError| error.to_string();
-        frame_write(&mut writer, &ToNode::Hello(self.hello.clone())).map_err(failed)?;
-        match frame_read::<FromNode>(&mut reader).map_err(failed)? {
+        let over = AtomicBool::new(false);
+        let hearing = Hearing::new(looks_in(self.settings.greeting));
+        std::thread::scope(|scope| {
+            scope.spawn(|| self.silence_watch(&over, &hearing));
+            let result = self
+                .greet(&mut writer, &mut reader)
+                .and_then(|()| self.converse(&mut writer, &mut reader, receiver, &hearing));
+            self.shared.up.store(false, Ordering::Release);
+            over.store(true, Ordering::Release);
+            hearing.silence().map_or(result, Err)
+        })
+    }
+
+    /// Says what front-end this is, and hears what agent answers.
+    fn greet(
+        &self,
+        writer: &mut BufWriter<ChildStdin>,
+        reader: &mut BufReader<std::process::ChildStdout>,
+    ) -> Result<(), String> {
+        frame_write(writer, &ToNode::Hello(self.hello.clone())).map_err(frame_words)?;
+        match frame_read::<FromNode>(reader).map_err(frame_words)? {
             Some(FromNode::Hello(hello)) => {
-                let watch = self
-                    .shared
-                    .watch
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone();
-                frame_write(&mut writer, &ToNode::Watch(watch)).map_err(failed)?;
+                let watch = self.shared.watch.lock().unwrap_or_else(PoisonError::into_inner);
+                let watch = watch.clone();
+                frame_write(writer, &ToNode::Watch(watch)).map_err(frame_words)?;
                 self.shared.up.store(true, Ordering::Release);
                 (self.sink)(self.target.site, LinkEvent::Up(hello));
+                Ok(())
             }
-            Some(FromNode::Refused(error)) => return Err(format!("the agent refuses: {error}")),
-            Some(_) => return Err("the agent did not answer the greeting".into()),
-            None => return Err("the agent ended the channel at once".into()),
+            Some(FromNode::Refused(error)) => Err(format!("the agent refuses: {error}")),
+            Some(_) => Err("the agent did not answer the greeting".into()),
+            None => Err("the agent ended the channel at once".into()),
         }
+    }
+
+    /// Hands messages over in both directions until the channel ends.
+    fn converse(
+        &self,
+        writer: &mut BufWriter<ChildStdin>,
+        reader: &mut BufReader<std::process::ChildStdout>,
+        receiver: &Mutex<Receiver<ToNode>>,
+        hearing: &Hearing,
+    ) -> Result<(), String> {
+        hearing.heard(SILENT_LOOKS_MAX);
         let over = AtomicBool::new(false);
-        let quiet = AtomicU32::new(0);
-        let silent = AtomicBool::new(false);
-        let (over, quiet, silent) = (&over, &quiet, &silent);
         std::thread::scope(|scope| {
-            scope.spawn(move || {
-                messages_write(&mut writer, receiver, over);
-            });
-            scope.spawn(move || self.silence_watch(over, quiet, silent));
+            scope.spawn(|| messages_write(writer, receiver, &over));
             let result = loop {
-                match frame_read::<FromNode>(&mut reader) {
+                match frame_read::<FromNode>(reader) {
                     Ok(Some(message)) => {
-                        quiet.store(0, Ordering::Relaxed);
+                        hearing.heard(SILENT_LOOKS_MAX);
                         (self.sink)(self.target.site, LinkEvent::Message(message));
                     }
                     Ok(None) => break Ok(()),
-                    Err(error) => break Err(failed(error)),
+                    Err(error) => break Err(frame_words(error)),
                 }
             };
+            // Nothing is taken for handed over that nobody will answer.
             self.shared.up.store(false, Ordering::Release);
             over.store(true, Ordering::Release);
-            if silent.load(Ordering::Acquire) {
-                let seconds = (SILENCE_LOOK * SILENT_LOOKS_MAX).as_secs();
-                return Err(format!(
-                    "the agent has said nothing for {seconds} s although its machine may answer: it hangs or was stopped"
-                ));
-            }
             result
         })
     }
 
     /// Ends the channel when nothing comes over it any more: the reader then sees its end.
-    fn silence_watch(&self, over: &AtomicBool, quiet: &AtomicU32, silent: &AtomicBool) {
+    fn silence_watch(&self, over: &AtomicBool, hearing: &Hearing) {
         while !over.load(Ordering::Acquire) && !self.shared.is_closed() {
-            if quiet.fetch_add(1, Ordering::Relaxed) >= SILENT_LOOKS_MAX {
-                silent.store(true, Ordering::Release);
+            if hearing.is_silent_at_this_look() {
                 self.shared.child_end();
                 return;
             }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use jiff::tz::TimeZone;
 use plerion_api::ApiService;
 use plerion_api::xmlrpc::{Limits, serve};
-use plerion_drivers::{ProcessLinks, SshSettings, program_identity};
+use plerion_drivers::{GREETING_MAX, ProcessLinks, SshSettings, program_identity};
 use plerion_engine::{
     Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash,
 };
@@ -152,6 +152,7 @@ fn engine_start(
         program,
         identity,
         state_dir: places.var.join("node"),
+        greeting: GREETING_MAX,
     });
     let log_with_vm = config.attributes.pair("LOG", "USE_VMS_LOCATION");
     let vm_files = VmFilesSettings {
