@@ -95,3 +95,35 @@ def test_image_of_a_file_boots_on_a_dummy_host(one, server, datastore):
     one.vm.deploy(vm, made.hosts[0], False, made.system_ds, "")
     body = cloud.eventually(lambda: one.vm.info(vm), lambda body: body.LCM_STATE in (3, 36, 39), "an end of the boot")
     assert body.LCM_STATE == 3, body.USER_TEMPLATE.get("ERROR")
+
+
+def test_snapshots_of_images(one, server):
+    """Those that a persistent image has from the disk of a VM."""
+    made = cloud.cloud_make(Session(server))
+    image = one.image.allocate('NAME="snap-home"\nPATH="/data"\nPERSISTENT="YES"\nTYPE="DATABLOCK"', made.image_ds)
+    ready = lambda: cloud.eventually(lambda: one.image.info(image), lambda body: body.STATE == 1, "the image to be READY")
+    ready()
+    vm = one.vm.allocate(f'NAME="snap-vm"\nCPU="0.1"\nMEMORY="64"\nDISK=[IMAGE_ID="{image}"]')
+    phase = lambda lcm: cloud.eventually(lambda: one.vm.info(vm), lambda body: body.LCM_STATE == lcm, "the VM")
+    phase(3)
+    for name in ("first", "second", "third"):
+        one.vm.disksnapshotcreate(vm, 0, name)
+        phase(3)
+    with pytest.raises(pyone.OneActionException, match="READY"):
+        one.image.snapshotrevert(image, 0)
+    one.vm.action("terminate-hard", vm)
+    ids = lambda body: [snapshot.ID for snapshot in body.SNAPSHOTS.SNAPSHOT]
+    assert ids(ready()) == [0, 1, 2]
+    with pytest.raises(pyone.OneActionException, match="no snapshot 7"):
+        one.image.snapshotdelete(image, 7)
+    for refused, snapshot in ((one.image.snapshotdelete, 2), (one.image.snapshotdelete, 0), (one.image.snapshotrevert, 2)):
+        with pytest.raises(pyone.OneActionException, match=f"Snapshot {snapshot} of image {image} cannot be"):
+            refused(image, snapshot)
+    assert one.image.snapshotrevert(image, 1) == image
+    active = [snapshot.ID for snapshot in ready().SNAPSHOTS.SNAPSHOT if snapshot.ACTIVE == "YES"]
+    assert active == [1]
+    assert one.image.snapshotdelete(image, 2) == image
+    assert ids(ready()) == [0, 1]
+    assert one.image.snapshotflatten(image, 0) == image
+    assert ids(ready()) == []
+    one.image.delete(image)

@@ -1,10 +1,11 @@
 //! From parameters to commands.
 
 use plerion_lifecycle::{Event, Recover, Relocation};
-use plerion_model::{ApiError, Kind};
+use plerion_model::{ApiError, Id, Kind};
 use plerion_template::Template;
 use plerion_world::{
-    Command, GuestCommand, HostStatus, Member, Migration, TemplateImagesCommand, VmBackupCommand,
+    Command, GuestCommand, HostStatus, ImageSnapshot, Member, Migration, TemplateImagesCommand,
+    VmBackupCommand,
 };
 
 use crate::reject::Reject;
@@ -252,6 +253,25 @@ pub(crate) fn image_chtype(params: &mut Params) -> Decoded {
         id: params.int()?,
         kind: params.string()?,
     })
+}
+
+fn image_snapshot(params: &mut Params, work: fn(Id) -> ImageSnapshot) -> Decoded {
+    Ok(Command::ImageSnapshot {
+        id: params.int()?,
+        work: work(params.int()?),
+    })
+}
+
+pub(crate) fn image_snapshot_delete(params: &mut Params) -> Decoded {
+    image_snapshot(params, ImageSnapshot::Delete)
+}
+
+pub(crate) fn image_snapshot_revert(params: &mut Params) -> Decoded {
+    image_snapshot(params, ImageSnapshot::Revert)
+}
+
+pub(crate) fn image_snapshot_flatten(params: &mut Params) -> Decoded {
+    image_snapshot(params, ImageSnapshot::Flatten)
 }
 
 pub(crate) fn image_clone(params: &mut Params) -> Decoded {

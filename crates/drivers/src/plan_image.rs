@@ -46,7 +46,7 @@ fn dummy(image: &Image, ask: ImageAsk) -> Plan {
             }
         }
         ImageAsk::Make | ImageAsk::Clone => plan.output.source = Some("dummy_path".into()),
-        ImageAsk::Delete => {}
+        ImageAsk::Delete | ImageAsk::Snapshot(_) => {}
     }
     plan
 }
@@ -99,6 +99,7 @@ fn files(world: &World, image: &Image, store: &Datastore, ask: ImageAsk) -> Resu
             plan.front_end(Action::PathDelete { path: destination }, QUICK_DEADLINE_S);
         }
         ImageAsk::Delete => {}
+        ImageAsk::Snapshot(_) => return Err("snapshots of files cannot be changed yet".into()),
     }
     Ok(plan)
 }

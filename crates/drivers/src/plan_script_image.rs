@@ -6,7 +6,7 @@ use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::image::Image;
 use plerion_protocol::{Action, ScriptReply};
 use plerion_template::{Markup as _, PlainXml};
-use plerion_world::{ImageAsk, Measurements, Snapshot, TRANSFER_BUILT_IN, World};
+use plerion_world::{ImageAsk, ImageSnapshot, Measurements, Snapshot, TRANSFER_BUILT_IN, World};
 
 use crate::image_source::image_source;
 use crate::plan::{COPY_DEADLINE_S, Plan};
@@ -35,6 +35,9 @@ pub(crate) fn image_scripts(
             ("clone", ScriptReply::Source)
         }
         ImageAsk::Delete => ("rm", ScriptReply::Nothing),
+        ImageAsk::Snapshot(ImageSnapshot::Delete(_)) => ("snap_delete", ScriptReply::Nothing),
+        ImageAsk::Snapshot(ImageSnapshot::Revert(_)) => ("snap_revert", ScriptReply::Nothing),
+        ImageAsk::Snapshot(ImageSnapshot::Flatten(_)) => ("snap_flatten", ScriptReply::Nothing),
     };
     let mut plan = Plan::default();
     if reply == ScriptReply::Source {
@@ -47,7 +50,13 @@ pub(crate) fn image_scripts(
         // It was never stored.
         return Ok(plan);
     }
-    let data = action_data(world, store, |out, view| told.render(out, view));
+    let data = action_data(world, store, |out, view| {
+        told.render(out, view);
+        if let ImageAsk::Snapshot(work) = ask {
+            // Where the fact is silent: beside IMAGE and DATASTORE.
+            out.element("TARGET_SNAPSHOT", &work.id().to_string());
+        }
+    });
     let action = script(store, name).action(world, vec![text(image.id)], data, reply);
     plan.front_end(action, COPY_DEADLINE_S);
     Ok(plan)

@@ -166,6 +166,9 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             image::image_persistent(txn, caller, *id, *persistent)?
         }
         Command::ImageChtype { id, kind } => image::image_chtype(txn, caller, *id, kind)?,
+        Command::ImageSnapshot { id, work } => {
+            crate::image_snapshot::image_snapshot(txn, caller, *id, *work)?
+        }
         Command::ImageClone { id, name, datastore } => {
             image::image_clone(txn, caller, *id, name, *datastore)?
         }

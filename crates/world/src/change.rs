@@ -33,6 +33,30 @@ pub enum ImageAsk {
     Clone,
     /// Delete its file.
     Delete,
+    /// Change one of its snapshots.
+    Snapshot(ImageSnapshot),
+}
+
+/// What becomes of a snapshot of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageSnapshot {
+    /// It is deleted.
+    Delete(Id),
+    /// The image is that of the snapshot again.
+    Revert(Id),
+    /// The image is that of the snapshot from now on, and has none any more.
+    Flatten(Id),
+}
+
+impl ImageSnapshot {
+    /// The snapshot.
+    #[must_use]
+    pub const fn id(self) -> Id {
+        match self {
+            Self::Delete(id) | Self::Revert(id) | Self::Flatten(id) => id,
+        }
+    }
 }
 
 /// What is asked for.

@@ -11,7 +11,7 @@ use plerion_template::Template;
 use crate::acl::AclCommand;
 use crate::auth::Caller;
 use crate::backupjob::BackupJobCommand;
-use crate::change::{IntentKey, IntentResult};
+use crate::change::{ImageSnapshot, IntentKey, IntentResult};
 use crate::cluster::Member;
 use crate::document::DocumentCommand;
 use crate::hook::HookCommand;
@@ -282,6 +282,13 @@ pub enum Command {
         name: String,
         /// Datastore; -1 the same.
         datastore: Id,
+    },
+    /// `one.image.snapshotdelete`, `snapshotrevert` and `snapshotflatten`.
+    ImageSnapshot {
+        /// Image.
+        id: Id,
+        /// What becomes of which snapshot.
+        work: ImageSnapshot,
     },
     /// `one.image.restore`.
     ImageRestore {

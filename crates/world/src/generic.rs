@@ -8,7 +8,8 @@ use plerion_model::{ApiError, ErrorCode, Id, Kind};
 use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, allows_unlocked, require};
-use crate::change::{IntentKey, IntentResult};
+use crate::change::{ImageAsk, IntentKey, IntentResult, Task};
+use crate::image_snapshot::image_snapshot_ended;
 use crate::name::{name_check_owner, name_check_rename};
 use crate::object::Object;
 use crate::owner::others_allowed;
@@ -350,13 +351,16 @@ pub(crate) fn delete(txn: &mut Txn<'_>, caller: &Caller, kind: Kind, id: Id) -> 
 
 /// An intent ended: its object goes on. A result for a step that is over is dropped.
 pub(crate) fn intent_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentResult) {
-    if !txn.world.outbox.contains_key(&key) {
+    let Some(task) = txn.world.outbox.get(&key).map(|intent| intent.task) else {
         return;
-    }
+    };
     txn.intent_over(key);
     match key.kind {
         Kind::Vm => vm_state::vm_part_ended(txn, key, result),
-        Kind::Image => image::image_ended(txn, key, result),
+        Kind::Image => match task {
+            Task::Image(ImageAsk::Snapshot(work)) => image_snapshot_ended(txn, key, work, result),
+            _ => image::image_ended(txn, key, result),
+        },
         // No other kind asks hosts for anything.
         _ => {}
     }

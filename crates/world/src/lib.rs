@@ -38,6 +38,7 @@ mod host;
 mod host_failure;
 mod image;
 mod image_restore;
+mod image_snapshot;
 mod index;
 mod kinds;
 mod marketplace;
@@ -108,7 +109,9 @@ pub use apply::{Applied, apply, apply_refused};
 pub use auth::{Caller, Target, TokenLimit, may_see, require_right, require_see};
 pub use backupjob::BackupJobCommand;
 pub use bootstrap::bootstrap;
-pub use change::{Change, ImageAsk, Intent, IntentKey, IntentResult, LogEntry, Output, Site, StayEnd, Task};
+pub use change::{
+    Change, ImageAsk, ImageSnapshot, Intent, IntentKey, IntentResult, LogEntry, Output, Site, StayEnd, Task,
+};
 pub use cluster::Member;
 pub use command::{Command, Order, Reply};
 pub use config::Config;

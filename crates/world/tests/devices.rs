@@ -3,9 +3,12 @@
 mod cloud;
 
 use plerion_lifecycle::{Event, Recover};
+use plerion_model::image::ImageState;
 use plerion_model::{ApiError, ErrorCode, Id, Kind, View};
 use plerion_template::Template;
-use plerion_world::{Caller, Command, HostReport, Measurements, Output, Snapshot, VmDeviceCommand};
+use plerion_world::{
+    Caller, Command, HostReport, ImageSnapshot, Measurements, Output, Snapshot, VmDeviceCommand,
+};
 use proptest::prelude::*;
 
 use crate::cloud::{Cloud, VM};
@@ -546,6 +549,33 @@ fn snapshots_of_a_persistent_image_go_home_with_it_and_count_once() {
     assert_eq!(cloud.phase(id), "DONE");
     let kept = image(&cloud);
     assert_eq!((kept.snapshots.len(), kept.active, kept.home_mib), (2, 1, 0));
+    cloud.world.check().expect("derived state holds");
+    let work = |cloud: &mut Cloud, work: ImageSnapshot| {
+        cloud
+            .give(&Caller::system(), Command::ImageSnapshot { id: data, work })
+            .expect("asked for");
+    };
+    work(&mut cloud, ImageSnapshot::Revert(0));
+    let again = Command::ImageSnapshot {
+        id: data,
+        work: ImageSnapshot::Revert(0),
+    };
+    let refused = cloud.give(&Caller::system(), again).expect_err("one at a time");
+    assert!(refused.text.contains("has to be READY"), "{}", refused.text);
+    fail(&mut cloud);
+    let error = |cloud: &Cloud| {
+        let image = cloud.world.images.get(data).expect("there");
+        (
+            image.state,
+            image.template.get("ERROR").map(|text| text.to_string()),
+        )
+    };
+    assert_eq!(error(&cloud), (ImageState::Ready, Some("planned".into())));
+    assert_eq!(image(&cloud), kept, "nothing was done");
+    work(&mut cloud, ImageSnapshot::Flatten(0));
+    cloud.finish();
+    assert_eq!(error(&cloud), (ImageState::Ready, None));
+    assert!(image(&cloud).is_unused());
     cloud.world.check().expect("derived state holds");
 }
 
