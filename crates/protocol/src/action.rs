@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::bridge::Bridge;
 use crate::domain_change::DomainChange;
 
 /// Format of a disk file. It is always said, never guessed from the content.
@@ -94,15 +95,6 @@ pub struct ContextCopy {
     pub name: String,
     /// Where it is, beneath the roots.
     pub path: String,
-}
-
-/// A Linux bridge that must exist before a domain starts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bridge {
-    /// Interface name.
-    pub name: String,
-    /// Physical device to put into it when the bridge is made here.
-    pub phydev: Option<String>,
 }
 
 /// A call of a driver's script.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::action::Bridge;
+use crate::bridge::Bridge;
 
 /// A device of a domain, by what tells it from the others there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,14 +5,16 @@
 //! key, after any loss, either does the rest or reports what was done.
 
 mod action;
+mod bridge;
 mod domain_change;
 mod frame;
 mod monitor;
 
 pub use action::{
-    Action, ActionError, ActionOutput, Bridge, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
+    Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
     Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SshTarget,
 };
+pub use bridge::Bridge;
 pub use domain_change::{Device, DomainChange};
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
 pub use monitor::{

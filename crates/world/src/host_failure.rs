@@ -12,8 +12,8 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::elsewhere::{Fencing, HostStanding, Standing, Verdict, may_start_elsewhere};
 use crate::hook_fire::fence_firing;
+use crate::pairs::TRANSFER_BUILT_IN;
 use crate::txn::Txn;
-use crate::vm_device::TRANSFER_BUILT_IN;
 use crate::world::World;
 
 /// Where a VM is told why it is not started elsewhere.

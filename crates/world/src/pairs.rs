@@ -2,6 +2,9 @@
 
 use plerion_model::datastore::{Datastore, DatastoreType};
 
+/// Transfer drivers that are no scripts.
+pub const TRANSFER_BUILT_IN: &[&str] = &["dummy", "ssh", "shared", "qcow2"];
+
 /// Why two datastores do not go together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PairRefusal(pub String);

@@ -14,7 +14,7 @@ use plerion_template::{Template, Vector};
 use crate::auth::{Caller, Target, require};
 use crate::index::Index;
 use crate::txn::Txn;
-use crate::vm::vm_require;
+use crate::vm_require::vm_require;
 use crate::world::World;
 
 /// Most scheduled actions of an object.

@@ -6,40 +6,16 @@ use plerion_lifecycle::{Event, Recover, Refusal};
 use plerion_model::autostart::DomainEnd;
 use plerion_model::host::HostState;
 use plerion_model::vm_state::VmState;
-use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_model::{ApiError, Id, Operation};
 use plerion_template::PackedTemplate;
 
-use crate::auth::{Caller, Target, allows_unlocked, require};
+use crate::auth::Caller;
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
+use crate::vm_require::vm_require;
 use crate::vm_restart::restart_fallen;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_event;
-
-/// Refuses without the right, and says of a lock that it is one. (Recorded: `VM is locked.`)
-pub(crate) fn vm_require(txn: &Txn<'_>, caller: &Caller, id: Id, right: Operation) -> Result<(), ApiError> {
-    vm_unlocked(txn, caller, id, right)?;
-    require(
-        &txn.world,
-        caller,
-        &[(right, Target::of(&txn.world, Kind::Vm, id)?)],
-    )
-}
-
-/// Refuses where nothing but a lock is in the way.
-pub(crate) fn vm_unlocked(txn: &Txn<'_>, caller: &Caller, id: Id, right: Operation) -> Result<(), ApiError> {
-    let target = Target::of(&txn.world, Kind::Vm, id)?;
-    let lock = txn.world.vm(id)?.owned.lock.as_ref();
-    if lock.is_some_and(|lock| lock.level.blocks(right))
-        && allows_unlocked(&txn.world, caller, right, &target)
-    {
-        return Err(ApiError::new(
-            plerion_model::ErrorCode::Authorization,
-            format!("User [{}] : VM is locked. [{id}].", caller.uid),
-        ));
-    }
-    Ok(())
-}
 
 /// `one.vm.action`.
 pub(crate) fn vm_action(

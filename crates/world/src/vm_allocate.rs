@@ -15,7 +15,7 @@ use crate::sched_action::sched_create;
 use crate::txn::Txn;
 use crate::vm_context::{ContextOf, context_complete};
 use crate::vm_disk::{disks_complete, targets_assign};
-use crate::vm_disk_snapshot::snapshots_take;
+use crate::vm_disk_snapshot_end::snapshots_take;
 use crate::vm_files::files_complete;
 use crate::vm_nic::{nics_complete, rules_add};
 use crate::vm_pci::pci_complete;

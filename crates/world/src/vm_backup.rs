@@ -15,9 +15,9 @@ use plerion_template::PackedVector;
 
 use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
-use crate::vm::vm_require;
 use crate::vm_cause::Cause;
 use crate::vm_history::history_renew;
+use crate::vm_require::vm_require;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::{vm_event, vm_go};
 

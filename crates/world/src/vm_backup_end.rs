@@ -17,7 +17,7 @@ use crate::change::Output;
 use crate::image::image_delete;
 use crate::owner::owned_new;
 use crate::txn::{BackupOver, Txn};
-use crate::vm_disk_snapshot::total_set;
+use crate::vm_disk_snapshot_end::total_set;
 use crate::world::World;
 
 /// Most increments of an image.

@@ -6,46 +6,22 @@ use plerion_model::vm_device::DeviceChange;
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind};
-use plerion_template::{Template, Value, Vector};
+use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, require};
 use crate::pairs::datastores_fit;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_deploy::volatile_set;
-use crate::vm_device::{as_action, device_begin, device_vm, is_router, template_set};
+use crate::vm_device::device_begin;
 use crate::vm_disk::{DISKS_MAX, DiskPlan, disk_complete, target_assign};
-use crate::vm_disk_snapshot::{image_right, snapshots_give};
-
-const DISK: &str = "DISK";
+use crate::vm_disk_snapshot::image_right;
+use crate::vm_require::device_vm;
+use crate::vm_template::{DISK, disk_find, disk_id, number};
+use crate::vm_template::{as_action, is_router};
 
 /// Largest disk, in MiB: beyond what any file system holds, and leaves room for sums.
 const SIZE_MAX: u64 = 1 << 42;
-
-pub(crate) fn disk_id(disk: &Vector) -> Id {
-    disk.get("DISK_ID")
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(-1)
-}
-
-/// A number in a disk.
-pub(crate) fn number(disk: &Vector, key: &str) -> Option<u64> {
-    disk.get(key).and_then(|text| text.parse().ok())
-}
-
-/// Whether what is written to the disk stays in its image.
-pub(crate) fn saves(disk: &Vector) -> bool {
-    disk.get("SAVE")
-        .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
-}
-
-/// A disk of a VM. (The context disk is none.)
-pub(crate) fn disk_find(template: &mut Template, disk: Id) -> Result<&mut Vector, ApiError> {
-    template
-        .vectors_mut(DISK)
-        .find(|vector| disk_id(vector) == disk)
-        .ok_or_else(|| ApiError::action("VM disk does not exist"))
-}
 
 fn router_refuse(vm: &Vm) -> Result<(), ApiError> {
     if is_router(vm) {
@@ -192,51 +168,4 @@ pub(crate) fn vm_disk_resize(
         noted.then_some(HistoryAction::DiskResize),
     );
     Ok(id)
-}
-
-/// A disk has grown, or has not and keeps its size. An image that is the disk grows with it.
-pub(crate) fn disk_resize_end(txn: &mut Txn<'_>, vm: &mut Vm, disk: Id, before_mib: u64, success: bool) {
-    let mut template = vm.template.unpack();
-    let Ok(found) = disk_find(&mut template, disk) else {
-        return;
-    };
-    if !success {
-        found.set("SIZE", before_mib.to_string());
-    } else if saves(found)
-        && let Some(size_mib) = number(found, "SIZE")
-        && let Some(mut image) = number(found, "IMAGE_ID")
-            .and_then(|image| Id::try_from(image).ok())
-            .and_then(|image| txn.world.images.get(image))
-            .cloned()
-    {
-        found.set("ORIGINAL_SIZE", size_mib.to_string());
-        std::sync::Arc::make_mut(&mut image).size_mib = size_mib;
-        txn.update(image);
-    }
-    template_set(vm, &template);
-}
-
-/// A disk has come or gone, or has not.
-pub(crate) fn disk_change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, success: bool) {
-    let (number, stays) = match change {
-        DeviceChange::DiskAttach { disk } => (disk, success),
-        DeviceChange::DiskDetach { disk } => (disk, !success),
-        _ => return,
-    };
-    let mut template = vm.template.unpack();
-    if stays {
-        if let Ok(disk) = disk_find(&mut template, number) {
-            disk.remove("ATTACH");
-        }
-    } else {
-        if let (DeviceChange::DiskDetach { .. }, Ok(disk)) = (change, disk_find(&mut template, number)) {
-            snapshots_give(txn, vm, disk);
-        }
-        vm.disk_snapshots.remove(&number);
-        template.retain(|attribute| match &attribute.value {
-            Value::Vector(disk) if attribute.name == DISK => disk_id(disk) != number,
-            _ => true,
-        });
-    }
-    template_set(vm, &template);
 }

@@ -1,7 +1,5 @@
 //! `one.vm.disksaveas`: a disk of a VM becomes an image of its own.
 
-use std::sync::Arc;
-
 use plerion_lifecycle::DeviceWork;
 use plerion_model::image::{Image, ImageState, ImageType};
 use plerion_model::snapshot::SnapshotTree;
@@ -16,8 +14,9 @@ use crate::image::source_new;
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::txn::Txn;
-use crate::vm_device::{device_begin, device_vm};
-use crate::vm_disk_change::{disk_find, number};
+use crate::vm_device::device_begin;
+use crate::vm_require::device_vm;
+use crate::vm_template::{disk_find, number};
 
 const WHAT: &str = "Saving a disk as an image";
 /// Transfer drivers whose disks real hosts save.
@@ -178,37 +177,4 @@ fn kind_of(source: &Image, text: &str) -> Result<ImageType, ApiError> {
                 "Wrong image type {text}: a disk can be saved as OS, DATABLOCK or CDROM"
             ))
         })
-}
-
-/// The file of the image is there, or will never be for the reason given.
-pub(crate) fn disk_save_end(txn: &mut Txn<'_>, image: Id, result: Result<(), &str>) {
-    let Some(mut image) = txn.world.images.get(image).cloned() else {
-        return;
-    };
-    let own = Arc::make_mut(&mut image);
-    let state = match result {
-        Ok(()) => ImageState::Ready,
-        Err(reason) => {
-            let mut template = own.template.unpack();
-            template.set("ERROR", format!("The disk could not be saved: {reason}"));
-            own.template = PackedTemplate::new(&template);
-            ImageState::Error
-        }
-    };
-    let old = own.state;
-    own.state = state;
-    own.prev_state = state;
-    if result.is_ok() && own.source.is_empty() {
-        // Recorded: what the dummy datastore driver calls every file.
-        own.source = "dummy_path".into();
-    }
-    txn.log(
-        Kind::Image,
-        image.id,
-        "state",
-        old.as_str(),
-        state.as_str(),
-        result.err().unwrap_or_default(),
-    );
-    txn.put(image);
 }

@@ -5,7 +5,7 @@ use plerion_model::{ApiError, Id};
 
 use crate::auth::Caller;
 use crate::txn::Txn;
-use crate::vm::vm_require;
+use crate::vm_require::vm_require;
 use crate::vm_right::{VmClass, vm_right};
 
 /// What is asked for.

@@ -7,16 +7,17 @@ use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::host::{Host, HostState};
 use plerion_model::vm::{Place, Vm, id_list};
 use plerion_model::vm_history::{History, HistoryAction};
-use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{ApiError, Id, Kind, Operation, Seconds};
 use plerion_template::{PackedTemplate, PackedVector};
 
 use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
-use crate::vm::vm_unlocked;
 use crate::vm_cause::Cause;
 use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
+use crate::vm_migrate_end::record_close;
 use crate::vm_pci::pci_choose;
+use crate::vm_require::vm_unlocked;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_go;
 use crate::vmgroup_affinity::vm_affinity_refusal;
@@ -141,68 +142,6 @@ fn record_note(vm: &mut Vm, action: HistoryAction, caller: &Caller) {
         record.action = action;
         record.uid = caller.uid;
         record.gid = caller.gid;
-    }
-}
-
-fn record_close(record: &mut History, now: Seconds) {
-    if record.rstime > 0 && record.retime == 0 {
-        record.retime = now;
-    }
-    if record.etime == 0 {
-        record.etime = now;
-    }
-}
-
-/// The VM's domain has left its old host, or will not: the record of the stay there ends (recorded: in both cases).
-pub(crate) fn history_left(vm: &mut Vm, old: Phase, now: Seconds) {
-    if old.state != VmState::Active || !matches!(old.lcm, LcmState::Migrate | LcmState::SaveMigrate) {
-        return;
-    }
-    if let Some(record) = Arc::make_mut(&mut vm.history).iter_mut().nth_back(1) {
-        record_close(record, now);
-    }
-}
-
-/// A record of where the VM was before: it is (or goes) back there. Recorded: the record of the host that it could not go
-/// to stays, closed, so that three stand for a move that failed.
-pub(crate) fn history_back(vm: &mut Vm, now: Seconds) {
-    let Some(before) = vm.history.iter().nth_back(1).cloned() else {
-        return;
-    };
-    let records = Arc::make_mut(&mut vm.history);
-    let Some(last) = records.last_mut() else { return };
-    if last.etime == 0 {
-        last.etime = now;
-    }
-    // Taken over, so that it is known what it is to do once its files are back.
-    let (action, uid, gid) = (last.action, last.uid, last.gid);
-    let seq = last.seq.saturating_add(1);
-    records.push(History {
-        seq,
-        action,
-        uid,
-        gid,
-        ..before.next(now)
-    });
-}
-
-/// A phase in which a VM is where its newest record says.
-pub(crate) fn has_arrived(phase: Phase) -> bool {
-    match phase.state {
-        VmState::Active => matches!(
-            phase.lcm,
-            LcmState::Running | LcmState::Boot | LcmState::BootMigrate
-        ),
-        VmState::Init
-        | VmState::Pending
-        | VmState::Hold
-        | VmState::Stopped
-        | VmState::Suspended
-        | VmState::Done
-        | VmState::Poweroff
-        | VmState::Undeployed
-        | VmState::Cloning
-        | VmState::CloningFailure => true,
     }
 }
 

@@ -9,17 +9,19 @@ use plerion_model::vm_device::DeviceChange;
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ApiError, Id, Kind, Operation};
-use plerion_template::{Template, Value, Vector};
+use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target, require};
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
-use crate::vm::vm_require;
 use crate::vm_context::context_nic_set;
-use crate::vm_device::{as_action, device_begin, device_vm, is_router, template_set};
+use crate::vm_device::device_begin;
 use crate::vm_disk::join;
-use crate::vm_nic::{NICS_MAX, NicPlan, nic_complete, rules_add};
-use crate::world::World;
+use crate::vm_nic::{NICS_MAX, NicPlan, nic_complete};
+use crate::vm_nic_end::{ALIAS, NIC, nic_id, nic_number, rules_renew};
+use crate::vm_require::device_vm;
+use crate::vm_require::vm_require;
+use crate::vm_template::{as_action, is_router, template_set};
 
 /// Attributes of a NIC that can be changed after it was made: the bounds on its traffic.
 const UPDATABLE: &[&str] = &[
@@ -30,17 +32,6 @@ const UPDATABLE: &[&str] = &[
     "OUTBOUND_PEAK_BW",
     "OUTBOUND_PEAK_KB",
 ];
-
-const NIC: &str = "NIC";
-const ALIAS: &str = "NIC_ALIAS";
-
-fn nic_id(nic: &Vector) -> Id {
-    number(nic, "NIC_ID")
-}
-
-fn number(nic: &Vector, key: &str) -> Id {
-    nic.get(key).and_then(|text| text.parse().ok()).unwrap_or(-1)
-}
 
 /// NICs and aliases; those that are PCI devices have numbers of the same row.
 fn nics(template: &Template) -> impl Iterator<Item = &Vector> {
@@ -172,7 +163,7 @@ fn parent_find(template: &mut Template, alias: &mut Vector, number: Id) -> Resul
     let next = template
         .vectors(ALIAS)
         .filter(|other| other.get("PARENT") == Some(&wanted))
-        .map(|other| self::number(other, "ALIAS_ID"))
+        .map(|other| nic_number(other, "ALIAS_ID"))
         .max()
         .map_or(0, |last| last.saturating_add(1));
     let Some(parent) = template
@@ -315,74 +306,6 @@ pub(crate) fn vm_nic_update(
     let change = DeviceChange::NicUpdate { nic: number };
     begun.go(txn, caller, &template, change, Some(HistoryAction::NicUpdate));
     Ok(id)
-}
-
-/// A NIC has come or gone, or has not.
-pub(crate) fn nic_change_end(txn: &Txn<'_>, vm: &mut Vm, change: DeviceChange, success: bool) {
-    let mut template = vm.template.unpack();
-    match change {
-        DeviceChange::NicAttach { nic } if !success => nic_remove(&txn.world, &mut template, nic),
-        DeviceChange::NicDetach { nic } if success => nic_remove(&txn.world, &mut template, nic),
-        DeviceChange::NicAttach { nic } | DeviceChange::NicDetach { nic } => {
-            for name in [NIC, ALIAS] {
-                template
-                    .vectors_mut(name)
-                    .filter(|vector| nic_id(vector) == nic)
-                    .for_each(|vector| {
-                        vector.remove("ATTACH");
-                    });
-            }
-        }
-        // Recorded: new attributes stay, even where they could not be set.
-        _ => return,
-    }
-    template_set(vm, &template);
-}
-
-/// Takes a NIC away with its aliases (recorded), or an alias.
-fn nic_remove(world: &World, template: &mut Template, number: Id) {
-    let gone: Vec<Vector> = [NIC, ALIAS]
-        .into_iter()
-        .flat_map(|name| template.vectors(name))
-        .filter(|nic| nic_id(nic) == number || self::number(nic, "PARENT_ID") == number)
-        .cloned()
-        .collect();
-    for nic in &gone {
-        context_nic_set(world, template, nic, false);
-    }
-    template.retain(|attribute| match &attribute.value {
-        Value::Vector(nic) if attribute.name == NIC || attribute.name == ALIAS => !gone.contains(nic),
-        _ => true,
-    });
-    // Recorded: a NIC whose last alias went keeps an empty list.
-    for nic in template.vectors_mut(NIC) {
-        let Some(ids) = nic.get("ALIAS_IDS").map(str::to_owned) else {
-            continue;
-        };
-        let left: Vec<Id> = id_list(&ids).filter(|id| *id != number).collect();
-        nic.set("ALIAS_IDS", join(&left));
-    }
-    rules_renew(world, template);
-}
-
-/// A VM as it is once a NIC or an alias has gone, for what its guest is told meanwhile.
-#[must_use]
-pub fn vm_without_nic(world: &World, vm: &Vm, nic: Id) -> Vm {
-    let mut vm = vm.clone();
-    let mut template = vm.template.unpack();
-    nic_remove(world, &mut template, nic);
-    template_set(&mut vm, &template);
-    vm
-}
-
-/// The rules of the security groups of all NICs.
-fn rules_renew(world: &World, template: &mut Template) {
-    let groups: BTreeSet<Id> = [NIC, ALIAS]
-        .into_iter()
-        .flat_map(|name| template.vectors(name))
-        .flat_map(|nic| id_list(nic.get("SECURITY_GROUPS").unwrap_or_default()).collect::<Vec<_>>())
-        .collect();
-    rules_add(world, &groups, template);
 }
 
 /// `one.vm.attachsg` and `one.vm.detachsg`. The network drivers that are built in apply no rules on hosts, so only the

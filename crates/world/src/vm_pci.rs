@@ -14,8 +14,9 @@ use crate::auth::Caller;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
-use crate::vm_device::{device_vm, template_set};
 use crate::vm_history::history_renew;
+use crate::vm_require::device_vm;
+use crate::vm_template::template_set;
 use crate::world::World;
 
 const PCI: &str = "PCI";

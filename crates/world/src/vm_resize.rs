@@ -12,10 +12,10 @@ use plerion_template::{PackedTemplate, Template};
 use crate::auth::Caller;
 use crate::config::Config;
 use crate::txn::Txn;
-use crate::vm::vm_require;
 use crate::vm_cause::Cause;
 use crate::vm_deploy::host_refusal;
 use crate::vm_history::history_renew;
+use crate::vm_require::vm_require;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_go;
 
@@ -109,28 +109,6 @@ pub(crate) fn vm_resize(
     own.capacity_before = Some(Box::new(before));
     vm_go(txn, vm, &outcome, Event::Resize, &Cause::user(caller));
     Ok(id)
-}
-
-/// The running domain has got its new size, or has not and keeps the old one.
-pub(crate) fn resize_end(vm: &mut Vm, success: bool) {
-    let Some(before) = vm.capacity_before.take().filter(|_| !success) else {
-        return;
-    };
-    let mut template = vm.template.unpack();
-    for (name, value) in [
-        ("CPU", before.cpu),
-        ("VCPU", before.vcpu),
-        ("MEMORY", before.memory),
-    ] {
-        match value {
-            Some(value) => template.set(name, value),
-            None => {
-                template.remove(name);
-            }
-        }
-    }
-    vm.template = PackedTemplate::new(&template);
-    vm.demand = Arc::new(Demand::read(&vm.template));
 }
 
 fn capacity_of(template: &PackedTemplate) -> Capacity {

@@ -15,13 +15,13 @@ use crate::sched_action::sched_forget;
 use crate::txn::Txn;
 use crate::vm_backup_end::{backup_end, backup_made};
 use crate::vm_cause::Cause;
-use crate::vm_device::device_end;
+use crate::vm_device_end::device_end;
 use crate::vm_history::{history_note, history_open_again};
-use crate::vm_migrate::{has_arrived, history_back, history_left};
+use crate::vm_migrate_end::{has_arrived, history_back, history_left};
 use crate::vm_pci::pci_return;
-use crate::vm_resize::resize_end;
+use crate::vm_resize_end::resize_end;
 use crate::vm_restart::restart_pass;
-use crate::vm_snapshot::snapshot_named;
+use crate::vm_snapshot_end::snapshot_named;
 
 /// Moves a VM by an event.
 pub(crate) fn vm_event(txn: &mut Txn<'_>, id: Id, event: Event, cause: &Cause) -> Result<(), Refusal> {

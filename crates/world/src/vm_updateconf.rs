@@ -11,11 +11,11 @@ use plerion_template::{PackedTemplate, Template, Value, Vector};
 use crate::auth::{Caller, require};
 use crate::restricted::{is_restricted_key, restricted_check_changed};
 use crate::txn::Txn;
-use crate::vm::vm_require;
 use crate::vm_cause::Cause;
 use crate::vm_context::{ContextOf, context_update};
 use crate::vm_deploy::port_set;
 use crate::vm_files::files_complete;
+use crate::vm_require::vm_require;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_event;
 

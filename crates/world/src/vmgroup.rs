@@ -11,7 +11,7 @@ use crate::auth::{Caller, Target, require};
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::txn::Txn;
-use crate::vm::vm_require;
+use crate::vm_require::vm_require;
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
 
