@@ -301,7 +301,7 @@ fn vm_set(
 ) -> Result<Payload, Reject> {
     let (text, extended) = (params.string()?, params.bool()?);
     let snapshot = engine.snapshot();
-    let mut ids: Vec<Id> = plerion_model::vm::id_list(&text).take(SET_MAX).collect();
+    let mut ids: Vec<Id> = plerion_model::numbers::id_list(&text).take(SET_MAX).collect();
     ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
     ids.dedup();
     ids.retain(|id| {

@@ -6,8 +6,9 @@ use plerion_template::{Markup, Vector};
 use serde::{Deserialize, Serialize};
 
 use crate::Id;
-use crate::quota_usage::{PlaceUse, QuotaUsage, VmUse};
-use crate::vm::id_list;
+use crate::numbers::id_list;
+use crate::quota_section::{PlaceUse, Section};
+use crate::quota_usage::{QuotaUsage, VmUse};
 
 /// A limit, in hundredths (CPUs are counted in hundredths; so one sum serves all).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -63,43 +64,6 @@ pub struct BadLimit;
 
 /// Limits of one thing by metric. A metric that is not in it has the default quota.
 pub type Limits = BTreeMap<String, Limit>;
-
-/// What is limited by a section of quotas that goes by id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Section {
-    /// Images in a datastore and their size in MiB.
-    Datastore,
-    /// Leases of a network.
-    Network,
-    /// Uses of an image by VMs.
-    Image,
-}
-
-impl Section {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Network, Self::Image, Self::Datastore];
-
-    /// Its name in templates and texts.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Datastore => "DATASTORE",
-            Self::Network => "NETWORK",
-            Self::Image => "IMAGE",
-        }
-    }
-
-    /// What it counts, with what a use has of it in hundredths.
-    #[must_use]
-    pub fn metrics(self, used: PlaceUse) -> Vec<(&'static str, i64)> {
-        let count = used.count.saturating_mul(100);
-        match self {
-            Self::Datastore => vec![("IMAGES", count), ("SIZE", used.size_mib.saturating_mul(100))],
-            Self::Network => vec![("LEASES", count)],
-            Self::Image => vec![("RVMS", count)],
-        }
-    }
-}
 
 /// Limits of a user or a group; of user 0 and group 0, whom nothing limits, it holds the default quotas of all others.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::Id;
-use crate::quota::Section;
-use crate::vm::{Vm, hundredths, id_list};
+use crate::numbers::id_list;
+use crate::quota_section::{PlaceUse, Section};
 
 /// What VMs use. Amounts are whole numbers, those of CPUs and generic metrics hundredths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,21 +35,6 @@ pub struct VmAmounts {
 }
 
 impl VmAmounts {
-    fn of(vm: &Vm, generic: &[String]) -> Self {
-        let number = |name: &String| vm.user_template.get(name).or_else(|| vm.template.get(name));
-        Self {
-            vms: 1,
-            cpu: vm.demand.cpu,
-            memory_mib: vm.demand.memory_mib,
-            pci_devices: vm.demand.pci_devices,
-            pci_nics: vm.demand.pci_nics,
-            generic: generic
-                .iter()
-                .map(|name| number(name).map_or(0, hundredths))
-                .collect(),
-        }
-    }
-
     fn add(&mut self, other: &Self, sign: i64) {
         let add = |to: &mut i64, amount: i64| *to = to.saturating_add(amount.saturating_mul(sign));
         add(&mut self.vms, other.vms);
@@ -70,25 +55,6 @@ impl VmAmounts {
 }
 
 impl VmUse {
-    /// What one VM uses in its state.
-    #[must_use]
-    pub fn of(vm: &Vm, generic: &[String]) -> Self {
-        let holds = vm.holds();
-        if !holds.quota {
-            return Self::default();
-        }
-        let all = VmAmounts::of(vm, generic);
-        Self {
-            running: if holds.running_quota {
-                all.clone()
-            } else {
-                VmAmounts::default()
-            },
-            all,
-            system_disk_mib: i64::try_from(vm.demand.system_mib()).unwrap_or(i64::MAX),
-        }
-    }
-
     /// Adds (1) or takes away (-1).
     pub fn add(&mut self, other: &Self, sign: i64) {
         self.all.add(&other.all, sign);
@@ -119,23 +85,6 @@ impl VmUse {
         }
         metrics.push(("SYSTEM_DISK_SIZE".to_owned(), whole(self.system_disk_mib)));
         metrics
-    }
-}
-
-/// What is used of a datastore, a network or an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PlaceUse {
-    /// Images, leases, or uses.
-    pub count: i64,
-    /// Size of images in MiB.
-    pub size_mib: i64,
-}
-
-impl PlaceUse {
-    /// Adds (1) or takes away (-1).
-    pub fn add(&mut self, other: Self, sign: i64) {
-        self.count = self.count.saturating_add(other.count.saturating_mul(sign));
-        self.size_mib = self.size_mib.saturating_add(other.size_mib.saturating_mul(sign));
     }
 }
 

@@ -8,11 +8,12 @@ use plerion_template::{Markup, PackedTemplate, PackedVector};
 use serde::{Deserialize, Serialize};
 
 use crate::autostart::{Due, Restart};
+use crate::numbers::{hundredths, id_list};
 use crate::pci::PciDemand;
 use crate::sched_action;
 use crate::snapshot::SnapshotTree;
 use crate::view::VmSampleView;
-use crate::vm_backup::VmBackup;
+use crate::vm_backup::{BackupChain, BackupRun, RestoreRun, VmBackup, backups_render};
 use crate::vm_device::DeviceChange;
 use crate::vm_history::History;
 use crate::vm_holds::Holds;
@@ -271,25 +272,34 @@ fn nic_waits(nic: PackedVector<'_>) -> bool {
     mode.eq_ignore_ascii_case("auto") && nic.get("NETWORK_ID").is_none_or(str::is_empty)
 }
 
-/// Ids of a list such as `0,100`; what is no number is left out.
-pub fn id_list(text: &str) -> impl Iterator<Item = Id> {
-    text.split(',').filter_map(|part| part.trim().parse().ok())
-}
-
-/// A decimal number as hundredths, rounded; 0 when it is none.
-#[must_use]
-pub fn hundredths(text: &str) -> i64 {
-    text.trim()
-        .parse::<f64>()
-        .ok()
-        .filter(|number| number.is_finite())
-        .map_or(0, |number| {
-            let scaled = (number * 100.0).round();
-            if scaled.abs() < 9.0e15 { scaled as i64 } else { 0 }
-        })
-}
-
 impl Vm {
+    /// The backup that is being made.
+    #[must_use]
+    pub fn backup_run(&self) -> Option<&BackupRun> {
+        self.backup.as_ref().and_then(|backup| backup.run.as_ref())
+    }
+
+    /// The restore that is being made.
+    #[must_use]
+    pub fn restore_run(&self) -> Option<RestoreRun> {
+        self.backup.as_ref().and_then(|backup| backup.restore)
+    }
+
+    /// The chain that the next increment follows.
+    #[must_use]
+    pub fn backup_chain(&self) -> Option<BackupChain> {
+        self.backup.as_ref().and_then(|backup| backup.chain)
+    }
+
+    /// Changes what is known of its backups; what is nothing takes no room.
+    pub fn backup_set(&mut self, change: impl FnOnce(&mut VmBackup)) {
+        let mut backup = self.backup.take().map(|backup| *backup).unwrap_or_default();
+        change(&mut backup);
+        if backup != VmBackup::default() {
+            self.backup = Some(Box::new(backup));
+        }
+    }
+
     /// What it holds now.
     #[must_use]
     pub fn holds(&self) -> Holds {
@@ -462,7 +472,7 @@ impl Vm {
         for (disk, tree) in &self.disk_snapshots {
             tree.render(out, Some(*disk));
         }
-        self.render_backups(out, view);
+        backups_render(out, view, self.id, &self.template, self.backup.as_deref());
         out.close("VM");
     }
 

@@ -1,10 +1,9 @@
 //! Backups of a VM: what is under way, and what the next one follows from.
 
-use plerion_template::{Markup, Vector};
+use plerion_template::{Markup, PackedTemplate, Vector};
 use serde::{Deserialize, Serialize};
 
 use crate::user::render_ids;
-use crate::vm::Vm;
 use crate::{Id, View};
 
 /// What a backup holds.
@@ -96,79 +95,55 @@ pub struct VmBackup {
     pub chain: Option<BackupChain>,
 }
 
-impl Vm {
-    /// The backup that is being made.
-    #[must_use]
-    pub fn backup_run(&self) -> Option<&BackupRun> {
-        self.backup.as_ref().and_then(|backup| backup.run.as_ref())
-    }
-
-    /// The restore that is being made.
-    #[must_use]
-    pub fn restore_run(&self) -> Option<RestoreRun> {
-        self.backup.as_ref().and_then(|backup| backup.restore)
-    }
-
-    /// The chain that the next increment follows.
-    #[must_use]
-    pub fn backup_chain(&self) -> Option<BackupChain> {
-        self.backup.as_ref().and_then(|backup| backup.chain)
-    }
-
-    /// Changes what is known of its backups; what is nothing takes no room.
-    pub fn backup_set(&mut self, change: impl FnOnce(&mut VmBackup)) {
-        let mut backup = self.backup.take().map(|backup| *backup).unwrap_or_default();
-        change(&mut backup);
-        if backup != VmBackup::default() {
-            self.backup = Some(Box::new(backup));
+/// `<BACKUPS>`.
+pub(crate) fn backups_render(
+    out: &mut impl Markup,
+    view: &impl View,
+    id: Id,
+    template: &PackedTemplate,
+    backup: Option<&VmBackup>,
+) {
+    let config = backup_config(view, id, template, backup);
+    out.open("BACKUPS");
+    if config.is_empty() {
+        out.empty("BACKUP_CONFIG");
+    } else {
+        out.open("BACKUP_CONFIG");
+        for (name, value) in config.iter() {
+            out.cdata_element(name, value);
         }
+        out.close("BACKUP_CONFIG");
     }
+    render_ids(out, "BACKUP_IDS", &view.vm_backups(id));
+    out.close("BACKUPS");
+}
 
-    /// `<BACKUPS>`.
-    pub(crate) fn render_backups(&self, out: &mut impl Markup, view: &impl View) {
-        let config = self.backup_config(view);
-        out.open("BACKUPS");
-        if config.is_empty() {
-            out.empty("BACKUP_CONFIG");
-        } else {
-            out.open("BACKUP_CONFIG");
-            for (name, value) in config.iter() {
-                out.cdata_element(name, value);
-            }
-            out.close("BACKUP_CONFIG");
+/// What the VM's template says, and what is known besides, by name (recorded).
+fn backup_config(view: &impl View, id: Id, template: &PackedTemplate, backup: Option<&VmBackup>) -> Vector {
+    let chain = backup.and_then(|backup| backup.chain);
+    let run = backup.and_then(|backup| backup.run.as_ref());
+    let given = template.vectors("BACKUP_CONFIG").next();
+    let mut pairs: Vec<(String, String)> = given
+        .into_iter()
+        .flat_map(|given| {
+            given
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        })
+        .collect();
+    let mut put = |name: &str, id: Option<Id>| {
+        if let Some(id) = id {
+            pairs.push((name.to_owned(), id.to_string()));
         }
-        render_ids(out, "BACKUP_IDS", &view.vm_backups(self.id));
-        out.close("BACKUPS");
+    };
+    put("BACKUP_JOB_ID", view.vm_backup_job(id));
+    put("LAST_DATASTORE_ID", run.map(|run| run.datastore));
+    put("INCREMENTAL_BACKUP_ID", chain.map(|chain| chain.image));
+    put("LAST_INCREMENT_ID", chain.map(|chain| chain.last));
+    pairs.sort();
+    let mut config = Vector::new();
+    for (name, value) in pairs {
+        config.set(&name, value);
     }
-
-    /// What the VM's template says, and what is known besides, by name (recorded).
-    fn backup_config(&self, view: &impl View) -> Vector {
-        let given = self.template.vectors("BACKUP_CONFIG").next();
-        let mut pairs: Vec<(String, String)> = given
-            .into_iter()
-            .flat_map(|given| {
-                given
-                    .iter()
-                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            })
-            .collect();
-        let mut put = |name: &str, id: Option<Id>| {
-            if let Some(id) = id {
-                pairs.push((name.to_owned(), id.to_string()));
-            }
-        };
-        put("BACKUP_JOB_ID", view.vm_backup_job(self.id));
-        put("LAST_DATASTORE_ID", self.backup_run().map(|run| run.datastore));
-        put(
-            "INCREMENTAL_BACKUP_ID",
-            self.backup_chain().map(|chain| chain.image),
-        );
-        put("LAST_INCREMENT_ID", self.backup_chain().map(|chain| chain.last));
-        pairs.sort();
-        let mut config = Vector::new();
-        for (name, value) in pairs {
-            config.set(&name, value);
-        }
-        config
-    }
+    config
 }

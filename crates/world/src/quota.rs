@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use plerion_model::quota::{Limits, Quotas, Section, amount_text};
-use plerion_model::quota_usage::{PlaceUse, QuotaUsage, VmUse};
+use plerion_model::quota::{Limits, Quotas, amount_text};
+use plerion_model::quota_section::PlaceUse;
+use plerion_model::quota_section::Section;
+use plerion_model::quota_usage::{QuotaUsage, VmUse};
 use plerion_model::{ApiError, Id, Kind, Operation, group, user};
 use plerion_template::{Template, Vector};
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use plerion_model::vm::{Demand, Vm, hundredths};
+use plerion_model::numbers::hundredths;
+use plerion_model::vm::{Demand, Vm};
 use plerion_model::vm_state::{Phase, VmState};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use plerion_model::vm::id_list;
+use plerion_model::numbers::id_list;
 use plerion_model::vnet::{Vnet, VnetState};
 use plerion_model::vnet_range::AddressRange;
 use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};

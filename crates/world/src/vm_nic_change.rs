@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plerion_lifecycle::DeviceWork;
-use plerion_model::vm::{Vm, id_list};
+use plerion_model::numbers::id_list;
+use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{LcmState, Phase, VmState};

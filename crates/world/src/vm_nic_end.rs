@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use plerion_model::Id;
-use plerion_model::vm::{Vm, id_list};
+use plerion_model::numbers::id_list;
+use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
 use plerion_template::{Template, Value, Vector};
 

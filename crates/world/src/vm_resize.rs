@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use plerion_lifecycle::{Event, Refusal, vm_step};
-use plerion_model::vm::{Capacity, Demand, Vm, hundredths};
+use plerion_model::numbers::hundredths;
+use plerion_model::vm::{Capacity, Demand, Vm};
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ApiError, Id};

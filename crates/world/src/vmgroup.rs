@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use plerion_model::vm::{Demand, id_list};
+use plerion_model::numbers::id_list;
+use plerion_model::vm::Demand;
 use plerion_model::vmgroup::{Policy, Role, VmGroup};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Vector};

@@ -1,6 +1,6 @@
 //! Commands on network templates.
 
-use plerion_model::vm::id_list;
+use plerion_model::numbers::id_list;
 use plerion_model::vntemplate::VnTemplate;
 use plerion_model::{ApiError, Id, Kind, Operation, cluster};
 use plerion_template::{PackedTemplate, Template};
