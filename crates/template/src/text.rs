@@ -41,10 +41,13 @@ impl Template {
 
 fn quote(out: &mut String, value: &str) {
     out.push('"');
-    if value.lines().next().is_some_and(|line| line.contains("]]>")) {
+    let carried = || value.chars().filter(|&character| is_xml_char(character));
+    // What stands between them and is not carried does not keep the three apart.
+    let line: String = carried().take_while(|&character| character != '\n').collect();
+    if line.contains("]]>") {
         out.push('\n');
     }
-    for character in value.chars().filter(|&character| is_xml_char(character)) {
+    for character in carried() {
         if character == '"' {
             out.push('\\');
         }

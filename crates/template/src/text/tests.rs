@@ -28,6 +28,14 @@ fn one_attribute_a_line() {
     assert_eq!(Template::parse(&template.to_text()), Ok(template));
 }
 
+#[test]
+fn what_ends_a_parse_stands_alone_also_where_control_characters_parted_it() {
+    let mut template = Template::new();
+    template.set("NAME", "]]\u{1}>");
+    assert_eq!(template.to_text(), "NAME=\"\n]]>\"\n");
+    assert!(Template::parse(&template.to_text()).is_ok());
+}
+
 proptest! {
     #[test]
     fn written_again_is_parsed_again(template in template(parsed_value)) {
