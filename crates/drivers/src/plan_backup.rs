@@ -3,12 +3,11 @@
 use plerion_model::Id;
 use plerion_model::image::Image;
 use plerion_protocol::{Action, Location};
-use plerion_template::Vector;
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
 use crate::plan_domain::{Driver, domain_absent};
-use crate::plan_script_disk::disks_of;
-use crate::plan_transfer::disk_format;
+use crate::plan_script_disk::disk_of;
+use crate::plan_transfer::{disk_format, number};
 use crate::transfer::Transfer;
 
 /// Size that the dummy datastore driver says a backup has, in MiB (recorded).
@@ -43,7 +42,7 @@ pub(crate) fn backup(
         plan.output
             .format
             .get_or_insert_with(|| format.as_str().to_owned());
-        size_mib = size_mib.saturating_add(size_of(&disk).unwrap_or(0));
+        size_mib = size_mib.saturating_add(number(&disk, "SIZE").unwrap_or(0));
         let action = Action::Transfer {
             source: Location::There(
                 (environment.ssh_target)(&stay.host.name),
@@ -100,7 +99,7 @@ pub(crate) fn disks_restore(
             source: restored.clone(),
             destination: restored,
             format: disk_format(&disk)?,
-            size_mib: size_of(&disk),
+            size_mib: number(&disk, "SIZE"),
         };
         plan.host(stay.host.id, grow, COPY_DEADLINE_S);
     }
@@ -121,18 +120,6 @@ fn disks_in(image: &Image) -> Vec<Id> {
         .as_ref()
         .map(|backup| backup.disks.clone())
         .unwrap_or_default()
-}
-
-fn size_of(disk: &Vector) -> Option<u64> {
-    disk.get("SIZE").and_then(|text| text.parse().ok())
-}
-
-fn disk_of(stay: &Stay<'_>, id: Id) -> Result<Vector, String> {
-    let wanted = id.to_string();
-    disks_of(stay)
-        .into_iter()
-        .find(|disk| disk.get("DISK_ID") == Some(&wanted))
-        .ok_or_else(|| format!("VM {} has no disk {id}", stay.vm.id))
 }
 
 fn unsupported(stay: &Stay<'_>) -> String {

@@ -13,7 +13,7 @@ use plerion_world::vm_without_nic;
 use crate::plan::{COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
 use crate::plan_context::context_plan;
 use crate::plan_domain::Driver;
-use crate::plan_script_disk::disks_of;
+use crate::plan_script_disk::disk_of;
 use crate::plan_transfer::{disk_end, disk_format, disk_prepare};
 use crate::plan_xml::{bridge_add, with_input};
 use crate::transfer::Transfer;
@@ -315,14 +315,6 @@ fn nic_of(stay: &Stay<'_>, id: Id) -> Option<Vector> {
     let mut nics = stay.vm.template.vectors("NIC");
     nics.find(|nic| nic.get("NIC_ID") == Some(&wanted))
         .map(|nic| nic.to_vector())
-}
-
-fn disk_of(stay: &Stay<'_>, id: Id) -> Result<Vector, String> {
-    let wanted = id.to_string();
-    disks_of(stay)
-        .into_iter()
-        .find(|disk| disk.get("DISK_ID") == Some(&wanted))
-        .ok_or_else(|| format!("VM {} has no disk {id}", stay.vm.id))
 }
 
 /// Makes the CONTEXT disk anew and has the running guest see it.

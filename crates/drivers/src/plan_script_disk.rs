@@ -4,6 +4,7 @@
 //! of the system datastore as suffix; volatile disks, the CONTEXT disk and the directory by the driver of the system
 //! datastore. All run on the front-end, from where the scripts reach the host by themselves.
 
+use plerion_model::Id;
 use plerion_protocol::{ContextFile, ScriptArgument, ScriptReply};
 use plerion_template::Vector;
 
@@ -150,6 +151,15 @@ pub(crate) fn disks_of(stay: &Stay<'_>) -> Vec<Vector> {
         .vectors("DISK")
         .map(|disk| disk.to_vector())
         .collect()
+}
+
+/// A disk of a VM.
+pub(crate) fn disk_of(stay: &Stay<'_>, id: Id) -> Result<Vector, String> {
+    let wanted = id.to_string();
+    disks_of(stay)
+        .into_iter()
+        .find(|disk| disk.get("DISK_ID") == Some(&wanted))
+        .ok_or_else(|| format!("VM {} has no disk {id}", stay.vm.id))
 }
 
 /// Gives the disks that are to be kept back to their datastores, and deletes the others.

@@ -24,7 +24,8 @@ pub(crate) fn disk_format(disk: &Vector) -> Result<DiskFormat, String> {
     }
 }
 
-fn number(disk: &Vector, key: &str) -> Option<u64> {
+/// A number in a disk.
+pub(crate) fn number(disk: &Vector, key: &str) -> Option<u64> {
     disk.get(key).and_then(|text| text.parse().ok())
 }
 

@@ -14,7 +14,7 @@ use subtle::ConstantTimeEq;
 
 use crate::back_off::BackOff;
 use crate::clock::Clock;
-use crate::session_cache::SessionCache;
+use crate::session_cache::{CredentialDigest, SessionCache};
 use crate::token::{hex, token_hash};
 
 /// Passwords hashed at a time; each takes some 20 MiB and tens of milliseconds.
@@ -72,7 +72,7 @@ impl Authenticator {
                 .get(uid)
                 .is_some_and(|user| user.enabled && user.auth_driver == "core" && user.password == stored)
         })?;
-        world.users.get(uid).map(|user| caller_of(user))
+        world.users.get(uid).map(|user| Caller::of(user))
     }
 
     /// The caller of a session string. Takes tens of milliseconds; not for threads that must not wait.
@@ -92,7 +92,7 @@ impl Authenticator {
             return Err(ApiError::authentication_later(wait.as_secs().saturating_add(1)));
         }
         let user = world.user_by_name(name).filter(|user| user.enabled).cloned();
-        let found = self.caller_slow(user.as_deref(), session, secret);
+        let found = self.caller_slow(user.as_deref(), digest, secret);
         match &found {
             Some(_) => self.back_off.succeeded(name, source),
             None => self.failed(user.as_deref(), name, source),
@@ -101,9 +101,8 @@ impl Authenticator {
     }
 
     /// The caller by token or password; for a user that does not exist, the same work for nothing.
-    fn caller_slow(&self, user: Option<&User>, session: &str, secret: &str) -> Option<Caller> {
+    fn caller_slow(&self, user: Option<&User>, digest: CredentialDigest, secret: &str) -> Option<Caller> {
         if let Some(caller) = user.and_then(|user| token_caller(user, secret, self.clock.now())) {
-            let digest = self.cache.digest(session);
             if !self.cache.knows(&digest) {
                 self.cache.put_token(digest);
             }
@@ -113,9 +112,8 @@ impl Authenticator {
         let stored = user.map_or(self.nobody.as_str(), |user| &user.password);
         let good = self.verify(stored, secret);
         let user = user.filter(|_| good)?;
-        self.cache
-            .put(self.cache.digest(session), user.id, &user.password);
-        Some(caller_of(user))
+        self.cache.put(digest, user.id, &user.password);
+        Some(Caller::of(user))
     }
 
     fn failed(&self, user: Option<&User>, name: &str, source: IpAddr) {
@@ -166,7 +164,7 @@ fn token_caller(user: &User, secret: &str, now: Seconds) -> Option<Caller> {
     if !lives || !member {
         return None;
     }
-    let mut caller = caller_of(user);
+    let mut caller = Caller::of(user);
     caller.token = Some(TokenLimit {
         expires: token.expires,
         egid: token.egid,
@@ -177,14 +175,4 @@ fn token_caller(user: &User, secret: &str, now: Seconds) -> Option<Caller> {
         caller.groups = vec![token.egid];
     }
     Some(caller)
-}
-
-/// A user that has named its password.
-fn caller_of(user: &User) -> Caller {
-    Caller {
-        uid: user.id,
-        gid: user.gid,
-        groups: user.groups.clone(),
-        token: None,
-    }
 }

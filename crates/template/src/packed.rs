@@ -74,6 +74,16 @@ impl PackedTemplate {
             .collect()
     }
 
+    /// Sets an attribute to one single value, or takes it away. To change several, unpack.
+    pub fn note(&mut self, name: &str, value: Option<&str>) {
+        let mut template = self.unpack();
+        match value {
+            Some(value) => template.set(name, value),
+            None => drop(template.remove(name)),
+        }
+        *self = Self::new(&template);
+    }
+
     /// The attributes in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, PackedValue<'_>)> {
         let mut reader = Reader { bytes: &self.bytes };

@@ -2,6 +2,7 @@
 
 use plerion_model::acl::AclQuestion;
 use plerion_model::permissions::Audience;
+use plerion_model::user::User;
 use plerion_model::{ApiError, Id, Kind, Operation, Owned, Seconds, group};
 
 use crate::object::Object;
@@ -37,6 +38,17 @@ impl Caller {
             uid: 0,
             gid: 0,
             groups: vec![0],
+            token: None,
+        }
+    }
+
+    /// A user, with all its groups.
+    #[must_use]
+    pub fn of(user: &User) -> Self {
+        Self {
+            uid: user.id,
+            gid: user.gid,
+            groups: user.groups.clone(),
             token: None,
         }
     }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use plerion_model::backupjob::{BackupJob, Execution, Progress};
 use plerion_model::{ApiError, Id, Kind};
-use plerion_template::PackedTemplate;
 
 use crate::auth::Caller;
 use crate::txn::{BackupOver, Txn};
@@ -29,7 +28,7 @@ pub(crate) fn job_begin(txn: &mut Txn<'_>, id: Id) -> Result<Id, ApiError> {
     for vm in vms {
         own.progress.entry(vm).or_insert(Progress::Outdated);
     }
-    error_set(own, None);
+    own.template.note("ERROR", None);
     txn.update(job);
     backups_go_on(txn);
     Ok(id)
@@ -49,7 +48,7 @@ pub(crate) fn job_retry(txn: &mut Txn<'_>, id: Id) -> Result<Id, ApiError> {
     for vm in failed {
         own.progress.insert(vm, Progress::Outdated);
     }
-    error_set(own, None);
+    own.template.note("ERROR", None);
     txn.update(job);
     backups_go_on(txn);
     Ok(id)
@@ -165,12 +164,7 @@ fn owner_of(txn: &Txn<'_>, job: &BackupJob) -> Result<Caller, String> {
     let uid = job.owned.uid;
     let owner = txn.world.users.get(uid);
     owner
-        .map(|owner| Caller {
-            uid,
-            gid: owner.gid,
-            groups: owner.groups.clone(),
-            token: None,
-        })
+        .map(|owner| Caller::of(owner))
         .ok_or_else(|| format!("The job's owner, user {uid}, does not exist any more"))
 }
 
@@ -196,7 +190,7 @@ fn progress_set(txn: &mut Txn<'_>, id: Id, vm: Id, progress: Progress, reason: O
     own.progress.insert(vm, progress);
     if let Some(reason) = reason {
         let text = format!("VM {vm}: {reason}");
-        error_set(own, Some(&text));
+        own.template.note("ERROR", Some(&text));
         txn.log(Kind::BackupJob, id, "error", "", "", &text);
     }
     run_close(own, txn.context.now);
@@ -207,14 +201,4 @@ fn run_close(job: &mut BackupJob, now: plerion_model::Seconds) {
     if !job.is_running() {
         job.last_duration = now.saturating_sub(job.last_time).max(0);
     }
-}
-
-/// `ERROR` says what failed last.
-fn error_set(job: &mut BackupJob, reason: Option<&str>) {
-    let mut template = job.template.unpack();
-    template.remove("ERROR");
-    if let Some(reason) = reason {
-        template.set("ERROR", reason);
-    }
-    job.template = PackedTemplate::new(&template);
 }

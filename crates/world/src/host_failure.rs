@@ -14,6 +14,7 @@ use crate::elsewhere::{Fencing, HostStanding, Standing, Verdict, may_start_elsew
 use crate::hook_fire::fence_firing;
 use crate::pairs::TRANSFER_BUILT_IN;
 use crate::txn::Txn;
+use crate::vm_template::user_note;
 use crate::world::World;
 
 /// Where a VM is told why it is not started elsewhere.
@@ -215,7 +216,7 @@ fn fence(txn: &mut Txn<'_>, id: Id) {
             state: FenceState::Asked,
         });
     }
-    host_message(own, Some(&message));
+    own.template.note(FENCE_MESSAGE, Some(&message));
     txn.log(Kind::Host, id, "fence", "", "", &message);
     txn.put(host);
 }
@@ -255,7 +256,7 @@ pub(crate) fn fence_ended(txn: &mut Txn<'_>, execution: &HookExecution, result: 
         fence.state = FenceState::Failed;
         failed_text(result)
     };
-    host_message(own, Some(&message));
+    own.template.note(FENCE_MESSAGE, Some(&message));
     txn.log(Kind::Host, host.id, "fence", "", "", &message);
     txn.put(host);
 }
@@ -268,15 +269,6 @@ fn failed_text(result: &ExecutionResult) -> String {
         .take(WORDS_MAX)
         .collect();
     format!("the program for fencing ended with {}: {words}", result.code)
-}
-
-fn host_message(host: &mut Host, message: Option<&str>) {
-    let mut template = host.template.unpack();
-    match message {
-        Some(message) => template.set(FENCE_MESSAGE, message),
-        None => drop(template.remove(FENCE_MESSAGE)),
-    }
-    host.template = PackedTemplate::new(&template);
 }
 
 fn give_up(txn: &mut Txn<'_>, id: Id) {
@@ -330,16 +322,7 @@ fn wait(txn: &mut Txn<'_>, id: Id, message: &str) {
 
 /// Says why a VM is not started elsewhere, or takes that away. Returns whether that is news.
 fn failure_say(vm: &mut Vm, message: Option<&str>) -> bool {
-    if vm.user_template.get(FAILURE_MESSAGE) == message {
-        return false;
-    }
-    let mut template = vm.user_template.unpack();
-    match message {
-        Some(message) => template.set(FAILURE_MESSAGE, message),
-        None => drop(template.remove(FAILURE_MESSAGE)),
-    }
-    vm.user_template = PackedTemplate::new(&template);
-    true
+    user_note(vm, FAILURE_MESSAGE, message)
 }
 
 /// A VM enters a phase: of one that is not lost there is nothing to be said.

@@ -290,11 +290,9 @@ pub(crate) fn image_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentResu
         return;
     }
     let own = Arc::make_mut(&mut image);
-    let old = own.state;
-    match result {
+    own.cloning_id = -1;
+    let state = match result {
         Ok(output) => {
-            own.state = ImageState::Ready;
-            own.cloning_id = -1;
             if let Some(size) = output.size_mib {
                 own.size_mib = size;
             }
@@ -304,25 +302,28 @@ pub(crate) fn image_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentResu
             if let Some(source) = &output.source {
                 source.clone_into(&mut own.source);
             }
+            ImageState::Ready
         }
         Err(reason) => {
-            own.state = ImageState::Error;
-            own.cloning_id = -1;
-            let mut template = own.template.unpack();
-            template.set("ERROR", reason.clone());
-            own.template = PackedTemplate::new(&template);
+            own.template.note("ERROR", Some(reason));
+            ImageState::Error
         }
-    }
-    own.prev_state = own.state;
-    let message = result.as_ref().err().map_or("", String::as_str);
-    txn.log(
-        Kind::Image,
-        key.id,
-        "state",
-        old.as_str(),
-        image.state.as_str(),
-        message,
+    };
+    image_settle(
+        txn,
+        image,
+        state,
+        result.as_ref().err().map_or("", String::as_str),
     );
+}
+
+/// Gives an image its new state, and says so.
+pub(crate) fn image_settle(txn: &mut Txn<'_>, mut image: Arc<Image>, new: ImageState, reason: &str) {
+    let own = Arc::make_mut(&mut image);
+    let old = own.state;
+    own.state = new;
+    own.prev_state = new;
+    txn.log(Kind::Image, image.id, "state", old.as_str(), new.as_str(), reason);
     txn.put(image);
 }
 

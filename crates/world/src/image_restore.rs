@@ -3,7 +3,6 @@
 use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::image::{Image, ImageBackup, ImageState, ImageType};
 use plerion_model::snapshot::SnapshotTree;
-use plerion_model::vmtemplate::VmTemplate;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Value, Vector};
 
@@ -14,6 +13,8 @@ use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
+use crate::vm_template::disk_id;
+use crate::vmtemplate;
 
 /// The driver of datastores that are none.
 const DUMMY: &str = "dummy";
@@ -180,7 +181,7 @@ fn disk_restore(
 ) -> Result<Id, ApiError> {
     let name = format!("{}-disk-{disk}", options.name);
     name_check_new(&txn.world, Kind::Image, caller.uid, &name)?;
-    let known = vm.vectors("DISK").find(|own| is_disk(own, disk));
+    let known = vm.vectors("DISK").find(|own| disk_id(own) == disk);
     let of_disk = |key: &str| known.and_then(|known| known.get(key)).unwrap_or_default();
     let mut template = Template::new();
     if !of_disk("DEV_PREFIX").is_empty() {
@@ -226,10 +227,6 @@ fn disk_restore(
     Ok(id)
 }
 
-fn is_disk(vector: &Vector, disk: Id) -> bool {
-    vector.get("DISK_ID").and_then(|text| text.parse().ok()) == Some(disk)
-}
-
 /// Makes of a VM's template one that other VMs can be made of.
 fn template_clean(caller: &Caller, vm: &mut Template, options: &Options, made: &[(Id, Id)]) {
     vm.retain(|attribute| !COMPUTED.contains(&attribute.name.as_str()));
@@ -238,7 +235,7 @@ fn template_clean(caller: &Caller, vm: &mut Template, options: &Options, made: &
         vm.remove("NIC_ALIAS");
     }
     for disk in vm.vectors_mut("DISK") {
-        let image = made.iter().find(|(own, _)| is_disk(disk, *own));
+        let image = made.iter().find(|(own, _)| disk_id(disk) == *own);
         *disk = match image {
             Some((_, image)) => {
                 let mut vector = Vector::new();
@@ -311,14 +308,5 @@ fn template_put(txn: &mut Txn<'_>, caller: &Caller, name: &str, vm: &Template) -
         }
     }
     restricted_check(&txn.world, caller, Kind::Template, &template)?;
-    name_check_new(&txn.world, Kind::Template, caller.uid, name)?;
-    let id = txn.id_next(Kind::Template);
-    txn.create(VmTemplate {
-        id,
-        name: name.to_owned(),
-        owned: owned_new(&txn.world, caller),
-        regtime: txn.context.now,
-        template: PackedTemplate::new(&template),
-    });
-    Ok(id)
+    vmtemplate::template_create(txn, caller, name, &template)
 }

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use plerion_model::image::{Image, ImageState};
 use plerion_model::snapshot::{Orphans, SnapshotTree};
 use plerion_model::{ApiError, Id, Kind, Operation};
-use plerion_template::PackedTemplate;
 
 use crate::auth::{Caller, Target, require};
 use crate::change::{ImageAsk, ImageSnapshot, IntentKey, IntentResult};
-use crate::image::ask_for;
+use crate::image::{ask_for, image_settle};
 use crate::index::member_first;
 use crate::txn::Txn;
 
@@ -100,28 +99,12 @@ pub(crate) fn image_snapshot_ended(
         return;
     };
     let own = Arc::make_mut(&mut image);
-    let old = own.state;
-    own.state = ImageState::Ready;
-    own.prev_state = ImageState::Ready;
-    let mut template = own.template.unpack();
-    match result {
-        Ok(_) => {
-            template.remove("ERROR");
-            done(&mut own.snapshots, work);
-        }
-        Err(reason) => template.set("ERROR", reason.clone()),
+    let reason = result.as_ref().err().map(String::as_str);
+    own.template.note("ERROR", reason);
+    if reason.is_none() {
+        done(&mut own.snapshots, work);
     }
-    own.template = PackedTemplate::new(&template);
-    let message = result.as_ref().err().map_or("", String::as_str);
-    txn.log(
-        Kind::Image,
-        key.id,
-        "state",
-        old.as_str(),
-        image.state.as_str(),
-        message,
-    );
-    txn.put(image);
+    image_settle(txn, image, ImageState::Ready, reason.unwrap_or_default());
 }
 
 fn done(tree: &mut SnapshotTree, work: ImageSnapshot) {

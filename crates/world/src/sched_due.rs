@@ -34,12 +34,7 @@ fn owner_of(world: &World, action: &SchedAction) -> Result<Caller, String> {
         .users
         .get(uid)
         .ok_or_else(|| format!("Its owner, user {uid}, does not exist any more"))?;
-    Ok(Caller {
-        uid,
-        gid: owner.gid,
-        groups: owner.groups.clone(),
-        token: None,
-    })
+    Ok(Caller::of(owner))
 }
 
 fn command_of(action: &SchedAction) -> Result<Command, String> {

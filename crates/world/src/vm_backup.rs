@@ -10,12 +10,13 @@ use plerion_model::numbers::id_list;
 use plerion_model::vm::Vm;
 use plerion_model::vm_backup::{BackupMode, BackupRun, RestoreRun};
 use plerion_model::vm_history::HistoryAction;
-use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_model::vm_state::{Phase, VmState};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::PackedVector;
 
 use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
+use crate::vm_backup_end::is_backup;
 use crate::vm_cause::Cause;
 use crate::vm_history::history_renew;
 use crate::vm_require::vm_require;
@@ -276,10 +277,7 @@ fn place_new(txn: &mut Txn<'_>, vm: Id, datastore: Id) -> Result<String, ApiErro
 /// Ends the backup of a VM; what was copied is no backup. (The reference answers and goes on with it.)
 pub(crate) fn vm_backup_cancel(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> {
     let vm = txn.world.vm(id)?;
-    let under_way = [LcmState::Backup, LcmState::BackupPoweroff]
-        .map(Phase::active)
-        .contains(&vm.phase);
-    if !under_way {
+    if !is_backup(vm.phase) {
         // Recorded.
         return Err(ApiError::internal(format!(
             "Could not cancel backup for VM {id}, no backup in progress"

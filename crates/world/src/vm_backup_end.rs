@@ -6,7 +6,7 @@ use plerion_lifecycle::{Event, Recover};
 use plerion_model::datastore::DiskType;
 use plerion_model::image::{Image, ImageBackup, ImageState, ImageType, Increment};
 use plerion_model::snapshot::SnapshotTree;
-use plerion_model::vm::{Demand, Vm};
+use plerion_model::vm::Vm;
 use plerion_model::vm_backup::{BackupChain, BackupMade, BackupMode, BackupRun};
 use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{Id, Kind};
@@ -18,12 +18,14 @@ use crate::image::image_delete;
 use crate::owner::owned_new;
 use crate::txn::{BackupOver, Txn};
 use crate::vm_disk_snapshot_end::total_set;
+use crate::vm_template::template_set;
 use crate::world::World;
 
 /// Most increments of an image.
 const INCREMENTS_MAX: usize = 1000;
 
-fn is_backup(phase: Phase) -> bool {
+/// Whether a backup is being made.
+pub(crate) fn is_backup(phase: Phase) -> bool {
     [LcmState::Backup, LcmState::BackupPoweroff]
         .map(Phase::active)
         .contains(&phase)
@@ -283,6 +285,5 @@ fn restore_over(vm: &mut Vm, done: bool) {
         vm.disk_snapshots.remove(&disk);
         total_set(vm, &mut template, disk);
     }
-    vm.template = PackedTemplate::new(&template);
-    vm.demand = Arc::new(Demand::read(&vm.template));
+    template_set(vm, &template);
 }

@@ -23,6 +23,9 @@ pub(crate) struct DiskPlan {
     pub(crate) clusters: Vec<Vec<Id>>,
 }
 
+/// What says which image a vector means.
+pub(crate) const IMAGE_KEYS: [&str; 4] = ["IMAGE_ID", "IMAGE", "IMAGE_UID", "IMAGE_UNAME"];
+
 /// The object that a vector means: by id, or by name and owner.
 pub(crate) fn named_id(
     world: &World,
@@ -86,8 +89,7 @@ pub(crate) fn disk_complete(
     plan: &mut DiskPlan,
 ) -> Result<Option<Arc<Image>>, ApiError> {
     disk.set("DISK_ID", index.to_string());
-    let keys = ["IMAGE_ID", "IMAGE", "IMAGE_UID", "IMAGE_UNAME"];
-    let Some(id) = named_id(world, caller, Kind::Image, disk, keys)? else {
+    let Some(id) = named_id(world, caller, Kind::Image, disk, IMAGE_KEYS)? else {
         disk_volatile(world, disk)?;
         return Ok(None);
     };

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use plerion_model::Id;
 use plerion_model::image::ImageState;
 use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
-use plerion_model::{Id, Kind};
-use plerion_template::{PackedTemplate, Value};
+use plerion_template::Value;
 
+use crate::image::image_settle;
 use crate::txn::Txn;
 use crate::vm_disk_snapshot_end::snapshots_give;
 use crate::vm_template::{DISK, disk_find, disk_id, number, saves, template_set};
@@ -68,26 +69,14 @@ pub(crate) fn disk_save_end(txn: &mut Txn<'_>, image: Id, result: Result<(), &st
     let state = match result {
         Ok(()) => ImageState::Ready,
         Err(reason) => {
-            let mut template = own.template.unpack();
-            template.set("ERROR", format!("The disk could not be saved: {reason}"));
-            own.template = PackedTemplate::new(&template);
+            let text = format!("The disk could not be saved: {reason}");
+            own.template.note("ERROR", Some(&text));
             ImageState::Error
         }
     };
-    let old = own.state;
-    own.state = state;
-    own.prev_state = state;
     if result.is_ok() && own.source.is_empty() {
         // Recorded: what the dummy datastore driver calls every file.
         own.source = "dummy_path".into();
     }
-    txn.log(
-        Kind::Image,
-        image.id,
-        "state",
-        old.as_str(),
-        state.as_str(),
-        result.err().unwrap_or_default(),
-    );
-    txn.put(image);
+    image_settle(txn, image, state, result.err().unwrap_or_default());
 }

@@ -8,7 +8,7 @@ use plerion_template::substitute::{FileImage, FileOwner, FileReference, file_ref
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
-use crate::vm_disk::named_id;
+use crate::vm_disk::{IMAGE_KEYS, named_id};
 use crate::world::World;
 
 /// Name of the file that every CONTEXT disk has.
@@ -156,8 +156,7 @@ fn image_of(
         Some(FileOwner::Name(name)) => named.set("IMAGE_UNAME", name.as_str()),
         None => {}
     }
-    let keys = ["IMAGE_ID", "IMAGE", "IMAGE_UID", "IMAGE_UNAME"];
-    match named_id(world, caller, Kind::Image, &named, keys)? {
+    match named_id(world, caller, Kind::Image, &named, IMAGE_KEYS)? {
         Some(id) => Ok(world.image(id)?.clone()),
         None => Err(refused(&format!("{attribute} names no image."))),
     }

@@ -1,9 +1,8 @@
 //! What becomes of a VM's capacity when its change ends.
 
-use std::sync::Arc;
+use plerion_model::vm::Vm;
 
-use plerion_model::vm::{Demand, Vm};
-use plerion_template::PackedTemplate;
+use crate::vm_template::template_set;
 
 /// The running domain has got its new size, or has not and keeps the old one.
 pub(crate) fn resize_end(vm: &mut Vm, success: bool) {
@@ -23,6 +22,5 @@ pub(crate) fn resize_end(vm: &mut Vm, success: bool) {
             }
         }
     }
-    vm.template = PackedTemplate::new(&template);
-    vm.demand = Arc::new(Demand::read(&vm.template));
+    template_set(vm, &template);
 }

@@ -7,9 +7,9 @@ use plerion_model::host_failure::OnHostFailure;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
-use plerion_template::PackedTemplate;
 
 use crate::txn::Txn;
+use crate::vm_template::user_note;
 use crate::world::World;
 
 /// Where a VM is told why it waits, or why it is not started any more.
@@ -116,16 +116,5 @@ pub(crate) fn restart_pass(vm: &mut Vm, phase: Phase) {
 
 /// Says why a VM waits, or takes that away. Returns whether that is news.
 pub(crate) fn message_set(vm: &mut Vm, message: Option<&str>) -> bool {
-    if vm.user_template.get(AUTOSTART_MESSAGE) == message {
-        return false;
-    }
-    let mut template = vm.user_template.unpack();
-    match message {
-        Some(message) => template.set(AUTOSTART_MESSAGE, message),
-        None => {
-            template.remove(AUTOSTART_MESSAGE);
-        }
-    }
-    vm.user_template = PackedTemplate::new(&template);
-    true
+    user_note(vm, AUTOSTART_MESSAGE, message)
 }

@@ -7,7 +7,6 @@ use plerion_model::vm::Vm;
 use plerion_model::vm_history::{History, HistoryAction};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Kind, Seconds};
-use plerion_template::PackedTemplate;
 
 use crate::change::{Intent, IntentKey, IntentResult, Site, Task};
 use crate::host_failure::failure_pass;
@@ -215,16 +214,8 @@ fn files_note(vm: &mut Vm, old: Phase, new: Phase) {
 fn error_note(vm: &mut Vm, new: Phase, reason: Option<&str>) {
     let runs = new == Phase::active(LcmState::Running);
     match reason {
-        Some(reason) => {
-            let mut template = vm.user_template.unpack();
-            template.set("ERROR", reason);
-            vm.user_template = PackedTemplate::new(&template);
-        }
-        None if runs && vm.user_template.get("ERROR").is_some() => {
-            let mut template = vm.user_template.unpack();
-            template.remove("ERROR");
-            vm.user_template = PackedTemplate::new(&template);
-        }
+        Some(reason) => vm.user_template.note("ERROR", Some(reason)),
+        None if runs && vm.user_template.get("ERROR").is_some() => vm.user_template.note("ERROR", None),
         None => {}
     }
 }

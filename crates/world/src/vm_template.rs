@@ -54,3 +54,12 @@ pub(crate) fn disk_find(template: &mut Template, disk: Id) -> Result<&mut Vector
         .find(|vector| disk_id(vector) == disk)
         .ok_or_else(|| ApiError::action("VM disk does not exist"))
 }
+
+/// Writes a message into the user's template, or takes it away. Returns whether that is news.
+pub(crate) fn user_note(vm: &mut Vm, name: &str, message: Option<&str>) -> bool {
+    let news = vm.user_template.get(name) != message;
+    if news {
+        vm.user_template.note(name, message);
+    }
+    news
+}

@@ -26,10 +26,16 @@ pub(crate) fn template_allocate(
     let mut template = template.clone();
     let name = template.get("NAME").unwrap_or_default().to_owned();
     template.remove("NAME");
-    create(txn, caller, &name, &template)
+    template_create(txn, caller, &name, &template)
 }
 
-fn create(txn: &mut Txn<'_>, caller: &Caller, name: &str, template: &Template) -> Result<Id, ApiError> {
+/// Makes a template that may be made.
+pub(crate) fn template_create(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    name: &str,
+    template: &Template,
+) -> Result<Id, ApiError> {
     name_check_new(&txn.world, Kind::Template, caller.uid, name)?;
     let id = txn.id_next(Kind::Template);
     let object = VmTemplate {
@@ -51,7 +57,7 @@ pub(crate) fn template_clone(txn: &mut Txn<'_>, caller: &Caller, id: Id, name: &
     ];
     require(&txn.world, caller, &rights)?;
     let template = txn.world.template(id)?.template.unpack();
-    create(txn, caller, name, &template)
+    template_create(txn, caller, name, &template)
 }
 
 /// `one.template.instantiate`.

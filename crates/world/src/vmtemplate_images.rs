@@ -1,18 +1,16 @@
 //! Commands on VM templates together with the images of their disks (`recursive`).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use plerion_model::{ApiError, Id, Kind};
-use plerion_template::{Template, Vector};
+use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::Caller;
 use crate::txn::Txn;
-use crate::vm_disk::named_id;
+use crate::vm_disk::{IMAGE_KEYS, named_id};
 use crate::world::World;
 use crate::{generic, image, vmtemplate};
-
-/// What says which image a disk is of.
-const IMAGE_KEYS: [&str; 4] = ["IMAGE_ID", "IMAGE", "IMAGE_UID", "IMAGE_UNAME"];
 
 /// A command on a template and its images.
 #[derive(Clone, Debug)]
@@ -72,7 +70,7 @@ fn clone_all(txn: &mut Txn<'_>, caller: &Caller, id: Id, name: &str) -> Result<I
             image::image_clone(txn, caller, source, &format!("{name}-disk-{number}"), -1).map_err(failed)?;
         image_set(disk, image);
     }
-    std::sync::Arc::make_mut(&mut object).template = plerion_template::PackedTemplate::new(&template);
+    Arc::make_mut(&mut object).template = PackedTemplate::new(&template);
     txn.update(object);
     Ok(copy)
 }

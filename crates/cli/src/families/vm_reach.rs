@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
@@ -181,14 +180,11 @@ fn port_free() -> Result<u16, CliError> {
 
 /// A directory that nobody else can enter.
 fn directory_make() -> Result<PathBuf, CliError> {
-    let failed = |path: &PathBuf, error: io::Error| {
-        CliError::text(format!("{} cannot be created: {error}", path.display()))
-    };
     let path = std::env::temp_dir().join(format!("one-vnc-{}", std::process::id()));
     DirBuilder::new()
         .mode(0o700)
         .create(&path)
-        .map_err(|error| failed(&path, error))?;
+        .map_err(|error| CliError::text(format!("{} cannot be created: {error}", path.display())))?;
     Ok(path)
 }
 
