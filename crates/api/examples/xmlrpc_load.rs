@@ -74,6 +74,7 @@ async fn server_start() -> io::Result<SocketAddr> {
     let service = Arc::new(Fixed(Bytes::from(vec![b'a'; BODY_BYTES])));
     tokio::spawn(serve(
         listener,
+        None,
         service,
         Limits::default(),
         std::future::pending(),

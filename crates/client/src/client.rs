@@ -1,11 +1,15 @@
 //! The client: a session, an endpoint and the connection to it.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use rustls::ClientConfig;
 
 use crate::codec;
 use crate::error::ClientError;
 use crate::http::{Address, Connection, ExchangeError, Response};
 use crate::settings::Settings;
+use crate::trust::tls_config;
 use crate::value::{Answer, Param};
 
 /// How long connecting may take, unless said otherwise.
@@ -40,6 +44,7 @@ impl Default for Limits {
 #[derive(Debug)]
 pub struct Client {
     address: Address,
+    tls: Option<Arc<ClientConfig>>,
     session: String,
     limits: Limits,
     page_size: i32,
@@ -54,8 +59,10 @@ impl Client {
 
     /// A client with bounds of its own.
     pub fn with_limits(settings: &Settings, limits: Limits) -> Result<Self, ClientError> {
+        let address = Address::parse(&settings.endpoint)?;
         Ok(Self {
-            address: Address::parse(&settings.endpoint)?,
+            tls: address.tls.then(tls_config).transpose()?,
+            address,
             session: settings.session.clone(),
             limits,
             page_size: settings.page_size,
@@ -105,9 +112,12 @@ impl Client {
     }
 
     fn connect(&self) -> Result<Connection, ClientError> {
-        Connection::open(&self.address, self.limits.connect_time).map_err(|source| ClientError::Connect {
-            address: self.address.authority(),
-            source,
+        Connection::open(&self.address, self.tls.clone(), self.limits.connect_time).map_err(|source| {
+            let address = self.address.authority();
+            match tls_reason(&source) {
+                Some(reason) => ClientError::Tls { address, reason },
+                None => ClientError::Connect { address, source },
+            }
         })
     }
 
@@ -152,6 +162,12 @@ fn is_read(method: &str) -> bool {
         method.rsplit('.').next(),
         Some("info" | "infoextended" | "infoset" | "monitoring" | "accounting" | "showback" | "version")
     )
+}
+
+/// Why there was no agreement on TLS, where that was it.
+fn tls_reason(error: &std::io::Error) -> Option<String> {
+    let reason = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+    Some(reason.to_string())
 }
 
 fn is_timeout(error: &std::io::Error) -> bool {

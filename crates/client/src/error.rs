@@ -69,6 +69,20 @@ pub enum ClientError {
         /// What the system said.
         source: io::Error,
     },
+    /// The server and this client do not agree on TLS.
+    #[error(
+        "No TLS with {address}: {reason}. A certificate that the system does not trust is made trusted by \
+             ONE_CERT_DIR (a directory of PEM files); a server without TLS has an endpoint with http://."
+    )]
+    Tls {
+        /// Host and port.
+        address: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// It is not known which certificates to trust.
+    #[error("Servers' certificates cannot be judged: {0}. See ONE_CERT_DIR, SSL_CERT_FILE and SSL_CERT_DIR.")]
+    Trust(String),
     /// The server did not answer in time.
     #[error("{address} gave no answer to {method} within {} s. The call may still be carried out: look before \
              repeating it.", .limit.as_secs())]

@@ -2,9 +2,13 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::ClientConfig;
+
 use crate::error::ClientError;
+use crate::stream::Stream;
 
 /// How many bytes one header block may have.
 const HEADER_BYTES_MAX: usize = 64 << 10;
@@ -14,6 +18,8 @@ const READ_BYTES: usize = 64 << 10;
 /// Where the server is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
+    /// Whether the connection is encrypted and the server's certificate looked at.
+    pub tls: bool,
     /// Host name or address, without brackets.
     pub host: String,
     /// TCP port.
@@ -23,18 +29,20 @@ pub struct Address {
 }
 
 impl Address {
-    /// Reads `http://host[:port][/path]`. The port is 2633 and the path /RPC2 when left out.
+    /// Reads `http://host[:port][/path]` and the same with `https://`. Left out, the port is 2633 (443 of https, where
+    /// proxies listen) and the path /RPC2.
     pub fn parse(endpoint: &str) -> Result<Self, ClientError> {
         let bad = |reason| ClientError::Endpoint {
             endpoint: endpoint.to_owned(),
             reason,
         };
-        if endpoint.starts_with("https://") {
-            return Err(bad("https is not supported by this client yet"));
-        }
-        let rest = endpoint
-            .strip_prefix("http://")
-            .ok_or_else(|| bad("it does not begin with http://"))?;
+        let (tls, rest) = if let Some(rest) = endpoint.strip_prefix("http://") {
+            (false, rest)
+        } else if let Some(rest) = endpoint.strip_prefix("https://") {
+            (true, rest)
+        } else {
+            return Err(bad("it begins with neither http:// nor https://"));
+        };
         let (authority, path) = match rest.find('/') {
             Some(at) => (&rest[..at], &rest[at..]),
             None => (rest, "/RPC2"),
@@ -55,9 +63,11 @@ impl Address {
         }
         let port = match port {
             Some(text) => text.parse().map_err(|_| bad("the port is no number"))?,
+            None if tls => 443,
             None => 2633,
         };
         Ok(Self {
+            tls,
             host: host.to_owned(),
             port,
             path: path.to_owned(),
@@ -77,7 +87,7 @@ impl Address {
 /// One open connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     /// Bytes read but not used yet.
     pending: Vec<u8>,
     /// The server announced that it closes after the last answer.
@@ -113,15 +123,18 @@ impl From<io::Error> for ExchangeError {
 }
 
 impl Connection {
-    /// Connects within `limit`, trying each address of the host.
-    pub fn open(address: &Address, limit: Duration) -> io::Result<Self> {
+    /// Connects within `limit`, trying each address of the host; by TLS where `tls` is given.
+    pub fn open(address: &Address, tls: Option<Arc<ClientConfig>>, limit: Duration) -> io::Result<Self> {
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
         for target in (address.host.as_str(), address.port).to_socket_addrs()? {
             match TcpStream::connect_timeout(&target, limit) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     return Ok(Self {
-                        stream,
+                        stream: match tls {
+                            Some(config) => Stream::encrypt(stream, &address.host, config, limit)?,
+                            None => Stream::Plain(stream),
+                        },
                         pending: Vec::new(),
                         closing: false,
                     });
@@ -134,14 +147,15 @@ impl Connection {
 
     /// Whether the next request may go this way: the server has neither closed nor sent anything unasked.
     pub fn is_usable(&self) -> bool {
-        if self.closing || !self.pending.is_empty() || self.stream.set_nonblocking(true).is_err() {
+        let tcp = self.stream.tcp();
+        if self.closing || !self.pending.is_empty() || tcp.set_nonblocking(true).is_err() {
             return false;
         }
-        let quiet = match self.stream.peek(&mut [0; 1]) {
+        let quiet = match tcp.peek(&mut [0; 1]) {
             Err(error) => error.kind() == io::ErrorKind::WouldBlock,
             Ok(_) => false,
         };
-        self.stream.set_nonblocking(false).is_ok() && quiet
+        tcp.set_nonblocking(false).is_ok() && quiet
     }
 
     /// Sends one POST and reads its answer, all within `limit`, with a body of at most `body_max` bytes.
@@ -164,6 +178,7 @@ impl Connection {
         );
         self.stream
             .write_all(request.as_bytes())
+            .and_then(|()| self.stream.flush())
             .map_err(|error| ExchangeError::Io(error, false))?;
         let mut head = Head::parse(&self.head_read(deadline)?)?;
         while head.status == 100 {
@@ -183,8 +198,8 @@ impl Connection {
         if left.is_zero() {
             return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         }
-        self.stream.set_read_timeout(Some(left))?;
-        self.stream.set_write_timeout(Some(left))?;
+        self.stream.tcp().set_read_timeout(Some(left))?;
+        self.stream.tcp().set_write_timeout(Some(left))?;
         Ok(())
     }
 
@@ -370,6 +385,7 @@ mod tests {
         assert_eq!(
             address,
             Address {
+                tls: false,
                 host: "localhost".into(),
                 port: 2633,
                 path: "/RPC2".into()
@@ -383,8 +399,12 @@ mod tests {
             Address::parse("http://[::1]:80/x").expect("good").authority(),
             "[::1]:80"
         );
+        let encrypted = Address::parse("https://cloud").expect("good");
+        assert!(encrypted.tls);
+        assert_eq!(encrypted.authority(), "cloud:443");
         for bad in [
-            "https://cloud/RPC2",
+            "ftp://cloud/RPC2",
+            "https://",
             "cloud:2633",
             "http://",
             "http://a:b/",

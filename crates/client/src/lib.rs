@@ -9,6 +9,8 @@ mod error;
 mod http;
 mod pool;
 mod settings;
+mod stream;
+mod trust;
 mod value;
 
 pub use client::{Client, Limits};

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
 use plerion_api::ApiService;
-use plerion_api::xmlrpc::{Limits, serve};
+use plerion_api::xmlrpc::{Limits, Tls, serve};
 use plerion_drivers::{GREETING_MAX, ProcessLinks, SshSettings, program_identity};
 use plerion_engine::{
     Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash,
@@ -24,6 +24,7 @@ use crate::auth_file;
 use crate::configuration;
 use crate::database;
 use crate::places::Places;
+use crate::tls;
 
 /// Seconds between measurements of datastores by scripts, unless oned.conf says `MONITORING_INTERVAL_DATASTORE`.
 const DATASTORE_INTERVAL_S: u32 = 300;
@@ -99,6 +100,7 @@ fn run(places: &Places) -> Result<(), String> {
     let mut config = Config::new(oned, &places.var.join("datastores").to_string_lossy());
     config.time_zone = TimeZone::system();
     let address = listen_address(&config)?;
+    let tls = tls::of_config(&config.attributes, &places.etc)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -109,7 +111,7 @@ fn run(places: &Places) -> Result<(), String> {
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (failed_sender, failed) = oneshot::channel();
     let engine = engine_start(places, config, address, hypervisor_conf, failed_sender)?;
-    let result = runtime.block_on(serve_until_told(listener, engine.clone(), failed));
+    let result = runtime.block_on(serve_until_told(listener, tls, engine.clone(), failed));
     engine.stop();
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     result
@@ -251,6 +253,7 @@ fn commands_link(directory: &Path) -> std::io::Result<()> {
 
 async fn serve_until_told(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     engine: Arc<Engine>,
     failed: oneshot::Receiver<String>,
 ) -> Result<(), String> {
@@ -262,11 +265,15 @@ async fn serve_until_told(
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopped) = oneshot::channel::<()>();
     let service = Arc::new(ApiService::new(engine));
-    let server = tokio::spawn(serve(listener, service, Limits::default(), async {
+    let with_tls = tls.is_some();
+    let server = tokio::spawn(serve(listener, tls, service, Limits::default(), async {
         // Either end of the channel means to stop.
         let _ = stopped.await;
     }));
     tracing::info!("serving on http://{address}/RPC2");
+    if with_tls {
+        tracing::info!("serving on https://{address}/RPC2");
+    }
     ready_tell();
     let result = tokio::select! {
         _ = terminate.recv() => Ok(()),

@@ -12,17 +12,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::limits::Limits;
+use super::wire::Wire;
 
 /// A connection is looked at this many times within its shortest limit.
 const LOOKS_PER_LIMIT: u32 = 4;
 /// Shortest time between two looks.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// When connections run out, those make room that have been idle for this long.
-const IDLE_SPARE: Duration = Duration::from_secs(1);
+pub(super) const IDLE_SPARE: Duration = Duration::from_secs(1);
 
 /// What the server asks of all its connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Drop for CallGuard {
 
 /// A socket that notes its progress.
 pub(super) struct NotedIo {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Wire,
     pub(super) activity: Arc<Activity>,
 }
 

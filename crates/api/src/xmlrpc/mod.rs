@@ -4,6 +4,7 @@
 //! * `codec`, `base64`, `params`, `fault`: from the body of a request to typed parameters, or to a fault.
 //! * `answer`, `escape`, `stream`: from an answer to the body of a response, as a whole or rendered lazily.
 //! * `server`, `connection`, `request`: the listener, one connection's clocks, one HTTP request.
+//! * `tls`, `wire`: certificates that are read again when they change, and a connection with or without TLS.
 
 pub mod answer;
 mod base64;
@@ -17,6 +18,8 @@ mod request;
 pub mod server;
 pub mod service;
 mod stream;
+pub mod tls;
+mod wire;
 
 pub use answer::{Answer, Chunks, Payload};
 pub use codec::{Call, Value};
@@ -26,3 +29,4 @@ pub use limits::Limits;
 pub use params::Params;
 pub use server::serve;
 pub use service::Service;
+pub use tls::{Tls, TlsError, TlsSettings};

@@ -21,6 +21,7 @@ use super::fault::{self, Fault};
 use super::limits::Limits;
 use super::service::Service;
 use super::stream::{RenderError, ResponseBody};
+use super::tls::Tls;
 
 /// Bodies above this size wait for one of [`LARGE_BODIES_MAX`] places, in bytes.
 pub(super) const SMALL_BODY_BYTES: usize = 256 * 1024;
@@ -39,11 +40,20 @@ const PATHS: [&str; 3] = ["/RPC2", "/", "/RPC2/"];
 /// What all requests of a server share.
 pub(super) struct Shared<S> {
     pub(super) service: Arc<S>,
+    pub(super) tls: Option<Arc<Tls>>,
     pub(super) limits: Limits,
     /// Places for large bodies.
     pub(super) large_bodies: Arc<Semaphore>,
     /// Places for the rendering of streams.
     pub(super) renderers: Arc<Semaphore>,
+}
+
+/// Who sent a request, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    /// It came without TLS from where only calls with TLS are taken.
+    pub(super) must_encrypt: bool,
 }
 
 /// The request cannot be answered because it did not arrive: its connection is at an end.
@@ -65,10 +75,10 @@ enum Received {
 pub(super) async fn respond<S: Service>(
     shared: Arc<Shared<S>>,
     activity: Arc<Activity>,
-    peer: SocketAddr,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Lost> {
-    if let Some(refusal) = refusal(&request) {
+    if let Some(refusal) = refusal(&request, peer) {
         let guard = activity.call_begin();
         return Ok(refusal.map(|body| body.guarded(guard)));
     }
@@ -86,15 +96,20 @@ pub(super) async fn respond<S: Service>(
         }
     };
     let (answer, method) = match call_decode(body).await {
-        Ok(call) => call_guarded(&*shared.service, call, peer).await,
+        Ok(call) => call_guarded(&*shared.service, call, peer.address).await,
         Err(fault) => (fault.into(), String::new()),
     };
     let response = answer_respond(answer, &method, &shared).await?;
     Ok(response.map(|body| body.guarded(guard)))
 }
 
-/// The refusal of a request that is no XML-RPC call by its method or path.
-fn refusal(request: &Request<Incoming>) -> Option<Response<ResponseBody>> {
+/// The refusal of a request that is no XML-RPC call by its method or path, or should have been encrypted.
+fn refusal(request: &Request<Incoming>, peer: Peer) -> Option<Response<ResponseBody>> {
+    if peer.must_encrypt {
+        let text = "Calls from other machines are taken by TLS only: begin the endpoint with https://. The password \
+            of this call was sent in clear; change it.\n";
+        return Some(text_response(StatusCode::UPGRADE_REQUIRED, text));
+    }
     if !PATHS.contains(&request.uri().path()) {
         let text = "There is nothing at this path. XML-RPC calls are accepted at /RPC2.\n";
         return Some(text_response(StatusCode::NOT_FOUND, text));

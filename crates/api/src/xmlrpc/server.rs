@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +17,10 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{Activity, Control, NotedIo, drive};
 use super::limits::Limits;
-use super::request::{LARGE_BODIES_MAX, Shared, respond};
+use super::request::{LARGE_BODIES_MAX, Peer, Shared, respond};
 use super::service::Service;
+use super::tls::Tls;
+use super::wire::Wire;
 
 /// While no connection is free, idle ones are asked this often to make room.
 const ROOM_INTERVAL: Duration = Duration::from_millis(250);
@@ -31,15 +33,19 @@ const ACCEPT_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes that hyper keeps of a request's head or gathers of a response before it writes.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// Serves calls until `shutdown` is ready, then lets the calls in hand finish for at most [`Limits::drain`].
+/// Serves calls until `shutdown` is ready, then lets the calls in hand finish for at most [`Limits::drain`]. With `tls`
+/// a connection may begin with a TLS handshake; one that does not is served from this machine only, unless
+/// [`Tls::plain_anywhere`] says otherwise.
 pub async fn serve<S: Service>(
     listener: TcpListener,
+    tls: Option<Arc<Tls>>,
     service: Arc<S>,
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) {
     let shared = Arc::new(Shared {
         service,
+        tls,
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
         renderers: Arc::new(Semaphore::new(limits.renderers.max(1))),
         limits,
@@ -147,7 +153,7 @@ fn connection_serve<S: Service>(
     stream: TcpStream,
     peer: SocketAddr,
     shared: Arc<Shared<S>>,
-    control: watch::Receiver<Control>,
+    mut control: watch::Receiver<Control>,
     slot: OwnedSemaphorePermit,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     Box::pin(async move {
@@ -156,6 +162,15 @@ fn connection_serve<S: Service>(
             tracing::debug!(%error, %peer, "no TCP_NODELAY: the peer is gone");
             return;
         }
+        let local = stream.local_addr().ok();
+        let begun = Wire::begin(stream, shared.tls.as_ref(), shared.limits.head, &mut control).await;
+        let Some(stream) = begun else { return };
+        let peer = Peer {
+            address: peer,
+            must_encrypt: !stream.is_tls()
+                && shared.tls.as_ref().is_some_and(|tls| !tls.plain_anywhere())
+                && !is_this_machine(peer.ip(), local.map(|local| local.ip())),
+        };
         let activity = Arc::new(Activity::new());
         let io = TokioIo::new(NotedIo {
             stream,
@@ -170,4 +185,37 @@ fn connection_serve<S: Service>(
             .serve_connection(io, requests);
         drive(connection, &activity, &shared.limits, control).await;
     })
+}
+
+/// Whether `peer` is the machine that it is connected to at `local`.
+fn is_this_machine(peer: IpAddr, local: Option<IpAddr>) -> bool {
+    peer.to_canonical().is_loopback()
+        || local.is_some_and(|local| local.to_canonical() == peer.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_has_several_addresses() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        for (peer, local, expected) in [
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.1.2.3", "127.0.0.1", true),
+            ("::ffff:127.0.0.1", "::ffff:127.0.0.1", true),
+            ("::1", "::1", true),
+            ("192.0.2.7", "192.0.2.7", true),
+            ("::ffff:192.0.2.7", "192.0.2.7", true),
+            ("192.0.2.8", "192.0.2.7", false),
+            ("2001:db8::1", "2001:db8::2", false),
+        ] {
+            assert_eq!(
+                is_this_machine(address(peer), Some(address(local))),
+                expected,
+                "{peer} at {local}"
+            );
+        }
+        assert!(!is_this_machine(address("192.0.2.7"), None));
+    }
 }

@@ -150,7 +150,7 @@ impl Server {
                 std::future::pending::<()>().await;
             }
         };
-        let task = tokio::spawn(serve(listener, service.clone(), limits, shutdown));
+        let task = tokio::spawn(serve(listener, None, service.clone(), limits, shutdown));
         Self {
             address,
             service,
