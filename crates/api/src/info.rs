@@ -5,7 +5,9 @@ use plerion_engine::{Engine, Snapshot};
 use plerion_model::hook::ExecutionState;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{EscapedXml, Markup};
-use plerion_world::{Caller, Object, Snapshot as View, Target, require_right, require_see};
+use plerion_world::{
+    Caller, Object, Snapshot as View, Target, require_right, require_see, template_extended,
+};
 
 use crate::reject::Reject;
 use crate::vnet::lease_seen;
@@ -69,8 +71,8 @@ pub(crate) fn info(
     params: &mut Params,
 ) -> Result<Payload, Reject> {
     let id = own_id(kind, params.int()?, caller);
-    // `decrypt` and, for templates, `extended`: attributes are not encrypted yet, so they change nothing.
-    params.bool_or(false)?;
+    let extended = kind == Kind::Template && params.bool_or(false)?;
+    // `decrypt`: attributes are not encrypted yet, so it changes nothing.
     params.bool_or(false)?;
     let snapshot = engine.snapshot();
     let world = &*snapshot.world;
@@ -78,6 +80,10 @@ pub(crate) fn info(
         Ok(target) => require_see(world, caller, &target)?,
         Err(missing) if kind == Kind::Vm => return vm_done(engine, &snapshot, caller, id, missing),
         Err(missing) => return Err(missing.into()),
+    }
+    if extended {
+        let template = template_extended(world, caller, id)?;
+        return Ok(body(&snapshot, &Object::Template(template.into())));
     }
     let object = world.object(kind, id)?;
     if let Object::Vnet(vnet) = &object {

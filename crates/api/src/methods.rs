@@ -126,7 +126,11 @@ fn family(family: &Family) -> Vec<Method> {
     let mut out = vec![
         method(
             name("info"),
-            "id:int, decrypt:bool(false)",
+            if kind == Kind::Template {
+                "id:int, extended:bool(false), decrypt:bool(false)"
+            } else {
+                "id:int, decrypt:bool(false)"
+            },
             on(Operation::Use),
             format!("shows {what}"),
             Handler::Info(kind),

@@ -254,13 +254,20 @@ pub fn may_see(world: &World, caller: &Caller, target: &Target) -> bool {
 /// # Errors
 /// When it may not.
 pub fn require_see(world: &World, caller: &Caller, target: &Target) -> Result<(), ApiError> {
-    if may_see(world, caller, target) {
+    require_see_all(world, caller, std::slice::from_ref(target))
+}
+
+/// The same for several objects; the text names all that the caller may not see.
+pub(crate) fn require_see_all(world: &World, caller: &Caller, targets: &[Target]) -> Result<(), ApiError> {
+    let missing: Vec<String> = targets
+        .iter()
+        .filter(|target| !may_see(world, caller, target))
+        .map(|target| missing_text(Operation::Use, target))
+        .collect();
+    if missing.is_empty() {
         return Ok(());
     }
-    Err(ApiError::authorization(
-        caller.uid,
-        &missing_text(Operation::Use, target),
-    ))
+    Err(ApiError::authorization(caller.uid, &missing.join("; ")))
 }
 
 /// Refuses unless the caller has a right on an object, locks aside.

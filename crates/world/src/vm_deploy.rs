@@ -225,7 +225,7 @@ pub(crate) fn system_set(template: &mut Template, system: &Datastore) {
 pub(crate) fn volatile_set(disk: &mut Vector, system: &Datastore) {
     let from_store = |name: &str, default: &str| system.template.get(name).unwrap_or(default).to_owned();
     disk.set("ALLOW_ORPHANS", from_store("ALLOW_ORPHANS", "NO"));
-    disk.set("CLUSTER_ID", crate::vm_disk::join(&system.clusters));
+    disk.set("CLUSTER_ID", crate::vm_disk_image::join(&system.clusters));
     disk.set("DATASTORE", system.name.clone());
     disk.set("DATASTORE_ID", system.id.to_string());
     disk.set("DISK_TYPE", system.disk_type.as_str());

@@ -8,6 +8,7 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
+use crate::vm_disk_image::disk_take;
 use crate::world::World;
 
 /// Most disks of a VM.
@@ -136,69 +137,10 @@ fn disk_of_image(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result
         )));
     }
     let store = world.datastore(image.datastore_id)?.clone();
-    let from_store = |name: &str, default: &str| store.template.get(name).unwrap_or(default).to_owned();
-    disk.set(
-        "ALLOW_ORPHANS",
-        orphans(&from_store("ALLOW_ORPHANS", "NO"), &image.format),
-    );
-    disk.set("CLONE", if image.persistent { "NO" } else { "YES" });
-    disk.set("CLONE_TARGET", from_store("CLONE_TARGET", "SYSTEM"));
-    disk.set("CLUSTER_ID", join(&store.clusters));
-    disk.set("DATASTORE", store.name.clone());
-    disk.set("DATASTORE_ID", store.id.to_string());
-    let prefix = image
-        .template
-        .get("DEV_PREFIX")
-        .unwrap_or(&world.config.device_prefix)
-        .to_owned();
-    disk.set_if_missing("DEV_PREFIX", prefix);
-    disk.set("DISK_SNAPSHOT_TOTAL_SIZE", "0");
-    disk.set("DISK_TYPE", store.disk_type.as_str());
-    disk.set_if_missing("DRIVER", image.format.clone());
-    disk.set("FORMAT", image.format.clone());
-    disk.set("IMAGE", image.name.clone());
-    disk.set("IMAGE_ID", id.to_string());
-    disk.set("IMAGE_STATE", if image.persistent { "8" } else { "2" });
-    disk.set("LN_TARGET", from_store("LN_TARGET", "NONE"));
-    disk.set("ORIGINAL_SIZE", image.size_mib.to_string());
-    disk.set("PERSISTENT_SNAPSHOTS", from_store("PERSISTENT_SNAPSHOTS", "YES"));
-    disk.set(
-        "READONLY",
-        if image.kind == ImageType::CdRom {
-            "YES"
-        } else {
-            "NO"
-        },
-    );
-    disk.set("SAVE", if image.persistent { "YES" } else { "NO" });
     size_set(disk, image)?;
-    disk.set("SOURCE", image.source.clone());
-    disk.set("TM_MAD", store.tm_mad.clone());
-    disk.set(
-        "TYPE",
-        if image.kind == ImageType::CdRom {
-            "CDROM"
-        } else {
-            store.disk_type.as_str()
-        },
-    );
-    if image.persistent {
-        disk.set("PERSISTENT", "YES");
-    }
-    inherit(world, "INHERIT_DATASTORE_ATTR", disk, |name| {
-        store.template.get(name)
-    });
-    inherit(world, "INHERIT_IMAGE_ATTR", disk, |name| image.template.get(name));
+    disk_take(world, disk, image, &store);
+    disk.set("IMAGE_STATE", if image.persistent { "8" } else { "2" });
     Ok(store.clusters.clone())
-}
-
-/// FORMAT lets the format decide: snapshots of qcow2 files are a chain, copies of raw files are not.
-fn orphans(mode: &str, format: &str) -> String {
-    match mode {
-        "FORMAT" if format == "qcow2" => "NO".into(),
-        "FORMAT" => "YES".into(),
-        other => other.into(),
-    }
 }
 
 /// A DISK may be larger than its image, not smaller.
@@ -216,22 +158,6 @@ fn size_set(disk: &mut Vector, image: &Image) -> Result<(), ApiError> {
     };
     disk.set("SIZE", size.to_string());
     Ok(())
-}
-
-/// Copies attributes that a list of oned.conf names, where the vector has none.
-pub(crate) fn inherit<'a>(
-    world: &World,
-    list: &str,
-    vector: &mut Vector,
-    source: impl Fn(&str) -> Option<&'a str>,
-) {
-    for value in world.config.attributes.all(list) {
-        if let plerion_template::Value::Single(name) = value
-            && let Some(found) = source(name).filter(|text| !text.is_empty())
-        {
-            vector.set_if_missing(name, found);
-        }
-    }
 }
 
 /// A disk that lives as long as the VM.
@@ -259,10 +185,6 @@ fn disk_volatile(world: &World, disk: &mut Vector) -> Result<(), ApiError> {
     }
     disk.set_if_missing("DEV_PREFIX", world.config.device_prefix.clone());
     Ok(())
-}
-
-pub(crate) fn join(ids: &[Id]) -> String {
-    ids.iter().map(Id::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// Gives each disk its device name: those that name one keep it; then the first OS image, the CD-ROMs (the context disk

@@ -10,11 +10,14 @@ use plerion_model::{ApiError, ErrorCode, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
-use crate::vm_disk::{inherit, join, named_id};
+use crate::vm_disk::named_id;
+use crate::vm_disk_image::{inherit, join};
 use crate::vm_nic_mode::{auto_check, is_auto};
 use crate::vnet_lease::{address_named, range_id_named};
 use crate::world::World;
 
+/// What says which network a vector means.
+pub(crate) const NETWORK_KEYS: [&str; 4] = ["NETWORK_ID", "NETWORK", "NETWORK_UID", "NETWORK_UNAME"];
 /// Most NICs of a VM.
 pub(crate) const NICS_MAX: usize = 256;
 
@@ -90,8 +93,7 @@ pub(crate) fn nic_complete(
             "NETWORK_MODE=auto serves NICs of new VMs only: name the network of this one.",
         ));
     }
-    let keys = ["NETWORK_ID", "NETWORK", "NETWORK_UID", "NETWORK_UNAME"];
-    let Some(id) = named_id(world, caller, Kind::Vnet, nic, keys)? else {
+    let Some(id) = named_id(world, caller, Kind::Vnet, nic, NETWORK_KEYS)? else {
         return Err(refused("A NIC names no network: set NETWORK or NETWORK_ID."));
     };
     let vnet = world.vnet(id)?.clone();

@@ -17,7 +17,7 @@ use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_context::context_nic_set;
 use crate::vm_device::device_begin;
-use crate::vm_disk::join;
+use crate::vm_disk_image::join;
 use crate::vm_nic::{NICS_MAX, NicPlan, nic_complete};
 use crate::vm_nic_end::{ALIAS, NIC, nic_id, nic_number, rules_renew};
 use crate::vm_require::device_vm;

@@ -10,7 +10,7 @@ use plerion_template::{Template, Value, Vector};
 
 use crate::txn::Txn;
 use crate::vm_context::context_nic_set;
-use crate::vm_disk::join;
+use crate::vm_disk_image::join;
 use crate::vm_nic::rules_add;
 use crate::vm_template::template_set;
 use crate::world::World;

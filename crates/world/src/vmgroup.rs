@@ -304,6 +304,9 @@ pub(crate) fn vmgroup_delete(txn: &mut Txn<'_>, id: Id) -> Result<(), ApiError> 
     Ok(())
 }
 
+/// What says which group a vector means.
+pub(crate) const VMGROUP_KEYS: [&str; 4] = ["VMGROUP_ID", "VMGROUP_NAME", "VMGROUP_UID", "VMGROUP_UNAME"];
+
 /// Completes VMGROUP of a new VM. Gives the right that it needs.
 pub(crate) fn vmgroup_complete(
     world: &World,
@@ -313,9 +316,8 @@ pub(crate) fn vmgroup_complete(
     let Some(mut given) = system.vector("VMGROUP").cloned() else {
         return Ok(None);
     };
-    let keys = ["VMGROUP_ID", "VMGROUP_NAME", "VMGROUP_UID", "VMGROUP_UNAME"];
     let refused = |reason: &str| ApiError::allocate(Kind::Vm, reason);
-    let Some(id) = crate::vm_disk::named_id(world, caller, Kind::VmGroup, &given, keys)? else {
+    let Some(id) = crate::vm_disk::named_id(world, caller, Kind::VmGroup, &given, VMGROUP_KEYS)? else {
         return Err(refused("VMGROUP names no group: set VMGROUP_ID or VMGROUP_NAME."));
     };
     role_check(world, id, given.get("ROLE").unwrap_or_default()).map_err(|reason| refused(&reason))?;

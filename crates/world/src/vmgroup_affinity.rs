@@ -32,13 +32,13 @@ pub fn affinity_refusal(
     if !role.host_affined.is_empty() && !role.host_affined.contains(&host) {
         return Some(format!(
             "role {name} of VM group {id} has HOST_AFFINED {}",
-            crate::vm_disk::join(&role.host_affined)
+            crate::vm_disk_image::join(&role.host_affined)
         ));
     }
     if role.host_anti_affined.contains(&host) {
         return Some(format!(
             "role {name} of VM group {id} has HOST_ANTI_AFFINED {}",
-            crate::vm_disk::join(&role.host_anti_affined)
+            crate::vm_disk_image::join(&role.host_anti_affined)
         ));
     }
     match role.policy {

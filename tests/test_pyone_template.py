@@ -1,0 +1,114 @@
+"""pyone: what VM templates say, and VMs made of them."""
+
+import pyone
+import pytest
+
+from harness import cloud
+from harness.cli import plerion
+from harness.rpc import Session
+
+
+@pytest.fixture(scope="module")
+def made(server):
+    """Dummy hosts and what a VM needs."""
+    return cloud.cloud_make(Session(server), prefix="t")
+
+
+@pytest.fixture
+def tenant(server, admin, request):
+    """A user of its own: (id, raw session)."""
+    name = request.node.name
+    return admin.ok("user.allocate", name, "secret", "core", []), Session(server, f"{name}:secret")
+
+
+def shown(one, template, extended=True):
+    return one.template.info(template, extended).TEMPLATE
+
+
+def test_extended_says_what_the_images_say(one, made):
+    image, store = one.image.info(made.image), one.datastore.info(one.image.info(made.image).DATASTORE_ID)
+    disks = [f'IMAGE_ID={made.image},TARGET="vdx"', f'IMAGE="{image.NAME}"', "TYPE=fs,SIZE=7", "IMAGE_ID=98765", 'IMAGE="none"']
+    nics = [f"NETWORK_ID={made.vnet}", 'NETWORK="t-net"', 'NETWORK="none"', "NETWORK_MODE=auto"]
+    text = cloud.VM.format("seen-whole") + "".join(f"\nDISK=[{disk}]" for disk in disks) + "".join(f"\nNIC=[{nic}]" for nic in nics)
+    template = one.template.allocate(text)
+    plain, whole = shown(one, template, False), shown(one, template)
+    assert [dict(disk) for disk in plain["DISK"]] == [
+        {"IMAGE_ID": str(made.image), "TARGET": "vdx"},
+        {"IMAGE": image.NAME},
+        {"TYPE": "fs", "SIZE": "7"},
+        {"IMAGE_ID": "98765"},
+        {"IMAGE": "none"},
+    ]
+    of_image = {
+        "IMAGE": image.NAME, "IMAGE_ID": str(made.image), "SIZE": "16", "ORIGINAL_SIZE": "16", "FORMAT": "raw", "SOURCE": image.SOURCE or "",
+        "DATASTORE": store.NAME, "DATASTORE_ID": str(store.ID), "TM_MAD": "dummy", "CLONE": "YES", "SAVE": "NO", "READONLY": "NO",
+        "DISK_SNAPSHOT_TOTAL_SIZE": "0", "TYPE": "FILE", "IMAGE_STATE": str(image.STATE),
+    }  # fmt: skip
+    for number, disk in enumerate(whole["DISK"]):
+        assert disk["DISK_ID"] == str(number)
+    for disk in whole["DISK"][:2]:
+        assert {name: disk[name] or "" for name in of_image} == of_image
+    assert whole["DISK"][0]["TARGET"] == "vdx" and "TARGET" not in whole["DISK"][1]
+    assert [dict(disk) for disk in whole["DISK"][2:]] == [
+        {"TYPE": "fs", "SIZE": "7", "DISK_ID": "2"},
+        {"IMAGE_ID": "98765", "DISK_ID": "3"},
+        {"IMAGE": "none", "DISK_ID": "4"},
+    ]
+    assert [dict(nic) for nic in whole["NIC"]] == [
+        {"NETWORK_ID": str(made.vnet)},
+        {"NETWORK": "t-net", "NETWORK_ID": str(made.vnet)},
+        {"NETWORK": "none"},
+        {"NETWORK_MODE": "auto"},
+    ]
+    # It was a look, not a change.
+    assert shown(one, template, False) == plain
+    assert {name: value for name, value in whole.items() if name not in ("DISK", "NIC")} == {
+        name: value for name, value in plain.items() if name not in ("DISK", "NIC")
+    }
+
+
+def test_extended_tells_images_in_use_and_persistent_ones(one, made):
+    image = one.image.allocate(cloud.IMAGE.format("ext-persistent") + "\nPERSISTENT=YES", one.image.info(made.image).DATASTORE_ID)
+    cloud.eventually(lambda: one.image.info(image).STATE, lambda state: state == 1, "READY")
+    template = one.template.allocate(cloud.VM.format("ext-pers") + f"\nDISK=[IMAGE_ID={image}]")
+    disk = shown(one, template)["DISK"]
+    assert (disk["PERSISTENT"], disk["CLONE"], disk["SAVE"], disk["IMAGE_STATE"]) == ("YES", "NO", "YES", "1")
+    vm = one.template.instantiate(template, "ext-user", True)
+    assert shown(one, template)["DISK"]["IMAGE_STATE"] == "8"
+    one.vm.action("terminate-hard", vm)
+    assert shown(one, template)["DISK"]["IMAGE_STATE"] == "1"
+
+
+def test_extended_needs_the_right_to_use_what_is_named(one, admin, made, tenant):
+    _, session = tenant
+    others_use = (-1, -1, -1, -1, -1, -1, 1, -1, -1)
+    other = one.image.allocate(cloud.IMAGE.format("ext-other"), one.image.info(made.image).DATASTORE_ID)
+    group = one.secgroup.allocate('NAME="ext-group"')
+    template = one.template.allocate(
+        cloud.VM.format("ext-rights")
+        + f"\nDISK=[IMAGE_ID={made.image}]\nDISK=[IMAGE_ID={other}]\nNIC=[NETWORK_ID={made.vnet},SECURITY_GROUPS={group}]"
+    )
+    assert session.call("template.info", template, True).code == 512
+    one.template.chmod(template, *others_use)
+    assert "<DISK_ID>" not in session.ok("template.info", template, False)
+    refusal = session.call("template.info", template, True)
+    needed = [f"USE IMAGE [{made.image}]", f"USE IMAGE [{other}]", f"USE SECGROUP [{group}]"]
+    assert refusal.code == 512 and [text for text in needed if text not in refusal.value] == []
+    one.image.chmod(made.image, *others_use)
+    one.secgroup.chmod(group, *others_use)
+    refusal = session.call("template.info", template, True)
+    assert [text for text in needed if text in refusal.value] == [f"USE IMAGE [{other}]"]
+    one.image.chmod(other, *others_use)
+    # Locks are no reason not to look.
+    one.image.lock(made.image, 1, False)
+    try:
+        assert "<DISK_ID>" in session.ok("template.info", template, True)
+    finally:
+        one.image.unlock(made.image)
+    assert admin.call("template.info", 98765, True).code == 1024
+
+
+def test_extended_by_the_command_line(server, one, made):
+    template = one.template.allocate(cloud.VM.format("ext-cli") + f"\nDISK=[IMAGE_ID={made.image}]")
+    assert "DATASTORE_ID" not in plerion(server, "onetemplate", "show", str(template))
+    assert "DATASTORE_ID" in plerion(server, "onetemplate", "show", str(template), "--extended")
