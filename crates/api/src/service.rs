@@ -51,9 +51,10 @@ impl ApiService {
             return Ok(caller);
         }
         let engine = self.engine.clone();
-        let asked =
-            tokio::task::spawn_blocking(move || engine.authenticator().caller(&world, &session, source))
-                .await;
+        let asked = tokio::task::spawn_blocking(move || {
+            engine.authenticator().caller(engine.as_ref(), &session, source)
+        })
+        .await;
         asked.unwrap_or_else(|_| Err(ApiError::authentication()))
     }
 

@@ -1,20 +1,24 @@
 //! Who a session string belongs to.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use plerion_model::user::User;
 use plerion_model::{ApiError, Seconds};
-use plerion_world::{Caller, TokenLimit, World};
+use plerion_world::{CORE, Caller, PUBLIC, TokenLimit, World};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::auth_external::{AuthExternal, Login, Registry};
+use crate::auth_verdict::Credential;
 use crate::back_off::BackOff;
 use crate::clock::Clock;
 use crate::session_cache::{CredentialDigest, SessionCache};
+use crate::slots::Slots;
 use crate::token::{hex, token_hash};
 
 /// Passwords hashed at a time; each takes some 20 MiB and tens of milliseconds.
@@ -36,20 +40,30 @@ pub struct Authenticator {
     clock: Arc<dyn Clock>,
     cache: SessionCache,
     back_off: BackOff,
-    /// What waits are counted from.
+    /// What waits and ends of sessions are counted from.
     began: Instant,
     /// What is hashed for users that do not exist, so that they take as long as wrong passwords.
     nobody: String,
-    free: Mutex<usize>,
-    freed: Condvar,
+    hashing: Slots,
+    external: AuthExternal,
+}
+
+/// How it is found out whether a credential is a user's.
+enum Way<'a> {
+    /// By its password, which is stored hashed.
+    Core(&'a User),
+    /// By a driver: about a user, or about one that does not exist yet.
+    External(&'a str, Option<&'a User>),
+    /// It is nobody's, and takes as long as a password.
+    Nobody,
 }
 
 impl Authenticator {
-    /// An authenticator with an empty cache.
+    /// An authenticator with an empty cache. Drivers are the scripts below a directory.
     ///
     /// # Errors
     /// When argon2 does not work at all.
-    pub fn new(clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub fn new(clock: Arc<dyn Clock>, scripts: PathBuf) -> Result<Self, String> {
         let nobody = password_hash(&hex(&clock.random().to_ne_bytes()))?;
         Ok(Self {
             cache: SessionCache::new(clock.random()),
@@ -57,30 +71,28 @@ impl Authenticator {
             began: Instant::now(),
             clock,
             nobody,
-            free: Mutex::new(HASHES_AT_A_TIME),
-            freed: Condvar::new(),
+            hashing: Slots::new(HASHES_AT_A_TIME, usize::MAX),
+            external: AuthExternal::new(scripts),
         })
     }
 
-    /// The caller of a session string that was found good before; `None` when it takes hashing to tell.
+    /// The caller of a session string that was found good before; `None` when it takes hashing to tell, or a driver.
     #[must_use]
     pub fn caller_quick(&self, world: &World, session: &str) -> Option<Caller> {
         let digest = self.cache.digest(session);
-        let uid = self.cache.get(&digest, |uid, stored| {
-            world
-                .users
-                .get(uid)
-                .is_some_and(|user| user.enabled && user.auth_driver == "core" && user.password == stored)
-        })?;
-        world.users.get(uid).map(|user| Caller::of(user))
+        self.cache
+            .get(&digest, world, self.began.elapsed())
+            .map(Caller::of)
     }
 
-    /// The caller of a session string. Takes tens of milliseconds; not for threads that must not wait.
+    /// The caller of a session string. Takes tens of milliseconds, with a driver many seconds; not for threads that must not
+    /// wait.
     ///
     /// # Errors
     /// When user or password are wrong, all in the same words and the same time; when too many were wrong before.
-    pub fn caller(&self, world: &World, session: &str, source: IpAddr) -> Result<Caller, ApiError> {
-        if let Some(caller) = self.caller_quick(world, session) {
+    pub fn caller(&self, registry: &dyn Registry, session: &str, source: IpAddr) -> Result<Caller, ApiError> {
+        let world = registry.world();
+        if let Some(caller) = self.caller_quick(&world, session) {
             return Ok(caller);
         }
         let (name, secret) = session.split_once(':').ok_or_else(ApiError::authentication)?;
@@ -91,29 +103,103 @@ impl Authenticator {
         {
             return Err(ApiError::authentication_later(wait.as_secs().saturating_add(1)));
         }
-        let user = world.user_by_name(name).filter(|user| user.enabled).cloned();
-        let found = self.caller_slow(user.as_deref(), digest, secret);
+        let user = world.user_by_name(name).map(AsRef::as_ref);
+        let found = match self.caller_by_token(user, digest, secret) {
+            Some(caller) => Ok(Some(caller)),
+            None => match self.way(&world, user) {
+                Way::Core(user) => Ok(self.caller_by_password(user, digest, secret)),
+                Way::External(driver, user) => {
+                    self.caller_by_driver(registry, driver, user, name, secret, digest)
+                }
+                Way::Nobody => {
+                    self.verify(&self.nobody, secret);
+                    Ok(None)
+                }
+            },
+        };
         match &found {
-            Some(_) => self.back_off.succeeded(name, source),
-            None => self.failed(user.as_deref(), name, source),
+            Ok(Some(_)) => self.back_off.succeeded(name, source),
+            Ok(None) => self.failed(user, name, source),
+            // The credential was not looked at.
+            Err(_) => {}
         }
-        found.ok_or_else(ApiError::authentication)
+        found?.ok_or_else(ApiError::authentication)
     }
 
-    /// The caller by token or password; for a user that does not exist, the same work for nothing.
-    fn caller_slow(&self, user: Option<&User>, digest: CredentialDigest, secret: &str) -> Option<Caller> {
-        if let Some(caller) = user.and_then(|user| token_caller(user, secret, self.clock.now())) {
-            if !self.cache.knows(&digest) {
-                self.cache.put_token(digest);
+    fn way<'a>(&self, world: &'a World, user: Option<&'a User>) -> Way<'a> {
+        let drivers = &world.config.auth;
+        match user {
+            Some(user) if !user.enabled => Way::Nobody,
+            Some(user) if user.auth_driver == CORE => Way::Core(user),
+            Some(user) if user.auth_driver == PUBLIC => Way::Nobody,
+            Some(user) if drivers.offers(&user.auth_driver) => Way::External(&user.auth_driver, Some(user)),
+            Some(user) => {
+                tracing::warn!(
+                    user = user.name,
+                    driver = user.auth_driver,
+                    "AUTHN of AUTH_MAD in oned.conf does not name the user's authentication driver"
+                );
+                Way::Nobody
             }
-            return Some(caller);
+            None => drivers
+                .for_unknown()
+                .filter(|driver| self.external.has(driver))
+                .map_or(Way::Nobody, |driver| Way::External(driver, None)),
         }
-        let user = user.filter(|user| user.auth_driver == "core");
-        let stored = user.map_or(self.nobody.as_str(), |user| &user.password);
-        let good = self.verify(stored, secret);
-        let user = user.filter(|_| good)?;
-        self.cache.put(digest, user.id, &user.password);
-        Some(Caller::of(user))
+    }
+
+    fn caller_by_token(&self, user: Option<&User>, digest: CredentialDigest, secret: &str) -> Option<Caller> {
+        let user = user.filter(|user| user.enabled)?;
+        let caller = token_caller(user, secret, self.clock.now())?;
+        if !self.cache.knows(&digest) {
+            self.cache.put_token(digest);
+        }
+        Some(caller)
+    }
+
+    fn caller_by_password(&self, user: &User, digest: CredentialDigest, secret: &str) -> Option<Caller> {
+        self.verify(&user.password, secret).then(|| {
+            self.cache.put(digest, user, None);
+            Caller::of(user)
+        })
+    }
+
+    /// `Err` when nothing was found out about the credential.
+    fn caller_by_driver(
+        &self,
+        registry: &dyn Registry,
+        driver: &str,
+        user: Option<&User>,
+        name: &str,
+        secret: &str,
+        digest: CredentialDigest,
+    ) -> Result<Option<Caller>, ApiError> {
+        let credential = Credential {
+            name,
+            stored: user.map_or("", |user| &user.password),
+            secret,
+        };
+        let known = || {
+            let world = registry.world();
+            let user = self.cache.get(&digest, &world, self.began.elapsed())?;
+            Some(user.id)
+        };
+        match self.external.login(registry, driver, user, &credential, known) {
+            Login::Good(user) => {
+                let session_s = registry.world().config.auth.session_s();
+                if session_s > 0 {
+                    let until = self
+                        .began
+                        .elapsed()
+                        .saturating_add(Duration::from_secs(session_s));
+                    self.cache.put(digest, &user, Some(until));
+                }
+                Ok(Some(Caller::of(&user)))
+            }
+            Login::Bad => Ok(None),
+            Login::Broken => Err(ApiError::authentication()),
+            Login::Busy => Err(ApiError::authentication_busy()),
+        }
     }
 
     fn failed(&self, user: Option<&User>, name: &str, source: IpAddr) {
@@ -127,16 +213,8 @@ impl Authenticator {
 
     /// Compares a password with a stored one; waits for its turn.
     fn verify(&self, stored: &str, password: &str) -> bool {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        while *free == 0 {
-            free = self.freed.wait(free).unwrap_or_else(PoisonError::into_inner);
-        }
-        *free -= 1;
-        drop(free);
-        let good = password_matches(stored, password);
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-        self.freed.notify_one();
-        good
+        let slot = self.hashing.take();
+        slot.is_some() && password_matches(stored, password)
     }
 }
 

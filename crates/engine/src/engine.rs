@@ -1,19 +1,21 @@
 //! [`Engine`]: the front-end with its threads.
 
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use plerion_drivers::LinkMaker;
-use plerion_model::Seconds;
+use plerion_model::{ApiError, Id, Seconds};
 use plerion_protocol::{Action, ActionError, ActionOutput};
 use plerion_scheduler::{AutostartPlan, Limits, autostart_plan, failure_plan, hosts_heard, plan};
 use plerion_store::{SampleReader, SampleStore, Store, StoreReader};
 use plerion_template::Template;
-use plerion_world::{Caller, Command, Config, Measurements, Order, World};
+use plerion_world::{Caller, Command, Config, ExternalCommand, Measurements, Order, Reply, World};
 
 use crate::auth::Authenticator;
+use crate::auth_external::Registry;
 use crate::clock::Clock;
 use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
 use crate::core::{Core, CoreError};
@@ -69,6 +71,8 @@ pub struct EngineSettings<S> {
     pub samples_kept: SamplesKept,
     /// Where files of VMs are kept for people; none are without.
     pub vm_files: Option<VmFilesSettings>,
+    /// Directory of authentication drivers that are scripts.
+    pub auth_scripts: PathBuf,
     /// How hooks are run; none are without.
     pub hooks: Option<HookSettings>,
     /// Called once when the database failed: the process must end.
@@ -118,7 +122,8 @@ impl Engine {
     /// # Errors
     /// When the database fails or a thread cannot be started.
     pub fn start<S: Store + 'static>(settings: EngineSettings<S>) -> Result<Arc<Self>, EngineError> {
-        let authenticator = Authenticator::new(settings.clock.clone()).map_err(EngineError::Auth)?;
+        let authenticator =
+            Authenticator::new(settings.clock.clone(), settings.auth_scripts).map_err(EngineError::Auth)?;
         let mut core = Core::start(
             settings.store,
             settings.config,
@@ -301,6 +306,31 @@ impl Engine {
             if thread.join().is_err() {
                 tracing::error!("a thread had panicked");
             }
+        }
+    }
+}
+
+impl Registry for Engine {
+    fn world(&self) -> Arc<World> {
+        self.published.load_full()
+    }
+
+    fn register(&self, command: ExternalCommand) -> Result<Id, ApiError> {
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let order = Order {
+            caller: Caller::system(),
+            command: Command::External(command),
+        };
+        self.submit(
+            order,
+            // Whoever waits does so until the answer.
+            Box::new(move |outcome| drop(sender.send(outcome))),
+        );
+        let stopping =
+            |_| ApiError::internal("The server is stopping: whether the change was made is not known");
+        match receiver.recv().map_err(stopping)?? {
+            Reply::Id(id) => Ok(id),
+            Reply::Text(_) | Reply::Nothing => Err(ApiError::internal("No id was answered")),
         }
     }
 }

@@ -1,14 +1,12 @@
 //! Running the program of a hook.
 
-use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::process::Command;
 use std::time::Duration;
 
 use plerion_model::hook::{ExecutionResult, Hook, HookExecution};
-use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::child::{Ended, child_run};
 
 /// Where hooks are, and what they find around them.
 #[derive(Clone, Debug)]
@@ -25,14 +23,10 @@ pub struct HookSettings {
 
 /// Exit status of what could not be run, or was ended.
 const CODE_FAILED: i32 = 255;
-/// Longest output that is kept, in bytes.
-const OUTPUT_BYTES_MAX: usize = 64 * 1024;
 /// Longest single argument that Linux passes to a program, in bytes.
 const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
 /// Time of a hook that names none.
 const TIME_MAX: Duration = Duration::from_secs(24 * 3600);
-/// Time for the output of a program that has ended: what it left behind may hold the pipes.
-const DRAIN_TIME: Duration = Duration::from_secs(2);
 
 /// Runs an execution of a hook to its end.
 pub(crate) fn hook_run(settings: &HookSettings, hook: &Hook, execution: &HookExecution) -> ExecutionResult {
@@ -61,18 +55,11 @@ pub(crate) fn hook_run(settings: &HookSettings, hook: &Hook, execution: &HookExe
         ));
     }
     let mut command = command_of(settings, execution, &program, if by_input { &[] } else { &words });
-    let child = command
-        .envs(settings.environment.iter().map(|(name, value)| (name, value)))
-        .stdin(if by_input { Stdio::piped() } else { Stdio::null() })
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn();
-    match child {
-        Ok(child) => {
-            let input = by_input.then_some(execution.arguments.as_str());
-            end_await(child, input, time_of(hook), &shown).unwrap_or_else(|error| failed(error.to_string()))
-        }
+    command.envs(settings.environment.iter().map(|(name, value)| (name, value)));
+    let input = by_input.then(|| execution.arguments.clone());
+    let time = time_of(hook);
+    match child_run(&mut command, input, time) {
+        Ok(ended) => result_of(ended, &shown, time),
         Err(error) => failed(format!(
             "{program} cannot be run: {error}; it must be an executable file{}",
             if execution.host.is_some() {
@@ -133,67 +120,18 @@ fn time_of(hook: &Hook) -> Duration {
         .map_or(TIME_MAX, |seconds| Duration::from_secs(seconds).min(TIME_MAX))
 }
 
-fn end_await(
-    mut child: Child,
-    input: Option<&str>,
-    time: Duration,
-    shown: &str,
-) -> std::io::Result<ExecutionResult> {
-    let group = Pid::from_child(&child);
-    let stdout = drain(child.stdout.take());
-    let stderr = drain(child.stderr.take());
-    if let (Some(mut stdin), Some(text)) = (child.stdin.take(), input) {
-        let text = text.to_owned();
-        // A program that does not read its input must not hold this up.
-        std::thread::spawn(move || drop(stdin.write_all(text.as_bytes())));
-    }
-    let (sender, ended) = channel();
-    std::thread::spawn(move || drop(sender.send(child.wait())));
-    let (status, late) = match ended.recv_timeout(time) {
-        Ok(status) => (Some(status?), false),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => (None, true),
-    };
-    // What it has started goes with it.
-    if let Err(error) = kill_process_group(group, Signal::KILL)
-        && error != rustix::io::Errno::SRCH
-    {
-        tracing::debug!(%error, "a hook's processes could not be ended");
-    }
-    let text = |receiver: std::sync::mpsc::Receiver<Vec<u8>>| {
-        let bytes = receiver.recv_timeout(DRAIN_TIME).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
-    let (stdout, mut stderr) = (text(stdout), text(stderr));
-    if late {
+/// What becomes of an execution that ended.
+fn result_of(ended: Ended, shown: &str, time: Duration) -> ExecutionResult {
+    let mut stderr = ended.stderr;
+    if ended.late {
         stderr.push_str(&format!("ended after {} s (TIMEOUT)\n", time.as_secs()));
     }
-    Ok(ExecutionResult {
+    ExecutionResult {
         command: shown.to_owned(),
-        stdout,
+        stdout: ended.stdout,
         stderr,
-        code: status.and_then(|status| status.code()).unwrap_or(CODE_FAILED),
-    })
-}
-
-/// Reads a pipe to its end in a thread of its own, keeping the first part.
-fn drain(pipe: Option<impl Read + Send + 'static>) -> std::sync::mpsc::Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut kept = Vec::new();
-        if let Some(mut pipe) = pipe {
-            let mut buffer = [0; 8192];
-            while let Ok(count) = pipe.read(&mut buffer) {
-                if count == 0 {
-                    break;
-                }
-                let room = OUTPUT_BYTES_MAX.saturating_sub(kept.len()).min(count);
-                kept.extend_from_slice(buffer.get(..room).unwrap_or_default());
-            }
-        }
-        // Whoever waited may have given up.
-        drop(sender.send(kept));
-    });
-    receiver
+        code: ended.code.unwrap_or(CODE_FAILED),
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,12 @@
 //! intents, without threads. [`Engine`] runs both with threads around them; the simulator runs them by itself.
 
 mod auth;
+mod auth_external;
+mod auth_said;
+mod auth_script;
+mod auth_verdict;
 mod back_off;
+mod child;
 mod clock;
 mod coordinator;
 mod core;
@@ -17,6 +22,7 @@ mod host_watch;
 mod intake;
 mod sample_history;
 mod session_cache;
+mod slots;
 mod space;
 mod stranger;
 mod timer;
@@ -27,6 +33,7 @@ mod woken;
 mod writer;
 
 pub use auth::{Authenticator, password_hash};
+pub use auth_external::Registry;
 pub use clock::{Clock, SystemClock};
 pub use core::{Core, CoreError};
 pub use dispatcher::{Dispatch, Dispatcher};

@@ -1,9 +1,13 @@
-//! Which credentials were found good: hashing a password costs tens of milliseconds, and clients send it with each call.
+//! Which credentials were found good: hashing a password costs tens of milliseconds, asking a driver more, and clients send
+//! theirs with each call.
 
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 
 use plerion_model::Id;
+use plerion_model::user::User;
+use plerion_world::{CORE, World};
 use sha2::{Digest, Sha256};
 
 /// Most credentials that are remembered.
@@ -14,13 +18,19 @@ pub(crate) type CredentialDigest = [u8; 32];
 
 /// What a credential was good for.
 enum Good {
-    /// A user, with this stored password.
-    Password(Id, String),
+    /// A user, as long as driver and stored password are these.
+    User {
+        id: Id,
+        driver: String,
+        stored: String,
+        /// When it is no longer good, since the process began; a password of the core has no end.
+        until: Option<Duration>,
+    },
     /// A login token, which is looked up each time.
     Token,
 }
 
-/// Remembers good credentials as keyed digests, each with the stored password it was good for.
+/// Remembers good credentials as keyed digests, each with what it was good for.
 pub(crate) struct SessionCache {
     key: [u8; 16],
     entries: RwLock<HashMap<CredentialDigest, Good>>,
@@ -41,13 +51,29 @@ impl SessionCache {
         digest.finalize().into()
     }
 
-    /// The user that a credential was good for, if its stored password is still the same.
-    pub(crate) fn get(&self, digest: &CredentialDigest, stored: impl Fn(Id, &str) -> bool) -> Option<Id> {
+    /// The user that a credential was good for, if it still is.
+    pub(crate) fn get<'w>(
+        &self,
+        digest: &CredentialDigest,
+        world: &'w World,
+        now: Duration,
+    ) -> Option<&'w User> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
-        let Good::Password(uid, password) = entries.get(digest)? else {
+        let Good::User {
+            id,
+            driver,
+            stored,
+            until,
+        } = entries.get(digest)?
+        else {
             return None;
         };
-        stored(*uid, password).then_some(*uid)
+        let lives = until.is_none_or(|until| now < until);
+        world.users.get(*id).map(AsRef::as_ref).filter(|user| {
+            let same = user.auth_driver == *driver && user.password == *stored;
+            let offered = *driver == CORE || world.config.auth.offers(driver);
+            lives && same && offered && user.enabled
+        })
     }
 
     /// Whether a credential was good before, whatever has become of it since.
@@ -58,9 +84,15 @@ impl SessionCache {
             .contains_key(digest)
     }
 
-    /// Remembers a password.
-    pub(crate) fn put(&self, digest: CredentialDigest, uid: Id, stored: &str) {
-        self.keep(digest, Good::Password(uid, stored.to_owned()));
+    /// Remembers that a credential was a user's, for ever or until a time.
+    pub(crate) fn put(&self, digest: CredentialDigest, user: &User, until: Option<Duration>) {
+        let good = Good::User {
+            id: user.id,
+            driver: user.auth_driver.clone(),
+            stored: user.password.clone(),
+            until,
+        };
+        self.keep(digest, good);
     }
 
     /// Remembers a login token.

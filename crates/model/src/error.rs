@@ -112,6 +112,15 @@ impl ApiError {
         )
     }
 
+    /// The same, when so many wait for authentication drivers that the call was not looked at.
+    #[must_use]
+    pub fn authentication_busy() -> Self {
+        Self::new(
+            ErrorCode::Authentication,
+            "User couldn't be authenticated, aborting call. Too many calls wait for authentication drivers; try again later.",
+        )
+    }
+
     /// `The resource <kind> is locked.`
     #[must_use]
     pub fn locked(kind: Kind, id: Id) -> Self {

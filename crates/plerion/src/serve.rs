@@ -187,6 +187,7 @@ fn engine_start(
         samples: samples_open(places),
         samples_kept,
         vm_files: Some(vm_files),
+        auth_scripts: places.var.join("remotes/auth"),
         hooks: Some(hooks),
         failed: Box::new(move |error| {
             // When nobody waits any more, the front-end is stopping already.

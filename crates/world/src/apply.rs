@@ -14,8 +14,8 @@ use crate::vm_backup::vm_backup_command;
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, hook, host, image, marketplace, sched_action,
-    sched_due, secgroup, showback, user, vm, vm_allocate, vm_deploy, vm_device_command, vm_exec, vm_migrate,
-    vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range, zone,
+    sched_due, secgroup, showback, user, user_external, vm, vm_allocate, vm_deploy, vm_device_command,
+    vm_exec, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range, zone,
 };
 
 /// A command that was accepted.
@@ -131,6 +131,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
                 named: *named,
             },
         )?,
+        Command::External(command) => user_external::user_external(txn, caller, command)?,
         Command::GroupAllocate { name } => group::group_allocate(txn, caller, name)?,
         Command::ClusterAllocate { name } => cluster::cluster_allocate(txn, caller, name)?,
         Command::ClusterMember { id, member, add } => {

@@ -23,6 +23,7 @@ use crate::marketplace::MarketCommand;
 use crate::quota::QuotaCommand;
 use crate::sched_action::SchedCommand;
 use crate::secgroup::SecgroupCommand;
+use crate::user_external::ExternalCommand;
 use crate::vdc::VdcCommand;
 use crate::vm_autostart::AutostartCommand;
 use crate::vm_backup::VmBackupCommand;
@@ -166,6 +167,8 @@ pub enum Command {
         /// Whether the call named a token.
         named: bool,
     },
+    /// What an authentication driver says of a user.
+    External(ExternalCommand),
     /// `one.group.allocate`.
     GroupAllocate {
         /// Name.

@@ -6,6 +6,8 @@ use plerion_model::autostart::Autostart;
 use plerion_model::host_failure::OnHostFailure;
 use plerion_template::{Template, Vector};
 
+use crate::auth_driver::{AuthDrivers, auth_defaults_set};
+
 /// Settings of the core. An empty oned.conf gives [`Config::default`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -42,6 +44,8 @@ pub struct Config {
     pub host_failure_s: u64,
     /// Metrics of VM quotas beyond the built-in ones (`QUOTA_VM_ATTRIBUTE`).
     pub quota_metrics: Vec<String>,
+    /// Authentication drivers (`AUTH_MAD`, `AUTH_MAD_CONF`, `DEFAULT_AUTH`, `SESSION_EXPIRATION_TIME`).
+    pub auth: AuthDrivers,
 }
 
 /// `HOST_FAILURE_SECONDS` where nothing is said.
@@ -161,6 +165,7 @@ impl Config {
                 .and_then(|text| text.trim().parse().ok())
                 .unwrap_or(HOST_FAILURE_S),
             quota_metrics: quota_metrics(&attributes),
+            auth: AuthDrivers::of(&attributes),
             attributes,
         }
     }
@@ -292,6 +297,7 @@ fn set_defaults(attributes: &mut Template, datastore_location: &str) {
             attributes.add_vector("TM_MAD_CONF", conf);
         }
     }
+    auth_defaults_set(attributes);
     set_default_list(attributes, "VM_RESTRICTED_ATTR", VM_RESTRICTED);
     set_default_list(attributes, "IMAGE_RESTRICTED_ATTR", &["SOURCE"]);
     for name in ["USER_RESTRICTED_ATTR", "GROUP_RESTRICTED_ATTR"] {

@@ -8,7 +8,9 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::acl::{group_admin_set, rules_forget};
 use crate::auth::{Caller, Target, TokenLimit, require};
+use crate::auth_driver::{CORE, PUBLIC};
 use crate::bootstrap::user_new;
+use crate::config::Config;
 use crate::name::name_check_new;
 use crate::txn::Txn;
 
@@ -30,7 +32,9 @@ pub(crate) fn user_allocate(
     }
     require(&txn.world, caller, &rights)?;
     name_check_new(&txn.world, Kind::User, -1, name)?;
-    if password.is_empty() && driver != "public" {
+    let driver = if driver.is_empty() { CORE } else { driver };
+    let required = driver != PUBLIC && txn.world.config.auth.conf(driver).password_required;
+    if password.is_empty() && required {
         return Err(ApiError::allocate(
             Kind::User,
             "Invalid password, it cannot be empty.",
@@ -41,7 +45,6 @@ pub(crate) fn user_allocate(
         [] => vec![caller.gid],
         some => some.to_vec(),
     };
-    let driver = if driver.is_empty() { "core" } else { driver };
     let id = txn.id_next(Kind::User);
     let user = user_new(txn, id, name, password, driver, groups);
     txn.create(user);
@@ -71,7 +74,15 @@ pub(crate) fn user_passwd(
 ) -> Result<Id, ApiError> {
     let rights = [(Operation::Manage, Target::of(&txn.world, Kind::User, id)?)];
     password_check_may_set(caller, id)?;
+    let config = txn.world.config.clone();
     changed(txn, caller, &rights, id, |user| {
+        if !caller.is_admin() && !config.auth.conf(&user.auth_driver).password_change {
+            return Err(ApiError::action(format!(
+                "Passwords of users of the authentication driver {} are set by administrators only (PASSWORD_CHANGE of \
+                 AUTH_MAD_CONF in oned.conf)",
+                user.auth_driver
+            )));
+        }
         password.clone_into(&mut user.password);
         Ok(())
     })
@@ -128,12 +139,14 @@ pub(crate) fn user_chgrp(txn: &mut Txn<'_>, caller: &Caller, id: Id, gid: Id) ->
         (Operation::Manage, Target::of(&txn.world, Kind::User, id)?),
         (Operation::Use, Target::of(&txn.world, Kind::Group, gid)?),
     ];
+    let config = txn.world.config.clone();
     changed(txn, caller, &rights, id, |user| {
         if id == 0 {
             return Err(ApiError::action(
                 "The primary group of oneadmin cannot be changed",
             ));
         }
+        groups_check_own(&config, user)?;
         if let Err(at) = user.groups.binary_search(&gid) {
             user.groups.insert(at, gid);
         }
@@ -159,7 +172,9 @@ pub(crate) fn user_group(
         (Operation::Manage, Target::of(&txn.world, Kind::User, id)?),
         (Operation::Manage, Target::of(&txn.world, Kind::Group, gid)?),
     ];
+    let config = txn.world.config.clone();
     let id = changed(txn, caller, &rights, id, |user| {
+        groups_check_own(&config, user)?;
         match (user.groups.binary_search(&gid), add) {
             (Ok(_), true) => Err(ApiError::action(format!("User is already in group {gid}"))),
             (Err(at), true) => {
@@ -196,8 +211,20 @@ pub(crate) fn user_enable(txn: &mut Txn<'_>, caller: &Caller, id: Id, enable: bo
     })
 }
 
+/// Groups that come from an authentication driver are not changed by hand: its next word would undo it.
+fn groups_check_own(config: &Config, user: &User) -> Result<(), ApiError> {
+    if !config.auth.conf(&user.auth_driver).managed_groups {
+        return Ok(());
+    }
+    Err(ApiError::action(format!(
+        "The groups of users of the authentication driver {0} come from it at each login: change them there, or set \
+         DRIVER_MANAGED_GROUPS to NO in its AUTH_MAD_CONF in oned.conf",
+        user.auth_driver
+    )))
+}
+
 /// Tokens of groups that the user has left end.
-fn tokens_drop_foreign(user: &mut User) {
+pub(crate) fn tokens_drop_foreign(user: &mut User) {
     let groups = &user.groups;
     user.tokens
         .retain(|token| token.egid < 0 || groups.binary_search(&token.egid).is_ok());
@@ -230,6 +257,7 @@ pub(crate) fn user_login(txn: &mut Txn<'_>, caller: &Caller, login: &Login<'_>) 
             rights.clear();
         }
     }
+    let config = txn.world.config.clone();
     changed(txn, caller, &rights, id, |user| {
         if login.egid >= 0 && user.groups.binary_search(&login.egid).is_err() {
             return Err(ApiError::rpc_api(format!(
@@ -250,11 +278,8 @@ pub(crate) fn user_login(txn: &mut Txn<'_>, caller: &Caller, login: &Login<'_>) 
                 "The user has {TOKENS_MAX} tokens already; delete one first"
             )));
         }
-        let expires = if login.valid < 0 {
-            -1
-        } else {
-            now.saturating_add(login.valid)
-        };
+        let valid = token_life(&config, user, login.valid)?;
+        let expires = if valid < 0 { -1 } else { now.saturating_add(valid) };
         user.tokens.push(LoginToken {
             hash: login.hash.to_owned(),
             expires,
@@ -262,6 +287,18 @@ pub(crate) fn user_login(txn: &mut Txn<'_>, caller: &Caller, login: &Login<'_>) 
         });
         Ok(())
     })
+}
+
+/// How long a token lives that was asked for: no longer than the authentication driver of its user allows.
+fn token_life(config: &Config, user: &User, valid: i64) -> Result<i64, ApiError> {
+    match config.auth.conf(&user.auth_driver).max_token_s {
+        0 => Err(ApiError::action(format!(
+            "Users of the authentication driver {} have no login tokens (MAX_TOKEN_TIME of AUTH_MAD_CONF in oned.conf)",
+            user.auth_driver
+        ))),
+        max if max > 0 && (valid < 0 || valid > max) => Ok(max),
+        _ => Ok(valid),
+    }
 }
 
 /// A token makes no token that gives more than it gives itself, nor one that lives longer.
