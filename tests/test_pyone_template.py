@@ -112,3 +112,83 @@ def test_extended_by_the_command_line(server, one, made):
     template = one.template.allocate(cloud.VM.format("ext-cli") + f"\nDISK=[IMAGE_ID={made.image}]")
     assert "DATASTORE_ID" not in plerion(server, "onetemplate", "show", str(template))
     assert "DATASTORE_ID" in plerion(server, "onetemplate", "show", str(template), "--extended")
+
+
+@pytest.fixture
+def kept(one, made, request):
+    """A template of two disks with images of its own: (id, name of the copy, images)."""
+    name = request.node.name
+    store = one.image.info(made.image).DATASTORE_ID
+    images = [one.image.allocate(cloud.IMAGE.format(f"{name}-{number}"), store) for number in range(2)]
+    for image in images:
+        cloud.eventually(lambda image=image: one.image.info(image).STATE, lambda state: state == 1, "READY")
+    disks = "".join(f"\nDISK=[IMAGE_ID={image}]" for image in images) + "\nDISK=[TYPE=fs,SIZE=3]"
+    return one.template.allocate(cloud.VM.format(name) + disks), f"{name}-kept", images
+
+
+def template_named(one, name):
+    return next((found for found in one.templatepool.info(-2, -1, -1).VMTEMPLATE if found.NAME == name), None)
+
+
+def test_a_persistent_instance_runs_on_images_of_its_own(one, admin, kept):
+    template, name, images = kept
+    vm = one.template.instantiate(template, name, False, 'NOTE="mine"', True)
+    cloud.vm_await(admin, vm, 3, 3)
+    body, copy = one.vm.info(vm), template_named(one, name)
+    assert (body.NAME, body.USER_TEMPLATE["NOTE"], copy.TEMPLATE["NOTE"]) == (name, "mine", "mine")
+    assert (body.TEMPLATE["TEMPLATE_ID"], body.TEMPLATE["CLONING_TEMPLATE_ID"]) == (str(copy.ID), str(template))
+    copies = [int(disk["IMAGE_ID"]) for disk in body.TEMPLATE["DISK"] if "IMAGE_ID" in disk]
+    assert [disk.get("IMAGE_ID") for disk in copy.TEMPLATE["DISK"]] == [*map(str, copies), None]
+    assert not set(copies) & set(images)
+    for number, image in enumerate(map(one.image.info, copies)):
+        assert (image.NAME, image.PERSISTENT, image.STATE, image.VMS.ID) == (f"{name}-disk-{number}", 1, 8, [vm])
+    assert all("CLONING" not in disk for disk in body.TEMPLATE["DISK"])
+    assert {one.image.info(image).PERSISTENT for image in images} == {0}
+    one.vm.action("terminate-hard", vm)
+    cloud.vm_await(admin, vm, 6)
+    assert {one.image.info(image).STATE for image in copies} == {1}
+    # The name is taken: nothing is made.
+    before = [one.imagepool.info(-2, -1, -1).IMAGE, one.vmpool.info(-2, -1, -1, -2).VM]
+    with pytest.raises(pyone.OneException, match="already taken"):
+        one.template.instantiate(template, name, False, "", True)
+    after = [one.imagepool.info(-2, -1, -1).IMAGE, one.vmpool.info(-2, -1, -1, -2).VM]
+    assert [[object.ID for object in objects] for objects in after] == [[object.ID for object in objects] for objects in before]
+
+
+def test_a_persistent_instance_on_hold_by_the_command_line(server, one, admin, kept):
+    template, name, _ = kept
+    printed = plerion(server, "onetemplate", "instantiate", str(template), "--persistent", "--hold", "--name", name)
+    vm = int(printed.split()[-1])
+    cloud.vm_await(admin, vm, 2)
+    assert template_named(one, name) is not None
+    one.vm.action("terminate-hard", vm)
+
+
+def test_a_persistent_instance_needs_the_rights_and_the_quota(one, admin, kept, tenant):
+    template, name, images = kept
+    user, session = tenant
+    others_use = (-1, -1, -1, -1, -1, -1, 1, -1, -1)
+    ask = ("template.instantiate", template, name, True, "", True)
+    assert "USE TEMPLATE" in session.call(*ask).value
+    one.template.chmod(template, *others_use)
+    assert f"USE IMAGE [{images[0]}]" in session.call(*ask).value
+    for image in images:
+        one.image.chmod(image, *others_use)
+    store = one.image.info(images[0]).DATASTORE_ID
+    one.user.quota(user, f"DATASTORE=[ID={store},IMAGES=1]")
+    refusal = session.call(*ask)
+    assert refusal.code == 512 and "IMAGES quota" in refusal.value
+    assert template_named(one, name) is None
+    one.user.quota(user, f"DATASTORE=[ID={store},IMAGES=2,SIZE=32]")
+    vm = session.ok(*ask)
+    cloud.vm_await(admin, vm, 2)
+    used = one.user.info(user).DATASTORE_QUOTA.DATASTORE[0]
+    assert (str(used.IMAGES_USED), str(used.SIZE_USED)) == ("2", "32")
+    session.ok("vm.action", "terminate-hard", vm)
+    assert session.ok("template.delete", template_named(one, name).ID, True) >= 0
+
+    def left():
+        quota = one.user.info(user).DATASTORE_QUOTA.DATASTORE[0]
+        return str(quota.IMAGES_USED), str(quota.SIZE_USED)
+
+    cloud.eventually(left, lambda seen: seen == ("0", "0"), "the quota to be given back")

@@ -346,14 +346,12 @@ pub(crate) fn template_instantiate(params: &mut Params) -> Decoded {
     let hold = params.bool_or(false)?;
     let (text, persistent) = (params.string_or("")?, params.bool_or(false)?);
     let extra = template_or_empty(&text)?;
-    if persistent {
-        return Err(ApiError::action("Instantiating a template as persistent is not supported yet").into());
-    }
     Ok(Command::TemplateInstantiate {
         id,
         name,
         hold,
         extra,
+        persistent,
     })
 }
 

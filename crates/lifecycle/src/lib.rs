@@ -46,4 +46,4 @@ pub use outcome::{Outcome, Refusal};
 pub use reconfigure::may_reconfigure;
 pub use relocate::Relocation;
 pub use transient::{Ask, Transient, failure_of, transient};
-pub use vm::{Event, Recover, vm_step};
+pub use vm::{Awaited, Event, Recover, vm_step};

@@ -71,8 +71,34 @@ pub enum Event {
     HostLost,
     /// Its host has been restarted: no domain of before runs any more.
     HostRestarted,
+    /// How the images stand that it waits for.
+    Images(Awaited),
     /// An administrator settles it.
     Recover(Recover),
+}
+
+/// How images stand that are being made, and that a new VM waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Awaited {
+    /// All are there.
+    Ready {
+        /// Whether the VM is to be kept from being placed.
+        hold: bool,
+    },
+    /// Some are still being made.
+    Coming,
+    /// One could not be made.
+    Failed,
+}
+
+impl Awaited {
+    /// Every way to stand.
+    pub const ALL: [Self; 4] = [
+        Self::Ready { hold: false },
+        Self::Ready { hold: true },
+        Self::Coming,
+        Self::Failed,
+    ];
 }
 
 impl Event {
@@ -108,6 +134,7 @@ impl Event {
         }
         events.extend(Relocation::ALL.map(Self::Relocate));
         events.extend(DeviceWork::ALL.map(Self::Device));
+        events.extend(Awaited::ALL.map(Self::Images));
         events.extend((0..6).filter_map(Recover::from_number).map(Self::Recover));
         events
     }
@@ -183,8 +210,27 @@ pub fn vm_step(phase: Phase, last: HistoryAction, event: Event) -> Result<Outcom
         Event::SeenOff => seen_off(phase),
         Event::HostLost => host_lost(phase),
         Event::HostRestarted => host_restarted(phase),
+        Event::Images(awaited) => images(phase, awaited),
         Event::Recover(recover) => settle(phase, last, recover),
     }
+}
+
+/// A VM that waits for its images is placed when it has all of them.
+fn images(phase: Phase, awaited: Awaited) -> Result<Outcome, Refusal> {
+    if !matches!(phase.state, VmState::Cloning | VmState::CloningFailure) {
+        return Err(Refusal::State(phase));
+    }
+    let next = rest(match awaited {
+        Awaited::Ready { hold: false } => VmState::Pending,
+        Awaited::Ready { hold: true } => VmState::Hold,
+        Awaited::Coming => VmState::Cloning,
+        Awaited::Failed => VmState::CloningFailure,
+    });
+    Ok(if next == phase {
+        Outcome::stay()
+    } else {
+        Outcome::to(next)
+    })
 }
 
 fn only(phase: Phase, from: VmState, to: VmState) -> Result<Outcome, Refusal> {
@@ -466,6 +512,8 @@ fn settle(phase: Phase, last: HistoryAction, recover: Recover) -> Result<Outcome
 fn settle_result(phase: Phase, last: HistoryAction, success: bool) -> Result<Outcome, Refusal> {
     match phase.state {
         VmState::Active => {}
+        // Its images are looked at again; no word can make them.
+        VmState::CloningFailure => return Ok(Outcome::stay()),
         _ => return Err(Refusal::State(phase)),
     }
     if transient(phase.lcm).is_some() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use plerion_lifecycle::{Event, Recover, Relocation, vm_step};
+use plerion_lifecycle::{Awaited, Event, Recover, Relocation, vm_step};
 use plerion_model::vm_history::HistoryAction;
 use plerion_model::vm_state::{Phase, VmState};
 
@@ -47,6 +47,10 @@ fn name(event: Event) -> Option<&'static str> {
         Event::Recover(Recover::Delete) => "recover-delete",
         Event::Recover(Recover::DeleteRecreate) => "recover-delete-recreate",
         Event::Recover(Recover::DeleteDb) => "recover-delete-db",
+        Event::Images(Awaited::Ready { hold: false }) => "images-ready",
+        Event::Images(Awaited::Ready { hold: true }) => "images-ready-on-hold",
+        Event::Images(Awaited::Coming) => "images-coming",
+        Event::Images(Awaited::Failed) => "images-failed",
         Event::Device(_) => return None,
     })
 }

@@ -133,7 +133,8 @@ pub struct Image {
 crate::entity::entity!(Image, owned, template);
 
 impl Image {
-    /// The state on the wire: READY becomes USED or USED_PERS while VMs hold the image, CLONE while it is copied.
+    /// The state on the wire: READY becomes USED or USED_PERS while VMs hold the image, CLONE while it is copied; LOCKED
+    /// becomes LOCKED_USED or LOCKED_USED_PERS while VMs wait for it.
     #[must_use]
     pub fn state_shown(&self, vms: usize, clones: usize) -> ImageState {
         match self.state {
@@ -141,8 +142,19 @@ impl Image {
             ImageState::Ready if clones > 0 && vms == 0 => ImageState::Clone,
             ImageState::Ready if vms > 0 && self.persistent => ImageState::UsedPers,
             ImageState::Ready if vms > 0 => ImageState::Used,
+            ImageState::Locked if vms > 0 && self.persistent => ImageState::LockedUsedPers,
+            ImageState::Locked if vms > 0 => ImageState::LockedUsed,
             state => state,
         }
+    }
+
+    /// Whether its file is being made or changed: VMs may be made that wait for it.
+    #[must_use]
+    pub const fn is_coming(&self) -> bool {
+        matches!(
+            self.state,
+            ImageState::Init | ImageState::Locked | ImageState::LockedUsed | ImageState::LockedUsedPers
+        )
     }
 
     /// `<IMAGE>`.

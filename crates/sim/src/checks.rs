@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use plerion_lifecycle::{Ask, Recover, transient};
+use plerion_model::image::Image;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ApiError, Id, Kind};
@@ -141,6 +142,7 @@ impl Simulation {
             .check()
             .and_then(|()| outbox_check(after))
             .and_then(|()| leases_check(after))
+            .and_then(|()| cloning_check(after))
             .and_then(|()| self.capacity_check(before, after));
         if let Err(problem) = problem {
             self.violate(problem);
@@ -463,6 +465,34 @@ fn leases_check(world: &World) -> Result<(), String> {
             if let Some(other) = held.insert((lease.vnet, lease.mac.0), vm.id) {
                 return Err(format!("VMs {other} and {} hold lease {lease:?}", vm.id));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Who waits for images waits for some that are being made, or knows of one that could not be; nobody else does.
+fn cloning_check(world: &World) -> Result<(), String> {
+    for vm in world.vms.values() {
+        let awaited: Vec<&Image> = vm
+            .template
+            .vectors("DISK")
+            .filter(|disk| disk.get("CLONING").is_some())
+            .filter_map(|disk| disk.get("IMAGE_ID")?.parse().ok())
+            .filter_map(|image| world.images.get(image).map(|image| &**image))
+            .collect();
+        let failed = |image: &&&Image| !image.is_coming();
+        let good = match vm.phase.state {
+            VmState::Cloning => !awaited.is_empty() && awaited.iter().find(failed).is_none(),
+            VmState::CloningFailure => awaited.iter().find(failed).is_some(),
+            _ => awaited.is_empty(),
+        };
+        if !good {
+            let states: Vec<_> = awaited.iter().map(|image| (image.id, image.state)).collect();
+            let phase = vm.phase.as_str();
+            return Err(format!(
+                "VM {} is {phase}, and the images it waits for: {states:?}",
+                vm.id
+            ));
         }
     }
     Ok(())

@@ -21,7 +21,8 @@ const LASTS: &[HistoryAction] = &[
 /// All edges that can be reached from a new VM.
 pub(crate) fn edges() -> BTreeSet<Edge> {
     let mut edges = BTreeSet::new();
-    let mut open = vec![Phase::rest(VmState::Pending), Phase::rest(VmState::Hold)];
+    let begin = [VmState::Pending, VmState::Hold, VmState::Cloning];
+    let mut open = begin.map(Phase::rest).to_vec();
     let mut known: BTreeSet<Phase> = open.iter().copied().collect();
     while let Some(phase) = open.pop() {
         for event in Event::all() {

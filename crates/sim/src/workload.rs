@@ -223,11 +223,17 @@ impl Simulation {
             return self.vm_action(world);
         }
         let ids: Vec<Id> = world.templates.iter().map(|(id, _)| id).collect();
+        let persistent = self.random.chance(300);
         Some(Command::TemplateInstantiate {
             id: self.random.pick(&ids)?,
-            name: String::new(),
+            name: if persistent {
+                format!("copy {}", self.number())
+            } else {
+                String::new()
+            },
             hold: self.random.chance(100),
             extra: Template::new(),
+            persistent,
         })
     }
 

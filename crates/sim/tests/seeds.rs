@@ -117,4 +117,7 @@ fn faults_of_every_kind_occur_and_most_of_the_life_cycle_is_walked() {
         assert!(sum.faults.contains_key(kind), "no {kind}: {sum}");
     }
     assert!(sum.edges.len() > 70, "{sum}");
+    for edge in [("CLONING", "PENDING"), ("CLONING", "CLONING_FAILURE")] {
+        assert!(sum.edges.contains_key(&edge), "no {edge:?}: {sum}");
+    }
 }

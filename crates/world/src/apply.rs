@@ -11,6 +11,8 @@ use crate::hook_fire::{ApiCall, call_fired};
 use crate::quota::{quota_command, quota_enforce};
 use crate::txn::Txn;
 use crate::vm_backup::vm_backup_command;
+use crate::vm_cloning::cloning_go_on;
+use crate::vmtemplate_instantiate::{Instantiate, instantiate_persistent, template_instantiate};
 use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, hook, host, image, marketplace, sched_action,
@@ -41,6 +43,7 @@ pub fn apply(world: &World, order: &Order, context: &Context) -> Result<Applied,
     let mut txn = Txn::new(world, context);
     let id = run(&mut txn, &order.caller, command)?;
     jobs_go_on(&mut txn);
+    cloning_go_on(&mut txn);
     if command.is_asked_for() {
         quota_enforce(world, &txn, &order.caller)?;
     }
@@ -171,7 +174,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             crate::image_snapshot::image_snapshot(txn, caller, *id, *work)?
         }
         Command::ImageClone { id, name, datastore } => {
-            image::image_clone(txn, caller, *id, name, *datastore)?
+            image::image_clone(txn, caller, *id, name, *datastore, false)?
         }
         Command::ImageRestore {
             id,
@@ -201,7 +204,20 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
             name,
             hold,
             extra,
-        } => vmtemplate::template_instantiate(txn, caller, *id, name, *hold, extra)?,
+            persistent,
+        } => {
+            let wanted = Instantiate {
+                id: *id,
+                name,
+                hold: *hold,
+                extra,
+            };
+            if *persistent {
+                instantiate_persistent(txn, caller, &wanted)?
+            } else {
+                template_instantiate(txn, caller, &wanted)?
+            }
+        }
         Command::VmAllocate { template, hold } => vm_allocate::vm_allocate(txn, caller, template, *hold)?,
         Command::VmDeploy {
             id,

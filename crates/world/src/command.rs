@@ -375,6 +375,8 @@ pub enum Command {
         hold: bool,
         /// Attributes to merge.
         extra: Template,
+        /// Of a copy of the template and its images, which keep what the VM writes.
+        persistent: bool,
     },
     /// `one.vm.allocate`.
     VmAllocate {

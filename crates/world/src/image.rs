@@ -367,7 +367,10 @@ fn backup_refuse(image: &Image, what: &str) -> Result<(), ApiError> {
 pub(crate) fn image_enable(txn: &mut Txn<'_>, caller: &Caller, id: Id, enable: bool) -> Result<Id, ApiError> {
     changed(txn, caller, id, |txn, image| {
         backup_refuse(image, "be enabled or disabled")?;
-        unused(txn, image, if enable { "enable image" } else { "disable image" })?;
+        // VMs may be waiting for one that could not be made, and was made by hand.
+        if !(enable && image.state == ImageState::Error) {
+            unused(txn, image, if enable { "enable image" } else { "disable image" })?;
+        }
         let next = match (image.state, enable) {
             (ImageState::Disabled | ImageState::Error | ImageState::Ready, true) => ImageState::Ready,
             (ImageState::Ready | ImageState::Error | ImageState::Disabled, false) => ImageState::Disabled,
@@ -424,13 +427,14 @@ pub(crate) fn image_chtype(txn: &mut Txn<'_>, caller: &Caller, id: Id, kind: &st
     })
 }
 
-/// `one.image.clone`.
+/// `one.image.clone`; `persistent` where the copy is to be so whatever its source is.
 pub(crate) fn image_clone(
     txn: &mut Txn<'_>,
     caller: &Caller,
     id: Id,
     name: &str,
     datastore: Id,
+    persistent: bool,
 ) -> Result<Id, ApiError> {
     let source = txn.world.image(id)?.clone();
     let store_id = if datastore < 0 {
@@ -473,6 +477,7 @@ pub(crate) fn image_clone(
     image.datastore_id = store_id;
     image.state = ImageState::Locked;
     image.prev_state = ImageState::Locked;
+    image.persistent = source.persistent || persistent;
     image.cloning_id = id;
     image.step = 0;
     image.snapshots = SnapshotTree::default();

@@ -93,6 +93,8 @@ pub struct Index {
     pub(crate) leaving: Ids,
     /// VMs that are to be started again by themselves.
     pub(crate) restarting: Ids,
+    /// VMs that wait for images which are being made, or could not be.
+    pub(crate) cloning: Ids,
     /// VMs of which nobody knows whether they run.
     pub(crate) lost: Ids,
     /// Number of VMs that hold a console port, by port.
@@ -192,6 +194,9 @@ impl Index {
         if vm.awaits_restart() {
             self.restarting.insert(vm.id);
         }
+        if matches!(vm.phase.state, VmState::Cloning | VmState::CloningFailure) {
+            self.cloning.insert(vm.id);
+        }
         if vm.phase == Phase::active(LcmState::Unknown) {
             self.lost.insert(vm.id);
         }
@@ -242,6 +247,7 @@ impl Index {
         self.pending.remove(&vm.id);
         self.leaving.remove(&vm.id);
         self.restarting.remove(&vm.id);
+        self.cloning.remove(&vm.id);
         self.lost.remove(&vm.id);
     }
 

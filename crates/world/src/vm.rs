@@ -12,6 +12,7 @@ use plerion_template::PackedTemplate;
 use crate::auth::Caller;
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
+use crate::vm_cloning::cloning_settle;
 use crate::vm_require::vm_require;
 use crate::vm_restart::restart_fallen;
 use crate::vm_right::{VmClass, vm_right};
@@ -62,6 +63,8 @@ pub(crate) fn vm_recover(
             phase.as_str()
         ))
     })?;
+    // What an administrator says of images is looked at.
+    cloning_settle(txn, id);
     Ok(id)
 }
 

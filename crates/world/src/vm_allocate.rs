@@ -57,6 +57,9 @@ const SYSTEM_ATTRIBUTES: &[&str] = &[
     "VMGROUP",
 ];
 
+/// What says which template the one of the VM was copied from.
+pub(crate) const CLONING_TEMPLATE_ID: &str = "CLONING_TEMPLATE_ID";
+
 /// How a VM came to be.
 pub(crate) struct VmOrigin {
     pub(crate) template: Option<Id>,
@@ -97,7 +100,8 @@ pub(crate) fn vm_allocate(
     vm_create(txn, caller, template.clone(), &origin)
 }
 
-/// Makes a VM of a template: checks it, completes it, takes leases, and puts it in PENDING or HOLD.
+/// Makes a VM of a template: checks it, completes it, takes leases, and puts it in PENDING or HOLD; in CLONING when an image
+/// is still being made.
 pub(crate) fn vm_create(
     txn: &mut Txn<'_>,
     caller: &Caller,
@@ -105,7 +109,9 @@ pub(crate) fn vm_create(
     origin: &VmOrigin,
 ) -> Result<Id, ApiError> {
     template.remove("NAME");
-    template.remove("TEMPLATE_ID");
+    for name in ["TEMPLATE_ID", CLONING_TEMPLATE_ID] {
+        template.remove(name);
+    }
     let id = txn.id_next(Kind::Vm);
     let name = if origin.name.is_empty() {
         format!("{}{id}", origin.name_default)
@@ -147,7 +153,13 @@ pub(crate) fn vm_create(
     if let Some(template) = origin.template {
         system.set("TEMPLATE_ID", template.to_string());
     }
-    let phase = Phase::rest(if hold { VmState::Hold } else { VmState::Pending });
+    let phase = Phase::rest(if disks.coming.is_some() {
+        VmState::Cloning
+    } else if hold {
+        VmState::Hold
+    } else {
+        VmState::Pending
+    });
     let template = PackedTemplate::new(&system);
     let mut vm = Vm {
         id,

@@ -22,6 +22,8 @@ pub(crate) struct DiskPlan {
     pub(crate) rights: Vec<(Operation, Target)>,
     /// Clusters of each disk's datastore.
     pub(crate) clusters: Vec<Vec<Id>>,
+    /// An image that is still being made or changed.
+    pub(crate) coming: Option<Id>,
 }
 
 /// What says which image a vector means.
@@ -98,6 +100,9 @@ pub(crate) fn disk_complete(
     plan.rights
         .push((Operation::Use, Target::of(world, Kind::Image, id)?));
     plan.clusters.push(disk_of_image(world, disk, &image)?);
+    if image.is_coming() {
+        plan.coming = plan.coming.or(Some(id));
+    }
     Ok(Some(image))
 }
 
@@ -108,18 +113,11 @@ fn refused(reason: &str) -> ApiError {
 /// Takes what follows from the image and its datastore into a DISK.
 fn disk_of_image(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result<Vec<Id>, ApiError> {
     let id = image.id;
-    match image.state {
-        ImageState::Ready => {}
-        ImageState::Locked | ImageState::Init => {
-            return Err(refused(&format!(
-                "Image [{id}] is not ready yet: wait until it is in state READY."
-            )));
-        }
-        state => {
-            return Err(refused(&format!(
-                "Image [{id}] cannot be used: it is in state {state}."
-            )));
-        }
+    if image.state != ImageState::Ready && !image.is_coming() {
+        return Err(refused(&format!(
+            "Image [{id}] cannot be used: it is in state {}.",
+            image.state
+        )));
     }
     if !matches!(
         image.kind,
@@ -139,8 +137,19 @@ fn disk_of_image(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result
     let store = world.datastore(image.datastore_id)?.clone();
     size_set(disk, image)?;
     disk_take(world, disk, image, &store);
-    disk.set("IMAGE_STATE", if image.persistent { "8" } else { "2" });
+    disk.set("IMAGE_STATE", image.state_shown(1, 0).number().to_string());
     Ok(store.clusters.clone())
+}
+
+/// The image that a DISK waited for is there, and may be larger than was known.
+pub(crate) fn disk_arrived(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result<(), ApiError> {
+    if disk.get("DRIVER").is_some_and(str::is_empty) {
+        disk.remove("DRIVER");
+    }
+    size_set(disk, image)?;
+    disk_take(world, disk, image, world.datastore(image.datastore_id)?);
+    disk.set("IMAGE_STATE", image.state_shown(1, 0).number().to_string());
+    Ok(())
 }
 
 /// A DISK may be larger than its image, not smaller.

@@ -57,6 +57,11 @@ pub(crate) fn vm_disk_attach(
     let mut plan = DiskPlan::default();
     let image = disk_complete(&txn.world, caller, index, &mut disk, &mut plan).map_err(as_action)?;
     require(&txn.world, caller, &plan.rights)?;
+    if let Some(image) = plan.coming {
+        return Err(ApiError::action(format!(
+            "Image [{image}] is not ready yet: wait until it is in state READY."
+        )));
+    }
     let system = txn.world.datastore(record.datastore)?;
     match image {
         Some(image) => {

@@ -41,6 +41,11 @@ fn of_image(world: &World, disk: &mut Vector, image: &Image) {
     if image.persistent {
         disk.set("PERSISTENT", "YES");
     }
+    if image.is_coming() {
+        disk.set("CLONING", "YES");
+    } else {
+        disk.remove("CLONING");
+    }
 }
 
 fn of_store(disk: &mut Vector, image: &Image, store: &Datastore) {

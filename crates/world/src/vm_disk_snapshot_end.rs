@@ -55,11 +55,12 @@ pub(crate) fn disk_snapshot_end(vm: &mut Vm, change: DeviceChange, success: bool
     template_set(vm, &template);
 }
 
-/// Disks that are their images have come: so have the images' snapshots.
+/// Disks that are their images have come, but for those that are waited for: so have the images' snapshots.
 pub(crate) fn snapshots_take(txn: &Txn<'_>, vm: &mut Vm) {
     let mut template = vm.template.unpack();
     let mut taken = false;
-    for disk in template.vectors_mut("DISK").filter(|disk| saves(disk)) {
+    let here = |disk: &&mut Vector| saves(disk) && disk.get("CLONING").is_none();
+    for disk in template.vectors_mut("DISK").filter(here) {
         let id = disk_id(disk);
         let image = number(disk, "IMAGE_ID").and_then(|image| Id::try_from(image).ok());
         let Some(image) = image.and_then(|image| txn.world.images.get(image)) else {

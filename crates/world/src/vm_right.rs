@@ -71,7 +71,8 @@ impl VmClass {
             | Event::SeenRunning
             | Event::SeenOff
             | Event::HostLost
-            | Event::HostRestarted => return None,
+            | Event::HostRestarted
+            | Event::Images(_) => return None,
         })
     }
 

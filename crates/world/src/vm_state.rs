@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_lifecycle::{Ask, Event, Outcome, Recover, Refusal, vm_step};
+use plerion_lifecycle::{Ask, Awaited, Event, Outcome, Recover, Refusal, vm_step};
 use plerion_model::vm::Vm;
 use plerion_model::vm_history::{History, HistoryAction};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
@@ -80,7 +80,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
     times_note(vm, old, phase, now);
     files_note(vm, old, phase);
     // A failure phase is entered with its reason, so that it is seen where the VM is looked at.
-    let failed = matches!(event, Event::Failed) && !message.is_empty();
+    let failed = matches!(event, Event::Failed | Event::Images(Awaited::Failed)) && !message.is_empty();
     error_note(vm, phase, failed.then_some(message));
     if phase.state == VmState::Pending && old.lcm == LcmState::CleanupResubmit {
         vm.deploy_id.clear();

@@ -9,7 +9,6 @@ use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
-use crate::vm_allocate::{VmOrigin, vm_create};
 
 /// `one.template.allocate`.
 pub(crate) fn template_allocate(
@@ -58,44 +57,6 @@ pub(crate) fn template_clone(txn: &mut Txn<'_>, caller: &Caller, id: Id, name: &
     require(&txn.world, caller, &rights)?;
     let template = txn.world.template(id)?.template.unpack();
     template_create(txn, caller, name, &template)
-}
-
-/// `one.template.instantiate`.
-pub(crate) fn template_instantiate(
-    txn: &mut Txn<'_>,
-    caller: &Caller,
-    id: Id,
-    name: &str,
-    hold: bool,
-    extra: &Template,
-) -> Result<Id, ApiError> {
-    let mut rights = vec![(Operation::Use, Target::of(&txn.world, Kind::Template, id)?)];
-    if !extra.is_empty() {
-        rights.push((Operation::Create, Target::new_of(Kind::Template)));
-    }
-    require(&txn.world, caller, &rights)?;
-    restricted_check(&txn.world, caller, Kind::Template, extra)?;
-    let source = txn.world.template(id)?.clone();
-    let mut template = source.template.unpack();
-    template.merge(extra);
-    if template.get_bool("VROUTER").unwrap_or(false) {
-        return Err(ApiError::action(
-            "Virtual router templates cannot be instantiated: make a virtual router and instantiate that (onevrouter instantiate)",
-        ));
-    }
-    let name = if name.is_empty() {
-        extra.get("NAME").unwrap_or_default().to_owned()
-    } else {
-        name.to_owned()
-    };
-    let origin = VmOrigin {
-        template: Some(id),
-        name,
-        name_default: format!("{}-", source.name),
-        hold,
-        system: Vec::new(),
-    };
-    vm_create(txn, caller, template, &origin)
 }
 
 /// The name is no attribute of the template.

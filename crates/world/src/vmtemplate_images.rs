@@ -43,18 +43,41 @@ pub(crate) fn template_images_command(
     command: &TemplateImagesCommand,
 ) -> Result<Id, ApiError> {
     match command {
-        TemplateImagesCommand::Clone { id, name } => clone_all(txn, caller, *id, name),
+        TemplateImagesCommand::Clone { id, name } => {
+            let copy = Copy {
+                id: *id,
+                name,
+                extra: &Template::new(),
+                persistent: false,
+            };
+            clone_all(txn, caller, &copy)
+        }
         TemplateImagesCommand::Chmod { id, bits } => chmod_all(txn, caller, *id, bits),
         TemplateImagesCommand::Delete { id } => delete_all(txn, caller, *id),
     }
 }
 
+/// A template to copy with its images.
+pub(crate) struct Copy<'a> {
+    /// Template.
+    pub(crate) id: Id,
+    /// Name of the copy; those of the images follow from it.
+    pub(crate) name: &'a str,
+    /// Attributes to merge into the copy.
+    pub(crate) extra: &'a Template,
+    /// Whether the copies of the images are persistent although the images are not.
+    pub(crate) persistent: bool,
+}
+
 /// Each disk of the copy has a copy of its image, named `<template>-disk-<number of the disk>`. If one image cannot be
 /// copied nothing is.
-fn clone_all(txn: &mut Txn<'_>, caller: &Caller, id: Id, name: &str) -> Result<Id, ApiError> {
+pub(crate) fn clone_all(txn: &mut Txn<'_>, caller: &Caller, wanted: &Copy<'_>) -> Result<Id, ApiError> {
+    let (id, name) = (wanted.id, wanted.name);
     let copy = vmtemplate::template_clone(txn, caller, id, name)?;
     let mut object = txn.world.template(copy)?.clone();
     let mut template = object.template.unpack();
+    template.merge(wanted.extra);
+    template.remove("NAME");
     for (number, disk) in template.vectors_mut("DISK").enumerate() {
         let failed = |error: ApiError| {
             ApiError::action(format!(
@@ -66,8 +89,8 @@ fn clone_all(txn: &mut Txn<'_>, caller: &Caller, id: Id, name: &str) -> Result<I
         else {
             continue;
         };
-        let image =
-            image::image_clone(txn, caller, source, &format!("{name}-disk-{number}"), -1).map_err(failed)?;
+        let name = format!("{name}-disk-{number}");
+        let image = image::image_clone(txn, caller, source, &name, -1, wanted.persistent).map_err(failed)?;
         image_set(disk, image);
     }
     Arc::make_mut(&mut object).template = PackedTemplate::new(&template);

@@ -290,6 +290,7 @@ fn users_see_and_change_only_what_they_may() {
         name: String::new(),
         hold: true,
         extra: Template::new(),
+        persistent: false,
     };
     assert_eq!(
         cloud.give(&bob, instantiate()).expect_err("not his").code,

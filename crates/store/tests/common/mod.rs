@@ -347,6 +347,7 @@ pub fn command(world: &World, (what, a, b): Step) -> Option<Command> {
             name: String::new(),
             hold: false,
             extra: Template::new(),
+            persistent: bit,
         },
         _ => Command::DomainSeen {
             host: pick_of(world, Kind::Host, a),

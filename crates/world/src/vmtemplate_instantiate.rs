@@ -1,0 +1,109 @@
+//! VMs that are made of templates.
+
+use plerion_model::{ApiError, Id, Kind, Operation};
+use plerion_template::Template;
+
+use crate::auth::{Caller, Target, require};
+use crate::restricted::restricted_check;
+use crate::txn::Txn;
+use crate::vm_allocate::{CLONING_TEMPLATE_ID, VmOrigin, vm_create};
+use crate::vmtemplate_images::{Copy, clone_all};
+
+/// What `one.template.instantiate` asks for.
+#[derive(Clone, Copy)]
+pub(crate) struct Instantiate<'a> {
+    /// Template.
+    pub(crate) id: Id,
+    /// Name of the VM; empty for one made of the template's.
+    pub(crate) name: &'a str,
+    /// On hold.
+    pub(crate) hold: bool,
+    /// Attributes to merge.
+    pub(crate) extra: &'a Template,
+}
+
+/// `one.template.instantiate`.
+pub(crate) fn template_instantiate(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    wanted: &Instantiate<'_>,
+) -> Result<Id, ApiError> {
+    vm_of(txn, caller, wanted, Vec::new())
+}
+
+/// The same of a copy of the template that is the caller's own, with copies of the images that keep what the VM writes: it
+/// waits for them (CLONING). All is made, or nothing is.
+pub(crate) fn instantiate_persistent(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    wanted: &Instantiate<'_>,
+) -> Result<Id, ApiError> {
+    let source = txn.world.template(wanted.id)?.clone();
+    let whole = merged(&source.template.unpack(), wanted.extra);
+    vrouter_refuse(&whole)?;
+    restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
+    let name = if wanted.name.is_empty() {
+        format!("{}-copy", source.name)
+    } else {
+        wanted.name.to_owned()
+    };
+    let copy = Copy {
+        id: wanted.id,
+        name: &name,
+        extra: wanted.extra,
+        persistent: true,
+    };
+    let of_copy = Instantiate {
+        id: clone_all(txn, caller, &copy)?,
+        extra: &Template::new(),
+        ..*wanted
+    };
+    let origin = vec![(CLONING_TEMPLATE_ID, wanted.id.to_string())];
+    vm_of(txn, caller, &of_copy, origin)
+}
+
+fn merged(template: &Template, extra: &Template) -> Template {
+    let mut template = template.clone();
+    template.merge(extra);
+    template
+}
+
+fn vrouter_refuse(template: &Template) -> Result<(), ApiError> {
+    if template.get_bool("VROUTER").unwrap_or(false) {
+        return Err(ApiError::action(
+            "Virtual router templates cannot be instantiated: make a virtual router and instantiate that (onevrouter instantiate)",
+        ));
+    }
+    Ok(())
+}
+
+/// Makes the VM; `system` are attributes that the system gives it.
+fn vm_of(
+    txn: &mut Txn<'_>,
+    caller: &Caller,
+    wanted: &Instantiate<'_>,
+    system: Vec<(&'static str, String)>,
+) -> Result<Id, ApiError> {
+    let mut rights = vec![(Operation::Use, Target::of(&txn.world, Kind::Template, wanted.id)?)];
+    if !wanted.extra.is_empty() {
+        rights.push((Operation::Create, Target::new_of(Kind::Template)));
+    }
+    require(&txn.world, caller, &rights)?;
+    restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
+    let source = txn.world.template(wanted.id)?.clone();
+    let template = merged(&source.template.unpack(), wanted.extra);
+    vrouter_refuse(&template)?;
+    let name = if wanted.name.is_empty() {
+        wanted.extra.get("NAME").unwrap_or_default()
+    } else {
+        wanted.name
+    };
+    let origin = VmOrigin {
+        template: Some(wanted.id),
+        name: name.to_owned(),
+        name_default: format!("{}-", source.name),
+        hold: wanted.hold,
+        system,
+    };
+    vm_create(txn, caller, template, &origin)
+}
