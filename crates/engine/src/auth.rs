@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::auth_external::{AuthExternal, Login, Registry};
+use crate::auth_service::{SERVER_CIPHER, service_caller};
 use crate::auth_verdict::Credential;
 use crate::back_off::BackOff;
 use crate::clock::Clock;
@@ -54,6 +55,8 @@ enum Way<'a> {
     Core(&'a User),
     /// By a driver: about a user, or about one that does not exist yet.
     External(&'a str, Option<&'a User>),
+    /// By a token with which a service, this user, speaks for another.
+    Service(&'a User),
     /// It is nobody's, and takes as long as a password.
     Nobody,
 }
@@ -111,6 +114,7 @@ impl Authenticator {
                 Way::External(driver, user) => {
                     self.caller_by_driver(registry, driver, user, name, secret, digest)
                 }
+                Way::Service(service) => Ok(self.caller_by_service(&world, service, digest, secret)),
                 Way::Nobody => {
                     self.verify(&self.nobody, secret);
                     Ok(None)
@@ -132,6 +136,9 @@ impl Authenticator {
             Some(user) if !user.enabled => Way::Nobody,
             Some(user) if user.auth_driver == CORE => Way::Core(user),
             Some(user) if user.auth_driver == PUBLIC => Way::Nobody,
+            Some(user) if user.auth_driver == SERVER_CIPHER && drivers.offers(SERVER_CIPHER) => {
+                Way::Service(user)
+            }
             Some(user) if drivers.offers(&user.auth_driver) => Way::External(&user.auth_driver, Some(user)),
             Some(user) => {
                 tracing::warn!(
@@ -151,9 +158,7 @@ impl Authenticator {
     fn caller_by_token(&self, user: Option<&User>, digest: CredentialDigest, secret: &str) -> Option<Caller> {
         let user = user.filter(|user| user.enabled)?;
         let caller = token_caller(user, secret, self.clock.now())?;
-        if !self.cache.knows(&digest) {
-            self.cache.put_token(digest);
-        }
+        self.seen(digest);
         Some(caller)
     }
 
@@ -162,6 +167,32 @@ impl Authenticator {
             self.cache.put(digest, user, None);
             Caller::of(user)
         })
+    }
+
+    fn caller_by_service(
+        &self,
+        world: &World,
+        service: &User,
+        digest: CredentialDigest,
+        secret: &str,
+    ) -> Option<Caller> {
+        match service_caller(world, service, secret, self.clock.now()) {
+            Ok(user) => {
+                self.seen(digest);
+                Some(Caller::of(user))
+            }
+            Err(why) => {
+                tracing::warn!(service = service.name, "a service was refused: {why}");
+                None
+            }
+        }
+    }
+
+    /// Who has been in once is not held up by others who guess.
+    fn seen(&self, digest: CredentialDigest) {
+        if !self.cache.knows(&digest) {
+            self.cache.put_token(digest);
+        }
     }
 
     /// `Err` when nothing was found out about the credential.

@@ -18,6 +18,9 @@ pub enum CoreError {
     /// The database failed. What was written is not known, so nothing may go on from here.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The first objects of a new installation cannot be made.
+    #[error("{0}")]
+    First(String),
 }
 
 /// The state, its store, and the right to write it. One thread owns it.
@@ -52,13 +55,13 @@ impl<S: Store> Core<S> {
     /// and stored password of users 0 and 1 when they have to be made.
     ///
     /// # Errors
-    /// When the database fails.
+    /// When the database fails, or `first` does.
     pub fn start(
         mut store: S,
         config: Config,
         clock: Arc<dyn Clock>,
         holder: &str,
-        first: impl FnOnce() -> [(String, String); 2],
+        first: impl FnOnce() -> Result<[(String, String); 2], String>,
     ) -> Result<Self, CoreError> {
         let now = clock.now();
         let cloud = store.cloud()?;
@@ -78,7 +81,7 @@ impl<S: Store> Core<S> {
                 }
             }
             None => {
-                let [(name, password), (server, server_password)] = first();
+                let [(name, password), (server, server_password)] = first().map_err(CoreError::First)?;
                 let context = Context {
                     now,
                     random: clock.random(),

@@ -60,7 +60,7 @@ pub struct EngineSettings<S> {
     /// Name of this front-end in the leader row.
     pub holder: String,
     /// Name and stored password of users 0 and 1, when they have to be made.
-    pub first: Box<dyn FnOnce() -> [(String, String); 2]>,
+    pub first: First,
     /// Seconds between samples of hosts.
     pub monitor_interval_s: u32,
     /// Seconds between the measurements of a datastore by its driver's script.
@@ -78,6 +78,9 @@ pub struct EngineSettings<S> {
     /// Called once when the database failed: the process must end.
     pub failed: Box<dyn FnOnce(CoreError) + Send>,
 }
+
+/// Name and stored password of users 0 and 1 of a new installation.
+pub type First = Box<dyn FnOnce() -> Result<[(String, String); 2], String>>;
 
 /// A consistent look at everything.
 #[derive(Clone)]

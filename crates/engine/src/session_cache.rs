@@ -26,7 +26,7 @@ enum Good {
         /// When it is no longer good, since the process began; a password of the core has no end.
         until: Option<Duration>,
     },
-    /// A login token, which is looked up each time.
+    /// A token, which is looked at each time.
     Token,
 }
 
@@ -95,7 +95,7 @@ impl SessionCache {
         self.keep(digest, good);
     }
 
-    /// Remembers a login token.
+    /// Remembers that a token was good once.
     pub(crate) fn put_token(&self, digest: CredentialDigest) {
         self.keep(digest, Good::Token);
     }

@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn callers_come_first_and_see_their_change_published_and_a_refusal_is_no_change() {
-        let first = || [("a", "x"), ("b", "y")].map(|(name, word)| (name.to_owned(), word.to_owned()));
+        let first = || Ok([("a", "x"), ("b", "y")].map(|(name, word)| (name.to_owned(), word.to_owned())));
         let store = MemoryStore::new("cloud");
         let core =
             Core::start(store, Config::default(), Arc::new(SystemClock), "here", first).expect("starts");

@@ -6,6 +6,7 @@ mod configuration;
 mod database;
 mod places;
 mod serve;
+mod service_auth;
 mod tls;
 
 use std::process::ExitCode;

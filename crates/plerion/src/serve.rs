@@ -24,6 +24,7 @@ use crate::auth_file;
 use crate::configuration;
 use crate::database;
 use crate::places::Places;
+use crate::service_auth;
 use crate::tls;
 
 /// Seconds between measurements of datastores by scripts, unless oned.conf says `MONITORING_INTERVAL_DATASTORE`.
@@ -166,8 +167,8 @@ fn engine_start(
     // Read before the state is loaded, so that a first start with a wrong file changes nothing.
     let credentials = auth_file::read_or_make()?;
     let password = password_hash(&credentials.password)?;
-    let server_password = auth_file::secret()?;
     let hooks = hook_settings(places, &config, address)?;
+    let services = places.var.join(".one");
     let settings = EngineSettings {
         store,
         reader,
@@ -176,12 +177,7 @@ fn engine_start(
         clock: Arc::new(SystemClock),
         links: Arc::new(links),
         holder: format!("{}", std::process::id()),
-        first: Box::new(move || {
-            [
-                (credentials.name, password),
-                ("serveradmin".into(), server_password),
-            ]
-        }),
+        first: Box::new(move || Ok([(credentials.name, password), service_auth::make(&services)?])),
         monitor_interval_s: host_interval_s,
         datastore_interval_s: datastore_interval_s.max(1),
         samples: samples_open(places),

@@ -78,10 +78,10 @@ impl Simulation {
     /// Starts a front-end over the database of the run.
     pub(crate) fn front_end_start(&mut self) {
         let first = || {
-            [
+            Ok([
                 ("oneadmin".to_owned(), "secret".to_owned()),
                 ("serveradmin".to_owned(), "secret".to_owned()),
-            ]
+            ])
         };
         let clock: Arc<dyn Clock> = self.clock.clone();
         let core = match Core::start(self.store.clone(), config(), clock, "sim", first) {

@@ -1,0 +1,16 @@
+//! Credentials that one program makes and another checks without having talked before: clients and services on one side, the
+//! front-end on the other. Bytes in, bytes out: no I/O, no clock, no randomness.
+
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic
+    )
+)]
+
+mod service_token;
+
+pub use service_token::{ServiceToken, TokenError, service_password_stored};
