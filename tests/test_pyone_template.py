@@ -192,3 +192,120 @@ def test_a_persistent_instance_needs_the_rights_and_the_quota(one, admin, kept, 
         return str(quota.IMAGES_USED), str(quota.SIZE_USED)
 
     cloud.eventually(left, lambda seen: seen == ("0", "0"), "the quota to be given back")
+
+
+# On behalf of others.
+
+# Parts of access rules.
+ONE, GROUP, ALL = 0x1_0000_0000, 0x2_0000_0000, 0x4_0000_0000
+USERS, TEMPLATES = 0x100_0000_0000, 0x200_0000_0000
+MANAGE, CREATE = "2", "8"
+
+
+@pytest.fixture
+def group(one, request):
+    """A group whose members may make templates, as those of `onegroup create` may: whoever gives attributes must."""
+    ident = one.group.allocate(f"{request.node.name}-group")
+    one.acl.addrule(f"{GROUP + ident:x}", f"{TEMPLATES + ALL:x}", CREATE, "")
+    return ident
+
+
+@pytest.fixture
+def ours(one, made, request):
+    """A template that everybody may use, with a disk of an image that everybody may use: its id."""
+    name = request.node.name
+    image = one.image.allocate(cloud.IMAGE.format(f"{name}-image"), one.image.info(made.image).DATASTORE_ID)
+    cloud.eventually(lambda: one.image.info(image).STATE, lambda state: state == 1, "READY")
+    template = one.template.allocate(cloud.VM.format(name) + f"\nDISK=[IMAGE_ID={image}]")
+    for chmod, ident in ((one.image.chmod, image), (one.template.chmod, template)):
+        chmod(ident, -1, -1, -1, -1, -1, -1, 1, -1, -1)
+    return template
+
+
+def owner(one, vm):
+    body = one.vm.info(vm)
+    assert "AS_UID" not in body.USER_TEMPLATE and "AS_GID" not in body.USER_TEMPLATE
+    return body.UID, body.GID
+
+
+def test_a_vm_on_behalf_of_a_user_and_a_group(one, ours, tenant, group, request):
+    user, _ = tenant
+    cases = [("", (0, 0)), (f"AS_UID={user}", (user, 0)), (f"AS_GID={group}", (0, group)), (f"AS_UID={user}\nAS_GID={group}", (user, group)), ("AS_UID=0\nAS_GID=0", (0, 0))]
+    for extra, wanted in cases:
+        assert owner(one, one.template.instantiate(ours, "", True, extra)) == wanted, extra
+    # What the template itself says counts, too, and what is given with the call comes first.
+    named = one.template.allocate(cloud.VM.format(f"{request.node.name}-named") + f"\nAS_UID={user}")
+    assert owner(one, one.template.instantiate(named, "", True)) == (user, 0)
+    for wrong, kind in (("AS_UID=x", pyone.OneActionException), ("AS_UID=98765", pyone.OneNoExistsException), ("AS_GID=-1", pyone.OneNoExistsException)):
+        with pytest.raises(kind):
+            one.template.instantiate(ours, "", True, wrong)
+
+
+def test_on_behalf_needs_the_right_to_manage(server, one, ours, tenant, group, request):
+    user, _ = tenant
+    other = one.user.allocate(f"{request.node.name}-other", "secret", "core", [])
+    session = Session(server, f"{request.node.name}-other:secret")
+    ask = lambda extra: session.call("template.instantiate", ours, "", True, extra)
+    before = len(one.vmpool.info(-2, -1, -1, -2).VM)
+    refusal = ask(f"AS_UID={user}\nAS_GID={group}")
+    assert refusal.code == 512 and f"MANAGE USER [{user}]" in refusal.value and f"MANAGE GROUP [{group}]" in refusal.value
+    assert len(one.vmpool.info(-2, -1, -1, -2).VM) == before
+    # Somebody may act for himself, and for whom he manages.
+    assert owner(one, session.ok("template.instantiate", ours, "", True, f"AS_UID={other}")) == (other, 1)
+    rule = one.acl.addrule(f"{ONE + other:x}", f"{USERS + ALL:x}", MANAGE, "")
+    try:
+        assert owner(one, session.ok("template.instantiate", ours, "", True, f"AS_UID={user}")) == (user, 1)
+        assert f"MANAGE GROUP [{group}]" in ask(f"AS_UID={user}\nAS_GID={group}").value
+    finally:
+        one.acl.delrule(rule)
+
+
+def test_the_rights_and_quotas_of_whom_it_is_for_count(one, ours, tenant, group, request):
+    user, _ = tenant
+    hidden = one.template.allocate(cloud.VM.format(f"{request.node.name}-hidden"))
+    extra = f"AS_UID={user}\nAS_GID={group}"
+    with pytest.raises(pyone.OneAuthorizationException, match="USE TEMPLATE"):
+        one.template.instantiate(hidden, "", True, extra)
+    one.user.quota(user, "VM=[VMS=1]")
+    vm = one.template.instantiate(ours, "", True, extra)
+    with pytest.raises(pyone.OneAuthorizationException, match="VMS quota"):
+        one.template.instantiate(ours, "", True, extra)
+    used = lambda: int(one.user.info(user).VM_QUOTA.VM[0].VMS_USED)
+    assert used() == 1
+    one.vm.action("terminate-hard", vm)
+    assert used() == 0
+
+
+def test_copies_belong_to_whom_they_are_for(one, admin, ours, tenant, request):
+    user, _ = tenant
+    name = f"{request.node.name}-kept"
+    vm = one.template.instantiate(ours, name, False, f"AS_UID={user}\nNOTE=x", True)
+    cloud.vm_await(admin, vm, 3, 3)
+    copy = template_named(one, name)
+    image = one.image.info(int(one.vm.info(vm).TEMPLATE["DISK"]["IMAGE_ID"]))
+    assert (owner(one, vm)[0], copy.UID, image.UID) == (user, user, user)
+    assert "AS_UID" not in copy.TEMPLATE and copy.TEMPLATE["NOTE"] == "x"
+
+
+def test_networks_and_virtual_routers_on_behalf(server, one, made, tenant, request):
+    user, _ = tenant
+    name = request.node.name
+    template = one.vntemplate.allocate(f'NAME="{name}"\nVN_MAD="dummy"\nBRIDGE="br-t"\nAR=[TYPE="IP4",IP="10.9.0.1",SIZE="10"]')
+    one.vntemplate.chmod(template, -1, -1, -1, -1, -1, -1, 1, -1, -1)
+    net = one.vn.info(one.vntemplate.instantiate(template, f"{name}-net", f"AS_UID={user}"))
+    assert (net.UID, net.GID) == (user, 0) and "AS_UID" not in net.TEMPLATE
+    printed = plerion(server, "onevntemplate", "instantiate", str(template), "--name", f"{name}-cli", "--as_uid", str(user))
+    assert one.vn.info(int(printed.split()[-1])).UID == user
+    router = one.vrouter.allocate(f'NAME="{name}"\nNIC=[NETWORK_ID={made.vnet}]')
+    machine = one.template.allocate(cloud.VM.format(f"{name}-router") + "\nVROUTER=YES")
+    for extra, wanted in (("", 0), (f"AS_UID={user}", user)):
+        before = set(one.vrouter.info(router).VMS.ID)
+        one.vrouter.instantiate(router, 1, machine, "", True, extra)
+        (vm,) = set(one.vrouter.info(router).VMS.ID) - before
+        assert owner(one, vm)[0] == wanted
+
+
+def test_on_behalf_by_the_command_line(server, one, ours, tenant):
+    user, _ = tenant
+    printed = plerion(server, "onetemplate", "instantiate", str(ours), "--hold", "--as_uid", str(user))
+    assert owner(one, int(printed.split()[-1]))[0] == user

@@ -45,6 +45,7 @@ mod kinds;
 mod marketplace;
 mod name;
 mod object;
+mod on_behalf;
 mod owner;
 mod pairs;
 mod pool;

@@ -7,6 +7,7 @@ use plerion_model::{ApiError, Id, Kind};
 use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::Caller;
+use crate::on_behalf::ON_BEHALF;
 use crate::txn::Txn;
 use crate::vm_disk::{IMAGE_KEYS, named_id};
 use crate::world::World;
@@ -78,6 +79,12 @@ pub(crate) fn clone_all(txn: &mut Txn<'_>, caller: &Caller, wanted: &Copy<'_>) -
     let mut template = object.template.unpack();
     template.merge(wanted.extra);
     template.remove("NAME");
+    if wanted.persistent {
+        // On whose behalf the copy was made is no matter of the VMs that are made of it.
+        for name in ON_BEHALF {
+            template.remove(name);
+        }
+    }
     for (number, disk) in template.vectors_mut("DISK").enumerate() {
         let failed = |error: ApiError| {
             ApiError::action(format!(

@@ -4,6 +4,7 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::Template;
 
 use crate::auth::{Caller, Target, require};
+use crate::on_behalf::on_behalf;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vm_allocate::{CLONING_TEMPLATE_ID, VmOrigin, vm_create};
@@ -22,7 +23,7 @@ pub(crate) struct Instantiate<'a> {
     pub(crate) extra: &'a Template,
 }
 
-/// `one.template.instantiate`.
+/// `one.template.instantiate`, on behalf of whom the template names.
 pub(crate) fn template_instantiate(
     txn: &mut Txn<'_>,
     caller: &Caller,
@@ -31,17 +32,18 @@ pub(crate) fn template_instantiate(
     vm_of(txn, caller, wanted, Vec::new())
 }
 
-/// The same of a copy of the template that is the caller's own, with copies of the images that keep what the VM writes: it
-/// waits for them (CLONING). All is made, or nothing is.
+/// The same of a copy of the template, with copies of the images that keep what the VM writes: it waits for them (CLONING).
+/// They belong to whom the VM belongs to. All is made, or nothing is.
 pub(crate) fn instantiate_persistent(
     txn: &mut Txn<'_>,
     caller: &Caller,
     wanted: &Instantiate<'_>,
 ) -> Result<Id, ApiError> {
     let source = txn.world.template(wanted.id)?.clone();
-    let whole = merged(&source.template.unpack(), wanted.extra);
-    vrouter_refuse(&whole)?;
     restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
+    let mut whole = merged(&source.template.unpack(), wanted.extra);
+    vrouter_refuse(&whole)?;
+    let acting = on_behalf(&txn.world, caller, &mut whole)?;
     let name = if wanted.name.is_empty() {
         format!("{}-copy", source.name)
     } else {
@@ -54,12 +56,12 @@ pub(crate) fn instantiate_persistent(
         persistent: true,
     };
     let of_copy = Instantiate {
-        id: clone_all(txn, caller, &copy)?,
+        id: clone_all(txn, &acting, &copy)?,
         extra: &Template::new(),
         ..*wanted
     };
     let origin = vec![(CLONING_TEMPLATE_ID, wanted.id.to_string())];
-    vm_of(txn, caller, &of_copy, origin)
+    vm_of(txn, &acting, &of_copy, origin)
 }
 
 fn merged(template: &Template, extra: &Template) -> Template {
@@ -84,14 +86,16 @@ fn vm_of(
     wanted: &Instantiate<'_>,
     system: Vec<(&'static str, String)>,
 ) -> Result<Id, ApiError> {
-    let mut rights = vec![(Operation::Use, Target::of(&txn.world, Kind::Template, wanted.id)?)];
+    let using = Target::of(&txn.world, Kind::Template, wanted.id)?;
+    restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
+    let source = txn.world.template(wanted.id)?.clone();
+    let mut template = merged(&source.template.unpack(), wanted.extra);
+    let acting = on_behalf(&txn.world, caller, &mut template)?;
+    let mut rights = vec![(Operation::Use, using)];
     if !wanted.extra.is_empty() {
         rights.push((Operation::Create, Target::new_of(Kind::Template)));
     }
-    require(&txn.world, caller, &rights)?;
-    restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
-    let source = txn.world.template(wanted.id)?.clone();
-    let template = merged(&source.template.unpack(), wanted.extra);
+    require(&txn.world, &acting, &rights)?;
     vrouter_refuse(&template)?;
     let name = if wanted.name.is_empty() {
         wanted.extra.get("NAME").unwrap_or_default()
@@ -105,5 +109,5 @@ fn vm_of(
         hold: wanted.hold,
         system,
     };
-    vm_create(txn, caller, template, &origin)
+    vm_create(txn, &acting, template, &origin)
 }

@@ -7,6 +7,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::name::name_check_new;
+use crate::on_behalf::on_behalf;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
@@ -81,7 +82,7 @@ fn create(txn: &mut Txn<'_>, caller: &Caller, name: &str, template: &Template) -
     Ok(id)
 }
 
-/// The network belongs to the caller. Whoever made the template has said which clusters it is in, and what administrators
+/// The network belongs to the caller, or to whom the template names. Whoever made the template has said which clusters it is in, and what administrators
 /// alone may set: the caller needs no right on those.
 fn instantiate(
     txn: &mut Txn<'_>,
@@ -91,16 +92,17 @@ fn instantiate(
     extra: &Template,
 ) -> Result<Id, ApiError> {
     let right = (Operation::Use, Target::of(&txn.world, Kind::VnTemplate, id)?);
-    require(&txn.world, caller, &[right])?;
     restricted_check(&txn.world, caller, Kind::VnTemplate, extra)?;
     let mut template = txn.world.vntemplate(id)?.template.unpack();
     template.merge(extra);
+    let acting = on_behalf(&txn.world, caller, &mut template)?;
+    require(&txn.world, &acting, &[right])?;
     if !name.is_empty() {
         template.set("NAME", name);
     }
     let clusters = clusters_named(&txn.world, template.get("CLUSTER_IDS").unwrap_or_default())?;
     template.remove("CLUSTER_IDS");
-    vnet_create(txn, caller, &template, clusters, Some(id))
+    vnet_create(txn, &acting, &template, clusters, Some(id))
 }
 
 /// The clusters of a list, ascending; the default one where it names none.

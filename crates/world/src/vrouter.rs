@@ -12,6 +12,7 @@ use plerion_template::{PackedTemplate, Template, Vector};
 use crate::auth::{Caller, Target, require};
 use crate::index::members;
 use crate::name::name_check_new;
+use crate::on_behalf::on_behalf;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
@@ -192,7 +193,7 @@ fn instantiate(txn: &mut Txn<'_>, caller: &Caller, id: Id, wanted: &Wanted<'_>) 
         Operation::Use,
         Target::of(&txn.world, Kind::Template, template_id)?,
     );
-    require(&txn.world, caller, &[manage, using])?;
+    require(&txn.world, caller, &[manage])?;
     restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
     if !(1..=VMS_MAX).contains(&wanted.count) {
         return Err(ApiError::action(format!(
@@ -200,7 +201,9 @@ fn instantiate(txn: &mut Txn<'_>, caller: &Caller, id: Id, wanted: &Wanted<'_>) 
             wanted.count
         )));
     }
-    let template = vm_template(&txn.world, &vrouter, template_id, wanted.extra)?;
+    let mut template = vm_template(&txn.world, &vrouter, template_id, wanted.extra)?;
+    let acting = on_behalf(&txn.world, caller, &mut template)?;
+    require(&txn.world, &acting, &[using])?;
     for number in 0..wanted.count {
         let name = if wanted.name.is_empty() {
             format!("vr-{}-{number}", vrouter.name)
@@ -214,11 +217,13 @@ fn instantiate(txn: &mut Txn<'_>, caller: &Caller, id: Id, wanted: &Wanted<'_>) 
             hold: wanted.hold,
             system: system_attributes(&vrouter),
         };
-        let vm = vm_create(txn, caller, template.clone(), &origin)?;
-        vm_follow(txn, vm, |owned| {
-            owned.uid = vrouter.owned.uid;
-            owned.gid = vrouter.owned.gid;
-        });
+        let vm = vm_create(txn, &acting, template.clone(), &origin)?;
+        if acting == *caller {
+            vm_follow(txn, vm, |owned| {
+                owned.uid = vrouter.owned.uid;
+                owned.gid = vrouter.owned.gid;
+            });
+        }
     }
     let own = Arc::make_mut(&mut vrouter);
     let mut template = own.template.unpack();

@@ -80,6 +80,11 @@ pub const LOCK: &[OptDef] = &[
 ];
 /// The option that includes images.
 pub const RECURSIVE: &[OptDef] = &[OptDef::flag(Some('R'), "recursive")];
+/// On whose behalf.
+pub const AS_USER: &[OptDef] = &[
+    OptDef::value(None, "as_gid", OptKind::Number, "gid"),
+    OptDef::value(None, "as_uid", OptKind::Number, "uid"),
+];
 /// The cluster a new object belongs to.
 pub const CLUSTER: &[OptDef] = &[OptDef::value(
     Some('c'),

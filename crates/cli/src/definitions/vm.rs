@@ -52,10 +52,6 @@ const DESCRIPTION: &[OptDef] = &[
     OptDef::flag(None, "report_ready"),
     OptDef::value(None, "user-inputs", OptKind::List, "ui1,ui2,ui3"),
 ];
-const AS_USER: &[OptDef] = &[
-    OptDef::value(None, "as_gid", OptKind::Number, "gid"),
-    OptDef::value(None, "as_uid", OptKind::Number, "uid"),
-];
 const DRY: &[OptDef] = &[OptDef::flag(None, "dry")];
 const SSH: &[OptDef] = &[
     OptDef::value(None, "nic-id", OptKind::Text, "nic_id"),
@@ -328,7 +324,12 @@ pub static TEMPLATE: Command = Command {
     list: &template::LIST,
     show: template::show,
     subcommands: &[
-        with("create", &[FILE], &[DESCRIPTION, AS_USER, DRY], template::create),
+        with(
+            "create",
+            &[FILE],
+            &[DESCRIPTION, shared::AS_USER, DRY],
+            template::create,
+        ),
         with(
             "clone",
             &[TEMPLATE_ONE, NAME],
@@ -339,7 +340,7 @@ pub static TEMPLATE: Command = Command {
         with(
             "instantiate",
             &[TEMPLATE_ONE, FILE],
-            &[DESCRIPTION, AS_USER, HOLD, PERSISTENT, MULTIPLE],
+            &[DESCRIPTION, shared::AS_USER, HOLD, PERSISTENT, MULTIPLE],
             template::instantiate,
         ),
         shared::chgrp(&[TEMPLATE_SOME, GROUP]),
@@ -407,7 +408,7 @@ pub static VROUTER: Command = Command {
         with(
             "instantiate",
             &[VROUTER_ONE, TEMPLATE_ONE, FILE],
-            &[DESCRIPTION, AS_USER, HOLD, MULTIPLE],
+            &[DESCRIPTION, shared::AS_USER, HOLD, MULTIPLE],
             vrouter::instantiate,
         ),
         shared::delete(&[VROUTER_SOME]),

@@ -135,7 +135,7 @@ pub static VNTEMPLATE: Command = Command {
         with(
             "instantiate",
             &[VNTEMPLATE_ONE, FILE],
-            &[INSTANTIATE, ADDRESSES, RANGE_ADD],
+            &[INSTANTIATE, shared::AS_USER, ADDRESSES, RANGE_ADD],
             vntemplate::instantiate,
         ),
         shared::chgrp(&[VNTEMPLATE_SOME, GROUP]),

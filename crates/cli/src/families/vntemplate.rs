@@ -9,6 +9,7 @@ use crate::list;
 use crate::session::Session;
 use crate::sources;
 use crate::table::Column;
+use crate::template_build::Builder;
 
 /// The table of network templates.
 pub static LIST: ListSpec = ListSpec {
@@ -65,7 +66,12 @@ pub fn instantiate(session: &mut Session, input: &Input) -> Result<(), CliError>
     }
     if input.has("size") {
         extra.push_str(&vnet::range_of(input)?);
+        extra.push('\n');
     }
+    let mut builder = Builder::default();
+    builder.option(input, "as_gid", "AS_GID");
+    builder.option(input, "as_uid", "AS_UID");
+    extra.push_str(&builder.into_text());
     for number in 0..count {
         let name = input
             .value("name")
