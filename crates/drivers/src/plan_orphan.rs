@@ -49,6 +49,7 @@ impl<'a> Orphan<'a> {
             loss: None,
             losses: 0,
             given_up: BTreeMap::new(),
+            numa: Vec::new(),
             template: PackedTemplate::default(),
         };
         Some(Self {

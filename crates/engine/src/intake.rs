@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use plerion_model::autostart::DomainEnd;
 use plerion_model::host::{Host, HostState};
-use plerion_model::view::{HostSampleView, VmSampleView};
+use plerion_model::numa::{HostCore, HostNode, HostPages};
+use plerion_model::view::{HostSampleView, NodeSample, VmSampleView};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{
-    DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, VmSample, WildSample,
+    DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, NumaNode, NumaSample, VmSample,
+    WildSample,
 };
 use plerion_store::Sample;
 use plerion_world::{Caller, Command, HostReport, Measurements, Order, World};
@@ -163,6 +165,14 @@ impl Intake {
         orders.extend(self.absences(world, host, &seen));
         orders.extend(copies_gone(world, known, vms));
         let strangers = self.watch.sample(world, known, vms, sampled.wilds);
+        let nodes = sampled.host.numa_nodes.as_deref().map(nodes_of);
+        let nodes = nodes.filter(|nodes| *nodes != known.numa);
+        orders.extend(nodes.map(|nodes| {
+            order(Command::HostReported {
+                id: host,
+                report: HostReport::Numa(nodes),
+            })
+        }));
         orders.extend(strangers.map(|strangers| {
             order(Command::HostReported {
                 id: host,
@@ -281,6 +291,32 @@ pub fn dummy_report(host: &Host) -> Option<Order> {
     }))
 }
 
+/// NUMA nodes as an agent tells of them.
+fn nodes_of(nodes: &[NumaNode]) -> Vec<HostNode> {
+    let cores = |node: &NumaNode| {
+        let cores = node.cores.iter().map(|core| HostCore {
+            id: core.id,
+            cpus: core.cpus.clone(),
+        });
+        cores.collect()
+    };
+    let pages = |node: &NumaNode| {
+        let pages = node.pages.iter().map(|pages| HostPages {
+            size_kib: pages.size_kib,
+            pages: pages.pages,
+        });
+        pages.collect()
+    };
+    let nodes = nodes.iter().map(|node| HostNode {
+        id: node.id,
+        cores: cores(node),
+        pages: pages(node),
+        memory_kib: node.memory_kib,
+        near: node.near.clone(),
+    });
+    nodes.collect()
+}
+
 fn facts_shown(facts: &HostFacts) -> BTreeMap<String, String> {
     [
         ("ARCH", facts.arch.clone()),
@@ -332,6 +368,16 @@ fn host_view(
             .iter()
             .map(|ds| (ds.id, ds.total_mib, ds.used_mib, ds.free_mib))
             .collect(),
+        numa: sample.numa.iter().map(node_view).collect(),
+    }
+}
+
+fn node_view(sample: &NumaSample) -> NodeSample {
+    NodeSample {
+        id: sample.id,
+        memory_free_kib: sample.memory_free_kib,
+        memory_used_kib: sample.memory_used_kib,
+        pages_free: sample.pages_free.clone(),
     }
 }
 

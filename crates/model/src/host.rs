@@ -1,9 +1,12 @@
 //! Hosts.
 
+use std::borrow::Cow;
+
 use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
 use crate::host_failure::{GivenUp, HostLoss};
+use crate::numa::{HostNode, PinRules, nodes_read, nodes_render};
 use crate::pci::PciDevice;
 use crate::user::render_ids;
 use crate::view::HostSampleView;
@@ -61,6 +64,9 @@ pub struct Host {
     /// VMs that were given up on it, until it is known that no copy of them runs on it.
     #[serde(default, skip_serializing_if = "GivenUp::is_empty")]
     pub given_up: GivenUp,
+    /// Its NUMA nodes, as last told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numa: Vec<HostNode>,
     /// Attributes.
     #[serde(skip)]
     pub template: PackedTemplate,
@@ -108,6 +114,22 @@ impl Host {
             .collect()
     }
 
+    /// Its NUMA nodes: as it told, else as its template says.
+    #[must_use]
+    pub fn numa_nodes(&self) -> Cow<'_, [HostNode]> {
+        if self.numa.is_empty() {
+            Cow::Owned(nodes_read(&self.template))
+        } else {
+            Cow::Borrowed(&self.numa)
+        }
+    }
+
+    /// What its template says of pinned VMs.
+    #[must_use]
+    pub fn pin_rules(&self) -> PinRules {
+        PinRules::read(&self.template)
+    }
+
     /// Whether VMs may be placed on it.
     #[must_use]
     pub fn accepts_vms(&self) -> bool {
@@ -145,7 +167,8 @@ impl Host {
         out.number("MAX_MEM", usage.max_memory_kib);
         out.number("MAX_CPU", usage.max_cpu);
         out.number("RUNNING_VMS", usage.vms);
-        out.number("VMS_THREAD", 1);
+        let rules = self.pin_rules();
+        out.number("VMS_THREAD", i64::from(rules.vms_thread));
         render_datastores(out, sample.map_or(&[], |sample| &sample.datastores));
         out.open("PCI_DEVICES");
         for device in self.pci_devices() {
@@ -153,8 +176,7 @@ impl Host {
             device.render(out, holder.unwrap_or(-1));
         }
         out.close("PCI_DEVICES");
-        out.open("NUMA_NODES");
-        out.close("NUMA_NODES");
+        nodes_render(out, &self.numa_nodes(), &rules, &view.host_numa(self.id));
         out.close("HOST_SHARE");
     }
 

@@ -29,6 +29,7 @@ pub mod image;
 pub mod kind;
 pub mod marketplace;
 pub mod marketplaceapp;
+pub mod numa;
 pub mod numbers;
 pub mod pci;
 pub mod permissions;

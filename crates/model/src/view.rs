@@ -5,6 +5,7 @@ use std::sync::Arc;
 use plerion_template::Markup;
 use serde::{Deserialize, Serialize};
 
+use crate::numa::NumaUse;
 use crate::quota::Quotas;
 use crate::quota_usage::QuotaUsage;
 use crate::sched_action::SchedAction;
@@ -35,6 +36,8 @@ pub trait View {
     fn host_vms(&self, id: Id) -> Vec<Id>;
     /// Capacity in use of a host.
     fn host_usage(&self, id: Id) -> HostUsage;
+    /// What VMs have of the NUMA nodes of a host.
+    fn host_numa(&self, id: Id) -> NumaUse;
     /// VM that has a PCI device of a host, by ADDRESS.
     fn pci_holder(&self, host: Id, address: &str) -> Option<Id>;
     /// VMs that hold an image.
@@ -118,6 +121,40 @@ pub struct HostSampleView {
     /// Datastores as the host sees them: id, MiB in all, used, free. Not kept.
     #[serde(skip)]
     pub datastores: Vec<(Id, u64, u64, u64)>,
+    /// Its NUMA nodes. Not kept.
+    #[serde(skip)]
+    pub numa: Vec<NodeSample>,
+}
+
+/// A measurement of a NUMA node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeSample {
+    /// Its number.
+    pub id: u32,
+    /// Free memory in KiB.
+    pub memory_free_kib: u64,
+    /// Used memory in KiB.
+    pub memory_used_kib: u64,
+    /// Size in KiB and number of huge pages that nobody uses.
+    pub pages_free: Vec<(u64, u64)>,
+}
+
+impl NodeSample {
+    fn render(&self, out: &mut impl Markup) {
+        out.open("NUMA_NODE");
+        for (size, free) in &self.pages_free {
+            out.open("HUGEPAGE");
+            out.cdata_element("FREE", &free.to_string());
+            out.cdata_element("SIZE", &size.to_string());
+            out.close("HUGEPAGE");
+        }
+        out.open("MEMORY");
+        out.cdata_element("FREE", &self.memory_free_kib.to_string());
+        out.cdata_element("USED", &self.memory_used_kib.to_string());
+        out.close("MEMORY");
+        out.cdata_element("NODE_ID", &self.id.to_string());
+        out.close("NUMA_NODE");
+    }
 }
 
 /// A measurement of a VM.
@@ -159,6 +196,9 @@ impl HostSampleView {
         out.cdata_element("NETRX", &self.net_rx_bytes.to_string());
         out.cdata_element("NETTX", &self.net_tx_bytes.to_string());
         out.close("SYSTEM");
+        for node in &self.numa {
+            node.render(out);
+        }
         out.close("MONITORING");
     }
 }

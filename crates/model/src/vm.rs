@@ -8,6 +8,7 @@ use plerion_template::{Markup, PackedTemplate, PackedVector};
 use serde::{Deserialize, Serialize};
 
 use crate::autostart::{Due, Restart};
+use crate::numa::NumaDemand;
 use crate::numbers::{hundredths, id_list};
 use crate::pci::PciDemand;
 use crate::sched_action;
@@ -56,6 +57,9 @@ pub struct Vm {
     /// Where its domain or its files were when it was last told to move, until it has arrived somewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moving_from: Option<Place>,
+    /// What it has of the NUMA nodes of the host that it is leaving.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numa_left: Option<Arc<NumaDemand>>,
     /// Its capacity before it was resized while it runs, until that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_before: Option<Box<Capacity>>,
@@ -169,6 +173,8 @@ pub struct Demand {
     pub pci_nics: i64,
     /// Those devices, as far as it is said which.
     pub pci: Vec<PciDemand>,
+    /// What it asks for, and has, of the NUMA nodes of its host.
+    pub numa: Option<Arc<NumaDemand>>,
 }
 
 impl Demand {
@@ -207,6 +213,7 @@ impl Demand {
                 _ => {}
             }
         }
+        demand.numa = NumaDemand::read(template).map(Arc::new);
         demand.security_groups.sort_unstable();
         demand.security_groups.dedup();
         demand
@@ -369,6 +376,18 @@ impl Vm {
         self.moving_from
             .filter(|_| self.holds().host_left)
             .map(|place| place.host)
+    }
+
+    /// What it holds of the NUMA nodes of a host.
+    #[must_use]
+    pub fn held_numa(&self, host: Id) -> Option<&NumaDemand> {
+        if self.held_host() == Some(host) {
+            self.demand.numa.as_deref()
+        } else if self.left_host() == Some(host) {
+            self.numa_left.as_deref()
+        } else {
+            None
+        }
     }
 
     /// Every host whose capacity it holds, each once.

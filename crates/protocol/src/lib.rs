@@ -9,6 +9,7 @@ mod bridge;
 mod domain_change;
 mod frame;
 mod monitor;
+mod numa;
 
 pub use action::{
     Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
@@ -20,6 +21,7 @@ pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
 pub use monitor::{
     CacheWatch, DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample,
 };
+pub use numa::{NumaCore, NumaNode, NumaPages, NumaSample};
 
 use serde::{Deserialize, Serialize};
 

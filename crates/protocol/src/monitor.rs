@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::numa::{NumaNode, NumaSample};
+
 /// What to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
@@ -88,6 +90,12 @@ pub struct HostSample {
     pub net_rx_bytes: u64,
     /// Bytes sent.
     pub net_tx_bytes: u64,
+    /// Use of its NUMA nodes.
+    #[serde(default)]
+    pub numa: Vec<NumaSample>,
+    /// What its NUMA nodes are; only where that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numa_nodes: Option<Vec<NumaNode>>,
 }
 
 /// Use of a VM at one moment.

@@ -285,6 +285,7 @@ mod tests {
             net_rx_bytes: 11,
             net_tx_bytes: 12,
             datastores: vec![(0, 100, 40, 60), (100, 7, 3, 4)],
+            ..HostSampleView::default()
         };
         Measurements {
             hosts: std::iter::once((0, Arc::new(sample))).collect(),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use plerion_lifecycle::Ask;
 use plerion_model::cluster::Cluster;
 use plerion_model::host::Host;
+use plerion_model::numa::NumaDemand;
 use plerion_model::view::HostSampleView;
 use plerion_model::view::HostUsage;
 use plerion_model::vm::Vm;
@@ -34,6 +35,8 @@ pub(crate) struct HostRow<'w> {
     pub(crate) taken: Vec<(Id, u64)>,
     /// ADDRESS of PCI devices promised to VMs planned for it.
     pub(crate) pci_planned: Vec<String>,
+    /// What VMs planned for it get of its NUMA nodes.
+    pub(crate) numa_planned: Vec<(Id, NumaDemand)>,
     /// VMs that are starting on it.
     pub(crate) starting: usize,
     /// Grows with each VM planned for it.
@@ -135,6 +138,7 @@ pub(crate) fn host_rows<'w>(world: &'w World, measurements: &'w Measurements) ->
                 placed_memory_kib: 0,
                 taken: Vec::new(),
                 pci_planned: Vec::new(),
+                numa_planned: Vec::new(),
                 starting: 0,
                 stamp: 0,
             }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plerion_model::numa::NumaUse;
 use plerion_model::quota::Quotas;
 use plerion_model::quota_usage::QuotaUsage;
 use plerion_model::sched_action::SchedAction;
@@ -74,6 +75,15 @@ impl View for PlanView<'_> {
 
     fn pci_holder(&self, host: Id, address: &str) -> Option<Id> {
         self.snapshot.pci_holder(host, address)
+    }
+
+    fn host_numa(&self, id: Id) -> NumaUse {
+        let mut used = self.snapshot.host_numa(id);
+        let planned = self.planned(id).into_iter().flat_map(|row| &row.numa_planned);
+        for (vm, demand) in planned {
+            used.take(*vm, demand);
+        }
+        used
     }
 
     fn sched_actions(&self, kind: Kind, id: Id) -> Vec<Arc<SchedAction>> {

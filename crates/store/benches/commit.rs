@@ -79,6 +79,7 @@ fn vm(id: Id, phase: Phase, template: PackedTemplate) -> Vm {
         files_at_front_end: false,
         home_datastore: None,
         moving_from: None,
+        numa_left: None,
         capacity_before: None,
         device_change: None,
         backup: None,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use plerion_lifecycle::Event;
 use plerion_model::host::{Host, HostState};
+use plerion_model::numa::HostNode;
 use plerion_model::pci::PciDevice;
 use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{ApiError, Id, Kind, Operation};
@@ -48,6 +49,8 @@ pub enum HostReport {
     },
     /// The host does not answer; why.
     Down(String),
+    /// Its NUMA nodes.
+    Numa(Vec<HostNode>),
     /// The domains that run on it without being VMs of this cloud there.
     Strangers(Strangers),
     /// VMs that were given up on it and of which no copy runs there.
@@ -123,6 +126,7 @@ pub(crate) fn host_allocate(
         loss: None,
         losses: 0,
         given_up: BTreeMap::new(),
+        numa: Vec::new(),
         template: PackedTemplate::new(&template),
     };
     txn.create(host);
@@ -243,6 +247,7 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
                 set_state(txn, own, HostState::Error);
             }
         }
+        HostReport::Numa(nodes) => own.numa.clone_from(nodes),
         HostReport::Strangers(strangers) => {
             ids_skip(txn, &strangers.zombies);
             let mut template = own.template.unpack();

@@ -59,6 +59,8 @@ pub struct Index {
     pub(crate) host_usage: imbl::OrdMap<Id, Usage>,
     /// VMs that hold a PCI device of a host, by its ADDRESS.
     pub(crate) host_pci: imbl::OrdMap<(Id, Arc<str>), Id>,
+    /// VMs that hold something of the NUMA nodes of a host.
+    pub(crate) host_numa: imbl::OrdMap<Id, Ids>,
     /// VMs that hold an image.
     pub(crate) image_vms: imbl::OrdMap<Id, Ids>,
     /// Backup images of a VM.
@@ -161,6 +163,9 @@ impl Index {
             for address in vm.demand.pci.iter().filter_map(|pci| pci.address.clone()) {
                 self.host_pci.insert((host, address), vm.id);
             }
+            if vm.held_numa(host).is_some() {
+                member_add(&mut self.host_numa, host, vm.id);
+            }
         }
         if holds.images {
             for disk in vm.demand.disks.iter().filter(|disk| disk.image >= 0) {
@@ -221,6 +226,7 @@ impl Index {
                     self.host_pci.remove(&key);
                 }
             }
+            member_remove(&mut self.host_numa, host, vm.id);
         }
         if holds.images {
             for disk in vm.demand.disks.iter().filter(|disk| disk.image >= 0) {

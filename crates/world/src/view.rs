@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plerion_model::numa::NumaUse;
 use plerion_model::quota::Quotas;
 use plerion_model::quota_usage::QuotaUsage;
 use plerion_model::sched_action::SchedAction;
@@ -99,6 +100,10 @@ impl View for Snapshot<'_> {
 
     fn host_usage(&self, id: Id) -> HostUsage {
         self.world.host_usage(id)
+    }
+
+    fn host_numa(&self, id: Id) -> NumaUse {
+        self.world.host_numa(id)
     }
 
     fn pci_holder(&self, host: Id, address: &str) -> Option<Id> {

@@ -176,6 +176,7 @@ pub(crate) fn vm_create(
         files_at_front_end: false,
         home_datastore: None,
         moving_from: None,
+        numa_left: None,
         capacity_before: None,
         device_change: None,
         backup: None,

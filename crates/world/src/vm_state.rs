@@ -100,6 +100,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
     backup_end(txn, vm, (old, phase), event, message);
     if has_arrived(phase) {
         vm.moving_from = None;
+        vm.numa_left = None;
     }
     restart_pass(vm, phase);
     failure_pass(vm, phase);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use plerion_model::acl::AclRule;
 use plerion_model::image::Image;
+use plerion_model::numa::NumaUse;
 use plerion_model::user::User;
 use plerion_model::view::HostUsage;
 use plerion_model::vm::Vm;
@@ -194,6 +195,24 @@ impl World {
             max_cpu,
             max_memory_kib,
         }
+    }
+
+    /// What VMs have of the NUMA nodes of a host.
+    #[must_use]
+    pub fn host_numa(&self, id: Id) -> NumaUse {
+        let mut used = NumaUse::default();
+        for vm in self.host_vms_numa(id) {
+            if let Some(demand) = vm.held_numa(id) {
+                used.take(vm.id, demand);
+            }
+        }
+        used
+    }
+
+    /// VMs that hold something of the NUMA nodes of a host, by ascending id.
+    pub(crate) fn host_vms_numa(&self, host: Id) -> impl Iterator<Item = &Arc<Vm>> {
+        let ids = self.index.host_numa.get(&host).into_iter().flatten();
+        ids.filter_map(|id| self.vms.get(*id))
     }
 
     /// VM that has a PCI device of a host, by ADDRESS.

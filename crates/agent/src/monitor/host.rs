@@ -24,6 +24,7 @@ pub(crate) fn host_sample(before: &mut CpuTicks) -> HostSample {
         memory_used_kib: total.saturating_sub(available),
         net_rx_bytes,
         net_tx_bytes,
+        ..HostSample::default()
     }
 }
 

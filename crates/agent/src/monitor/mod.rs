@@ -2,6 +2,7 @@
 
 pub(crate) mod facts;
 mod host;
+mod numa;
 mod pruner;
 mod sampler;
 

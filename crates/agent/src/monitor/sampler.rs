@@ -1,14 +1,17 @@
 //! Samples at an interval, and at once when the front-end says what to watch.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{DatastoreSample, DomainState, FromNode, HostSample, VmSample, Watch, WildSample};
+use plerion_protocol::{
+    DatastoreSample, DomainState, FromNode, HostSample, NumaNode, VmSample, Watch, WildSample,
+};
 
 use super::host::{CpuTicks, host_sample};
+use super::numa::{NODES, numa_nodes};
 use super::pruner::Pruner;
 use crate::hypervisor::{DomainStat, Hypervisor};
 use crate::roots::Roots;
@@ -38,6 +41,8 @@ struct State {
     hypervisor: Hypervisor,
     emit: Box<Emit>,
     cpu: CpuTicks,
+    /// NUMA nodes as last told.
+    numa: Vec<NumaNode>,
     /// CPU time of each domain at the sample before, by UUID.
     domains: HashMap<String, (u64, Instant)>,
     /// What the domains are that no cloud manages, by name.
@@ -55,6 +60,7 @@ impl Sampler {
                 hypervisor,
                 emit,
                 cpu: CpuTicks::default(),
+                numa: Vec::new(),
                 domains: HashMap::new(),
                 wilds: HashMap::new(),
                 hanging: Arc::default(),
@@ -94,6 +100,7 @@ impl State {
                 self.hypervisor.follow();
             }
             host = host_sample(&mut self.cpu);
+            self.numa_measure(&mut host, news);
             match self.hypervisor.measure() {
                 Ok(measured) => {
                     vms = self.vm_samples(measured.ours);
@@ -115,6 +122,16 @@ impl State {
             wilds,
             datastores,
         });
+    }
+
+    /// The NUMA nodes: their use, and what they are where that is new.
+    fn numa_measure(&mut self, host: &mut HostSample, news: bool) {
+        let (nodes, used) = numa_nodes(Path::new(NODES));
+        host.numa = used;
+        if news || nodes != self.numa {
+            self.numa.clone_from(&nodes);
+            host.numa_nodes = Some(nodes);
+        }
     }
 
     /// What a wild domain is does not change often enough to be asked for each time.

@@ -1,0 +1,131 @@
+//! NUMA nodes: what agents tell of them is what hosts show.
+
+use plerion_engine::{Intake, Sampled};
+use plerion_model::{Id, Kind};
+use plerion_protocol::{HostSample, NumaCore, NumaNode, NumaPages, NumaSample};
+use plerion_template::{PlainXml, Template};
+use plerion_world::{
+    Caller, Command, Config, Context, Measurements, Order, Snapshot, World, apply, bootstrap,
+};
+
+const HOST: Id = 0;
+const CONTEXT: Context = Context { now: 1000, random: 1 };
+
+fn run(world: &mut World, command: Command) {
+    let order = Order {
+        caller: Caller::system(),
+        command,
+    };
+    *world = apply(world, &order, &CONTEXT).expect("accepted").world;
+}
+
+fn cloud() -> World {
+    let (mut world, _) = bootstrap(
+        &World::new(Config::default()),
+        &CONTEXT,
+        ["oneadmin", "serveradmin"],
+        ["x", "y"],
+    );
+    run(
+        &mut world,
+        Command::HostAllocate {
+            name: "node-a".into(),
+            im_mad: "kvm".into(),
+            vm_mad: "kvm".into(),
+            cluster: -1,
+        },
+    );
+    world
+}
+
+fn node(pages: u64) -> NumaNode {
+    NumaNode {
+        id: 0,
+        cores: vec![NumaCore {
+            id: 0,
+            cpus: vec![0, 1],
+        }],
+        pages: vec![NumaPages {
+            size_kib: 2048,
+            pages,
+        }],
+        memory_kib: 4096,
+        near: vec![0],
+    }
+}
+
+/// Takes a sample in, and does what comes of it; answers how many orders that were.
+fn sample(world: &mut World, intake: &mut Intake, nodes: Option<Vec<NumaNode>>) -> usize {
+    let host = HostSample {
+        numa: vec![NumaSample {
+            id: 0,
+            memory_free_kib: 1000,
+            memory_used_kib: 3096,
+            pages_free: vec![(2048, 3)],
+        }],
+        numa_nodes: nodes,
+        ..HostSample::default()
+    };
+    let sampled = Sampled {
+        host: &host,
+        vms: &[],
+        wilds: &[],
+        datastores: &[],
+    };
+    let orders = intake.sample(world, HOST, 1000, &sampled);
+    let count = orders.len();
+    for order in orders {
+        run(world, order.command);
+    }
+    count
+}
+
+fn shown(world: &World, measurements: &Measurements) -> String {
+    let mut out = PlainXml::default();
+    let host = world.hosts.get(HOST).expect("the host");
+    host.render(&mut out, &Snapshot { world, measurements });
+    out.into_string()
+}
+
+#[test]
+fn what_agents_tell_of_nodes_is_shown_until_they_tell_otherwise() {
+    let (mut world, mut intake) = (cloud(), Intake::new());
+    let first = sample(&mut world, &mut intake, Some(vec![node(8)]));
+    // What is known already is no news, and a sample without nodes takes none away.
+    assert_eq!(
+        (first > 0, sample(&mut world, &mut intake, Some(vec![node(8)]))),
+        (true, 0)
+    );
+    assert_eq!(sample(&mut world, &mut intake, None), 0);
+    let measurements = intake.take_changed().expect("measured");
+    let xml = shown(&world, &measurements);
+    for part in [
+        "<CORE><CPUS><![CDATA[0:-1,1:-1]]></CPUS><DEDICATED><![CDATA[NO]]></DEDICATED><FREE><![CDATA[2]]></FREE>",
+        "<PAGES><![CDATA[8]]></PAGES><SIZE><![CDATA[2048]]></SIZE><USAGE><![CDATA[0]]></USAGE>",
+        "<DISTANCE><![CDATA[0]]></DISTANCE><TOTAL><![CDATA[4096]]></TOTAL>",
+        "<NUMA_NODE><HUGEPAGE><FREE><![CDATA[3]]></FREE><SIZE><![CDATA[2048]]></SIZE></HUGEPAGE><MEMORY><FREE>",
+    ] {
+        assert!(xml.contains(part), "{part}\nis not in\n{xml}");
+    }
+    assert_eq!(sample(&mut world, &mut intake, Some(vec![node(16)])), 1);
+    assert!(shown(&world, &measurements).contains("<PAGES><![CDATA[16]]></PAGES>"));
+}
+
+#[test]
+fn settings_of_the_host_say_how_its_cpus_are_shared() {
+    let (mut world, mut intake) = (cloud(), Intake::new());
+    sample(&mut world, &mut intake, Some(vec![node(0)]));
+    run(
+        &mut world,
+        Command::Update {
+            kind: Kind::Host,
+            id: HOST,
+            template: Template::parse("VMS_THREAD=3\nISOLCPUS=\"1\"").expect("good"),
+            append: true,
+        },
+    );
+    let xml = shown(&world, &Measurements::default());
+    assert!(xml.contains("<VMS_THREAD>3</VMS_THREAD>"), "{xml}");
+    assert!(xml.contains("<CPUS><![CDATA[0:-1,1:-2]]></CPUS>"), "{xml}");
+    assert!(xml.contains("<FREE><![CDATA[3]]></FREE>"), "{xml}");
+}
