@@ -10,7 +10,7 @@ SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/up/test/*.sh packaging/g
 GUEST_SCRIPTS := packaging/guest/rootfs/init $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
 GUEST_OUT ?= target/guest
 # What is run on each database server, too.
-BACKEND_TESTS := test_pyone.py test_pyone_vm.py test_pyone_vnet.py test_pyone_quota.py test_restart.py test_done.py
+BACKEND_TESTS := test_pyone.py test_pyone_vm.py test_pyone_vnet.py test_pyone_quota.py test_restart.py test_done.py test_pyone_search.py
 FUZZ_SECONDS ?= 60
 # Of make up-test: debian-12 debian-13 ubuntu-24.04; container plain vm.
 SYSTEM ?= debian-12

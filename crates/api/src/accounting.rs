@@ -67,7 +67,7 @@ pub(crate) fn vms_between(
         .map(|vm| vm.id)
         .collect();
     let done = DoneVms::new(engine, caller, snapshot, filter, Order::Ascending).within(start, end);
-    Merged::new(living, done, filter)
+    Merged::new(living, done, Order::Ascending, filter)
 }
 
 /// A VM of [`vms_between`].

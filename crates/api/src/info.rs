@@ -97,7 +97,8 @@ pub(crate) fn info(
     Ok(body(&snapshot, &object))
 }
 
-fn view_of(snapshot: &Snapshot) -> View<'_> {
+/// What forms of XML need to know beside an object.
+pub(crate) fn view_of(snapshot: &Snapshot) -> View<'_> {
     View {
         world: &snapshot.world,
         measurements: &snapshot.measurements,

@@ -13,8 +13,10 @@ use crate::info::render;
 use crate::method::PoolForm;
 use crate::pool_done::{DoneVms, Listed, Merged, Order};
 use crate::pool_filter::{Filter, visible_vm};
+use crate::pool_found::Found;
 use crate::quota::render_defaults;
 use crate::reject::Reject;
+use crate::search::Search;
 use crate::xmlrpc::{Params, Payload};
 
 /// A piece of a stream is handed on when it has this size, in bytes.
@@ -198,28 +200,37 @@ fn vms(
         )
         .into());
     }
-    if !params.string_or("")?.is_empty() {
-        return Err(
-            ApiError::internal("Searching VMs by attributes is not supported by this database").into(),
-        );
-    }
+    let search = Search::read(&params.string_or("")?)?;
     let snapshot = engine.snapshot();
-    let living: Vec<Id> = snapshot
-        .world
-        .vms
-        .values()
-        .rev()
-        .filter(|vm| state < 0 || vm.phase.state.number() == state)
-        .filter(|vm| filter.wants(caller, &vm.owned) && visible_vm(&snapshot, caller, vm))
-        .map(|vm| vm.id)
-        .collect();
-    if state == -2 || state == VmState::Done.number() {
-        return Ok(vm_stream_with_done(
-            engine, caches, caller, snapshot, living, filter, form,
-        ));
+    let living = ordered(&snapshot, vms_living(&snapshot, caller, filter, state));
+    let with_done = state == -2 || state == VmState::Done.number();
+    if !with_done && search.is_none() {
+        return Ok(vm_stream(caches, snapshot, filter.page(living), form));
     }
-    let ids = filter.page(ordered(&snapshot, living));
-    Ok(vm_stream(caches, snapshot, ids, form))
+    let order = if ascending(&snapshot) {
+        Order::Ascending
+    } else {
+        Order::Descending
+    };
+    let done = with_done.then(|| DoneVms::new(engine, caller, &snapshot, filter, order));
+    let done = done.into_iter().flatten();
+    let Some(search) = search else {
+        let items = Merged::new(living, done, order, filter);
+        return Ok(vm_stream_listed(engine, caches, snapshot, items, form));
+    };
+    let all = Merged::whole(living, done, order, filter);
+    let items = Found::new(all, search, engine, &snapshot, filter);
+    Ok(vm_stream_listed(engine, caches, snapshot, items, form))
+}
+
+/// The VMs that the caller wants and may see, but for those that are DONE, newest first.
+fn vms_living(snapshot: &Snapshot, caller: &Caller, filter: Filter, state: i32) -> Vec<Id> {
+    let living = snapshot.world.vms.values().rev();
+    living
+        .filter(|vm| state < 0 || vm.phase.state.number() == state)
+        .filter(|vm| filter.wants(caller, &vm.owned) && visible_vm(snapshot, caller, vm))
+        .map(|vm| vm.id)
+        .collect()
 }
 
 fn vm_stream(caches: &Arc<Caches>, snapshot: Snapshot, ids: Vec<Id>, form: PoolForm) -> Payload {
@@ -254,23 +265,14 @@ fn living_render(
     }
 }
 
-/// As [`vm_stream`], with the VMs that are DONE, read from the database while the answer is made.
-fn vm_stream_with_done(
+/// As [`vm_stream`], of VMs that may be DONE and are then read from the database while the answer is made.
+fn vm_stream_listed(
     engine: &Arc<Engine>,
     caches: &Arc<Caches>,
-    caller: &Caller,
     snapshot: Snapshot,
-    living: Vec<Id>,
-    filter: Filter,
+    items: impl Iterator<Item = Result<Listed, String>> + Send + 'static,
     form: PoolForm,
 ) -> Payload {
-    let order = if ascending(&snapshot) {
-        Order::Ascending
-    } else {
-        Order::Descending
-    };
-    let done = DoneVms::new(engine, caller, &snapshot, filter, order);
-    let items = Merged::new(ordered(&snapshot, living), done, filter);
     let (caches, reader) = (caches.clone(), engine.reader().clone());
     let short = form == PoolForm::VmShort;
     stream(snapshot, Kind::Vm, items, move |out, snapshot, view, item| {

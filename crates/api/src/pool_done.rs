@@ -39,7 +39,6 @@ pub(crate) struct DoneVms {
     filter: Filter,
     /// All clusters.
     clusters: Vec<Id>,
-    order: Order,
     /// What has not been read.
     rest: Option<DoneRange>,
     page: std::vec::IntoIter<DoneVm>,
@@ -66,7 +65,6 @@ impl DoneVms {
             snapshot: snapshot.clone(),
             filter,
             clusters: snapshot.world.ids(Kind::Cluster),
-            order,
             rest: Some(DoneRange {
                 first: bound(filter.start, 0),
                 last: bound(filter.end, Id::MAX),
@@ -155,23 +153,25 @@ pub(crate) struct Merged<D: Iterator<Item = Result<Id, String>>> {
     left: usize,
 }
 
-impl Merged<DoneVms> {
-    /// `living` are in the order of `done`.
-    pub(crate) fn new(living: Vec<Id>, done: DoneVms, filter: Filter) -> Self {
-        let order = done.order;
-        Self::of(living, done, order, filter)
-    }
-}
-
 impl<D: Iterator<Item = Result<Id, String>>> Merged<D> {
-    fn of(living: Vec<Id>, done: D, order: Order, filter: Filter) -> Self {
+    /// Both come in the order.
+    pub(crate) fn new(living: Vec<Id>, done: D, order: Order, filter: Filter) -> Self {
         let (skip, left) = filter.paged().unwrap_or((0, usize::MAX));
+        Self {
+            skip,
+            left,
+            ..Self::whole(living, done, order, filter)
+        }
+    }
+
+    /// The same with all pages, for what looks through them first.
+    pub(crate) fn whole(living: Vec<Id>, done: D, order: Order, filter: Filter) -> Self {
         Self {
             living: filter.range(living).into_iter().peekable(),
             done: done.peekable(),
             order,
-            skip,
-            left,
+            skip: 0,
+            left: usize::MAX,
         }
     }
 
@@ -236,7 +236,7 @@ mod tests {
         let done: Vec<Result<Id, String>> = done.iter().map(|id| id.map_err(str::to_owned)).collect();
         let [start, end] = filter;
         let filter = Filter::all(start, end);
-        Merged::of(living.to_vec(), done.into_iter(), order, filter)
+        Merged::new(living.to_vec(), done.into_iter(), order, filter)
             .map(|listed| listed.map(|(Listed::Living(id) | Listed::Done(id))| id))
             .collect()
     }
