@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use plerion_engine::{Engine, Snapshot};
+use plerion_engine::{Engine, SampleReader, Snapshot, StoreError};
 use plerion_model::view::{HostSampleView, VmSampleView};
 use plerion_model::{ApiError, Id, Kind, Seconds};
 use plerion_template::EscapedXml;
-use plerion_world::{Caller, Target, may_see, require_see};
+use plerion_world::{Caller, Measurements, Target, may_see, require_see};
 
 use crate::method::{Handler, Method, Right, Stored, method};
 use crate::pool::stream_framed;
@@ -39,19 +39,6 @@ enum Wanted {
     Since(Seconds),
 }
 
-/// Adds the last sample, which may not have been written yet.
-fn with_newest<T: Clone>(
-    mut found: Vec<T>,
-    known: Option<&Arc<T>>,
-    wanted: Wanted,
-    time: fn(&T) -> Seconds,
-) -> Vec<T> {
-    let newest = found.last().map_or(Seconds::MIN, time);
-    let known = known.filter(|sample| time(sample) > newest && wanted.has(time(sample)));
-    found.extend(known.map(|sample| T::clone(sample)));
-    found
-}
-
 impl Wanted {
     /// -1 all, 0 the last one, else those of the last seconds.
     fn read(engine: &Engine, seconds: i32) -> Self {
@@ -78,7 +65,12 @@ fn vm_monitoring(engine: &Arc<Engine>, caller: &Caller, params: &mut Params) -> 
         }
     };
     require_see(&snapshot.world, caller, &target)?;
-    Ok(vms(engine, snapshot, vec![id], Wanted::Since(0)))
+    Ok(measured::<VmSampleView>(
+        engine,
+        snapshot,
+        vec![id],
+        Wanted::Since(0),
+    ))
 }
 
 fn host_monitoring(engine: &Arc<Engine>, caller: &Caller, params: &mut Params) -> Result<Payload, Reject> {
@@ -86,7 +78,12 @@ fn host_monitoring(engine: &Arc<Engine>, caller: &Caller, params: &mut Params) -
     let snapshot = engine.snapshot();
     let target = Target::of(&snapshot.world, Kind::Host, id)?;
     require_see(&snapshot.world, caller, &target)?;
-    Ok(hosts(engine, snapshot, vec![id], Wanted::Since(0)))
+    Ok(measured::<HostSampleView>(
+        engine,
+        snapshot,
+        vec![id],
+        Wanted::Since(0),
+    ))
 }
 
 fn vmpool_monitoring(engine: &Arc<Engine>, caller: &Caller, params: &mut Params) -> Result<Payload, Reject> {
@@ -98,7 +95,7 @@ fn vmpool_monitoring(engine: &Arc<Engine>, caller: &Caller, params: &mut Params)
         .filter(|vm| filter.wants(caller, &vm.owned) && visible_vm(&snapshot, caller, vm))
         .map(|vm| vm.id)
         .collect();
-    Ok(vms(engine, snapshot, ids, wanted))
+    Ok(measured::<VmSampleView>(engine, snapshot, ids, wanted))
 }
 
 fn hostpool_monitoring(
@@ -115,19 +112,66 @@ fn hostpool_monitoring(
             .is_ok_and(|host| may_see(world, caller, &Target::of_object(&host)))
     };
     let ids = world.ids(Kind::Host).into_iter().filter(visible).collect();
-    Ok(hosts(engine, snapshot, ids, wanted))
+    Ok(measured::<HostSampleView>(engine, snapshot, ids, wanted))
 }
 
-fn vms(engine: &Arc<Engine>, snapshot: Snapshot, ids: Vec<Id>, wanted: Wanted) -> Payload {
+/// Measurements of a kind of objects.
+trait Sample: Clone + 'static {
+    /// When it was taken.
+    fn time(&self) -> Seconds;
+    fn write(&self, out: &mut EscapedXml, id: Id);
+    /// The last one of an object, which may not have been written yet.
+    fn known(measurements: &Measurements, id: Id) -> Option<&Arc<Self>>;
+    /// The last one that was written.
+    fn last(reader: &SampleReader, id: Id) -> Result<Option<Self>, StoreError>;
+    /// Those that were written from a time on, the oldest first.
+    fn since(reader: &SampleReader, id: Id, since: Seconds) -> Result<Vec<Self>, StoreError>;
+}
+
+macro_rules! sample {
+    ($($type:ident $measured:ident $since:ident $last:ident;)*) => {
+        $(
+            impl Sample for $type {
+                fn time(&self) -> Seconds {
+                    self.time
+                }
+
+                fn write(&self, out: &mut EscapedXml, id: Id) {
+                    self.render(out, id);
+                }
+
+                fn known(measurements: &Measurements, id: Id) -> Option<&Arc<Self>> {
+                    measurements.$measured.get(&id)
+                }
+
+                fn last(reader: &SampleReader, id: Id) -> Result<Option<Self>, StoreError> {
+                    reader.$last(id)
+                }
+
+                fn since(reader: &SampleReader, id: Id, since: Seconds) -> Result<Vec<Self>, StoreError> {
+                    reader.$since(id, since)
+                }
+            }
+        )*
+    };
+}
+
+sample! {
+    VmSampleView vms vm vm_last;
+    HostSampleView hosts host host_last;
+}
+
+/// Streams what was measured of some objects.
+fn measured<T: Sample>(engine: &Arc<Engine>, snapshot: Snapshot, ids: Vec<Id>, wanted: Wanted) -> Payload {
     let engine = engine.clone();
     stream_framed(
         snapshot,
         ROOT,
         ids.into_iter().map(Ok),
         move |out: &mut EscapedXml, snapshot, _, id| {
-            let known = snapshot.measurements.vms.get(&id);
-            for sample in vm_samples(&engine, known, id, wanted)? {
-                sample.render(out, id);
+            let known = T::known(&snapshot.measurements, id);
+            for sample in samples(&engine, known, id, wanted)? {
+                sample.write(out, id);
             }
             Ok(())
         },
@@ -135,57 +179,24 @@ fn vms(engine: &Arc<Engine>, snapshot: Snapshot, ids: Vec<Id>, wanted: Wanted) -
     )
 }
 
-fn hosts(engine: &Arc<Engine>, snapshot: Snapshot, ids: Vec<Id>, wanted: Wanted) -> Payload {
-    let engine = engine.clone();
-    stream_framed(
-        snapshot,
-        ROOT,
-        ids.into_iter().map(Ok),
-        move |out: &mut EscapedXml, snapshot, _, id| {
-            let known = snapshot.measurements.hosts.get(&id);
-            for sample in host_samples(&engine, known, id, wanted)? {
-                sample.render(out, id);
-            }
-            Ok(())
-        },
-        |_, _| {},
-    )
-}
-
-fn vm_samples(
+fn samples<T: Sample>(
     engine: &Engine,
-    known: Option<&Arc<VmSampleView>>,
+    known: Option<&Arc<T>>,
     id: Id,
     wanted: Wanted,
-) -> Result<Vec<VmSampleView>, String> {
-    let text = |error: plerion_engine::StoreError| error.to_string();
-    let reader = engine.samples();
-    let found = match (wanted, reader) {
+) -> Result<Vec<T>, String> {
+    let text = |error: StoreError| error.to_string();
+    let mut found = match (wanted, engine.samples()) {
         (Wanted::Last, Some(reader)) if known.is_none() => {
-            reader.vm_last(id).map_err(text)?.into_iter().collect()
+            T::last(reader, id).map_err(text)?.into_iter().collect()
         }
-        (Wanted::Since(since), Some(reader)) => reader.vm(id, since).map_err(text)?,
+        (Wanted::Since(since), Some(reader)) => T::since(reader, id, since).map_err(text)?,
         _ => Vec::new(),
     };
-    Ok(with_newest(found, known, wanted, |sample| sample.time))
-}
-
-fn host_samples(
-    engine: &Engine,
-    known: Option<&Arc<HostSampleView>>,
-    id: Id,
-    wanted: Wanted,
-) -> Result<Vec<HostSampleView>, String> {
-    let text = |error: plerion_engine::StoreError| error.to_string();
-    let reader = engine.samples();
-    let found = match (wanted, reader) {
-        (Wanted::Last, Some(reader)) if known.is_none() => {
-            reader.host_last(id).map_err(text)?.into_iter().collect()
-        }
-        (Wanted::Since(since), Some(reader)) => reader.host(id, since).map_err(text)?,
-        _ => Vec::new(),
-    };
-    Ok(with_newest(found, known, wanted, |sample| sample.time))
+    let newest = found.last().map_or(Seconds::MIN, T::time);
+    let known = known.filter(|sample| sample.time() > newest && wanted.has(sample.time()));
+    found.extend(known.map(|sample| T::clone(sample)));
+    Ok(found)
 }
 
 impl Wanted {

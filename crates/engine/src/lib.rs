@@ -44,7 +44,7 @@ pub use host_silence::HostSilence;
 pub use host_watch::unwanted;
 pub use intake::{Intake, Sampled, dummy_report};
 pub use plerion_store::{
-    DoneRange, DoneVm, ShowbackRow, SqlAnswer, Stay, StoreError, StoreReader, showback_slot,
+    DoneRange, DoneVm, SampleReader, ShowbackRow, SqlAnswer, Stay, StoreError, StoreReader, showback_slot,
 };
 pub use sample_history::SamplesKept;
 pub use token::token_hash;

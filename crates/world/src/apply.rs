@@ -1,5 +1,6 @@
 //! [`apply`]: from a world and a command to the next world.
 
+use plerion_model::vmtemplate::VmTemplate;
 use plerion_model::{ApiError, Id, Seconds};
 
 use crate::auth::Caller;
@@ -9,6 +10,7 @@ use crate::command::{Command, Order, Reply};
 use crate::context::Context;
 use crate::hook_fire::{ApiCall, call_fired};
 use crate::quota::{quota_command, quota_enforce};
+use crate::stencil::{stencil_allocate, stencil_clone};
 use crate::txn::Txn;
 use crate::vm_backup::vm_backup_command;
 use crate::vm_cloning::cloning_go_on;
@@ -17,7 +19,7 @@ use crate::world::World;
 use crate::{
     acl, cluster, datastore, document, generic, group, hook, host, image, marketplace, sched_action,
     sched_due, secgroup, showback, user, user_external, vm, vm_allocate, vm_deploy, vm_device_command,
-    vm_exec, vm_migrate, vm_resize, vm_updateconf, vmtemplate, vnet, vnet_lease, vnet_range, zone,
+    vm_exec, vm_migrate, vm_resize, vm_updateconf, vnet, vnet_lease, vnet_range, zone,
 };
 
 /// A command that was accepted.
@@ -194,8 +196,8 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::Vdc(command) => crate::vdc::vdc_command(txn, caller, command)?,
         Command::VmGroup(command) => crate::vmgroup::vmgroup_command(txn, caller, command)?,
         Command::SecgroupAllocate { template } => secgroup::secgroup_allocate(txn, caller, template)?,
-        Command::TemplateAllocate { template } => vmtemplate::template_allocate(txn, caller, template)?,
-        Command::TemplateClone { id, name } => vmtemplate::template_clone(txn, caller, *id, name)?,
+        Command::TemplateAllocate { template } => stencil_allocate::<VmTemplate>(txn, caller, template)?,
+        Command::TemplateClone { id, name } => stencil_clone::<VmTemplate>(txn, caller, *id, name)?,
         Command::TemplateImages(command) => {
             crate::vmtemplate_images::template_images_command(txn, caller, command)?
         }

@@ -14,14 +14,14 @@ use crate::name::{name_check_owner, name_check_rename};
 use crate::object::Object;
 use crate::owner::others_allowed;
 use crate::restricted::restricted_check;
+use crate::stencil::nameless;
 use crate::txn::Txn;
 use crate::vm_right::{VmClass, rights_keep, vm_right};
 use crate::world::World;
 use crate::{
-    acl, backupjob, cluster, datastore, group, hook, host, image, marketplace, secgroup, user, vm_state,
-    vmtemplate, vnet,
+    acl, backupjob, cluster, datastore, group, hook, host, image, marketplace, secgroup, user, vm_state, vnet,
 };
-use crate::{vdc, vmgroup, vntemplate, vrouter};
+use crate::{vdc, vmgroup, vrouter};
 
 /// The right that changing the template of a kind needs.
 const fn update_right(kind: Kind) -> Operation {
@@ -94,7 +94,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
         Object::Datastore(datastore) => {
             datastore::datastore_updated(world, Arc::make_mut(datastore), old, new)?
         }
-        Object::Template(template) => vmtemplate::template_updated(Arc::make_mut(template), new),
+        Object::Template(template) => Arc::make_mut(template).template = nameless(new),
         Object::Marketplace(market) => {
             marketplace::market_updated(world, Arc::make_mut(market), new)?;
         }
@@ -103,7 +103,7 @@ fn after_update(world: &World, object: &mut Object, old: &Template, new: Templat
         Object::Hook(hook) => hook::hook_updated(Arc::make_mut(hook), old, new)?,
         Object::Vrouter(vrouter) => vrouter::vrouter_updated(Arc::make_mut(vrouter), old, new),
         Object::VmGroup(group) => vmgroup::vmgroup_updated(Arc::make_mut(group), new)?,
-        Object::VnTemplate(template) => vntemplate::vntemplate_updated(Arc::make_mut(template), new),
+        Object::VnTemplate(template) => Arc::make_mut(template).template = nameless(new),
         Object::SecurityGroup(group) => secgroup::secgroup_updated(Arc::make_mut(group), new)?,
         Object::User(user) => user::user_updated(Arc::make_mut(user), old, new),
         Object::Vm(_)

@@ -3,6 +3,7 @@
 use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::image::{Image, ImageBackup, ImageState, ImageType};
 use plerion_model::snapshot::SnapshotTree;
+use plerion_model::vmtemplate::VmTemplate;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Value, Vector};
 
@@ -12,9 +13,9 @@ use crate::image::{ask_for, source_new};
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
+use crate::stencil::stencil_create;
 use crate::txn::Txn;
 use crate::vm_template::disk_id;
-use crate::vmtemplate;
 
 /// The driver of datastores that are none.
 const DUMMY: &str = "dummy";
@@ -308,5 +309,5 @@ fn template_put(txn: &mut Txn<'_>, caller: &Caller, name: &str, vm: &Template) -
         }
     }
     restricted_check(&txn.world, caller, Kind::Template, &template)?;
-    vmtemplate::template_create(txn, caller, name, &template)
+    stencil_create::<VmTemplate>(txn, caller, name, &template)
 }

@@ -3,15 +3,17 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use plerion_model::vmtemplate::VmTemplate;
 use plerion_model::{ApiError, Id, Kind};
 use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::Caller;
 use crate::on_behalf::ON_BEHALF;
+use crate::stencil::stencil_clone;
 use crate::txn::Txn;
 use crate::vm_disk::{IMAGE_KEYS, named_id};
 use crate::world::World;
-use crate::{generic, image, vmtemplate};
+use crate::{generic, image};
 
 /// A command on a template and its images.
 #[derive(Clone, Debug)]
@@ -74,7 +76,7 @@ pub(crate) struct Copy<'a> {
 /// copied nothing is.
 pub(crate) fn clone_all(txn: &mut Txn<'_>, caller: &Caller, wanted: &Copy<'_>) -> Result<Id, ApiError> {
     let (id, name) = (wanted.id, wanted.name);
-    let copy = vmtemplate::template_clone(txn, caller, id, name)?;
+    let copy = stencil_clone::<VmTemplate>(txn, caller, id, name)?;
     let mut object = txn.world.template(copy)?.clone();
     let mut template = object.template.unpack();
     template.merge(wanted.extra);

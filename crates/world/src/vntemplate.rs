@@ -3,13 +3,12 @@
 use plerion_model::numbers::id_list;
 use plerion_model::vntemplate::VnTemplate;
 use plerion_model::{ApiError, Id, Kind, Operation, cluster};
-use plerion_template::{PackedTemplate, Template};
+use plerion_template::Template;
 
 use crate::auth::{Caller, Target, require};
-use crate::name::name_check_new;
 use crate::on_behalf::on_behalf;
-use crate::owner::owned_new;
 use crate::restricted::restricted_check;
+use crate::stencil::{stencil_allocate, stencil_clone};
 use crate::txn::Txn;
 use crate::vnet::vnet_create;
 use crate::world::World;
@@ -47,39 +46,10 @@ pub(crate) fn vntemplate_command(
     command: &VnTemplateCommand,
 ) -> Result<Id, ApiError> {
     match command {
-        VnTemplateCommand::Allocate { template } => {
-            let right = (Operation::Create, Target::new_of(Kind::VnTemplate));
-            require(&txn.world, caller, &[right])?;
-            restricted_check(&txn.world, caller, Kind::VnTemplate, template)?;
-            let mut template = template.clone();
-            let name = template.get("NAME").unwrap_or_default().to_owned();
-            template.remove("NAME");
-            create(txn, caller, &name, &template)
-        }
-        VnTemplateCommand::Clone { id, name } => {
-            let rights = [
-                (Operation::Create, Target::new_of(Kind::VnTemplate)),
-                (Operation::Use, Target::of(&txn.world, Kind::VnTemplate, *id)?),
-            ];
-            require(&txn.world, caller, &rights)?;
-            let template = txn.world.vntemplate(*id)?.template.unpack();
-            create(txn, caller, name, &template)
-        }
+        VnTemplateCommand::Allocate { template } => stencil_allocate::<VnTemplate>(txn, caller, template),
+        VnTemplateCommand::Clone { id, name } => stencil_clone::<VnTemplate>(txn, caller, *id, name),
         VnTemplateCommand::Instantiate { id, name, extra } => instantiate(txn, caller, *id, name, extra),
     }
-}
-
-fn create(txn: &mut Txn<'_>, caller: &Caller, name: &str, template: &Template) -> Result<Id, ApiError> {
-    name_check_new(&txn.world, Kind::VnTemplate, caller.uid, name)?;
-    let id = txn.id_next(Kind::VnTemplate);
-    txn.create(VnTemplate {
-        id,
-        name: name.to_owned(),
-        owned: owned_new(&txn.world, caller),
-        regtime: txn.context.now,
-        template: PackedTemplate::new(template),
-    });
-    Ok(id)
 }
 
 /// The network belongs to the caller, or to whom the template names. Whoever made the template has said which clusters it is in, and what administrators
@@ -124,10 +94,4 @@ fn clusters_named(world: &World, text: &str) -> Result<Vec<Id>, ApiError> {
     ids.sort_unstable();
     ids.dedup();
     Ok(ids)
-}
-
-/// The name is no attribute of the template.
-pub(crate) fn vntemplate_updated(object: &mut VnTemplate, mut new: Template) {
-    new.remove("NAME");
-    object.template = PackedTemplate::new(&new);
 }
