@@ -7,7 +7,7 @@ use plerion_engine::Engine;
 use plerion_model::hook::ExecutionState;
 use plerion_model::{ApiError, ErrorCode, Kind, Operation};
 use plerion_template::{EscapedXml, Markup};
-use plerion_world::{ApiCall, Caller, Command, HookCommand};
+use plerion_world::{ApiCall, Caller, Command, HookCommand, Secrets};
 
 use crate::decode::{Decoded, template};
 use crate::method::{Handler, Method, Right, command, method};
@@ -31,11 +31,15 @@ pub(crate) fn called(command: Command) -> Command {
     }
 }
 
-/// A call as its hooks are told of it.
-pub(crate) fn call_of(name: &str, params: &[Value]) -> Arc<ApiCall> {
+/// A call as its hooks are told of it: what is kept encrypted is so in its parameters, too.
+pub(crate) fn call_of(secrets: &Secrets, name: &str, params: &[Value]) -> Arc<ApiCall> {
+    let shown = |value: &Value| {
+        let text = text(value);
+        secrets.text_sealed(&text).unwrap_or(text)
+    };
     Arc::new(ApiCall {
         method: name.to_owned(),
-        parameters: params.iter().skip(1).map(text).collect(),
+        parameters: params.iter().skip(1).map(shown).collect(),
     })
 }
 

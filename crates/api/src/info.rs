@@ -6,7 +6,7 @@ use plerion_model::hook::ExecutionState;
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{EscapedXml, Markup};
 use plerion_world::{
-    Caller, Object, Snapshot as View, Target, require_right, require_see, template_extended,
+    Caller, Object, Snapshot as View, Target, object_opened, require_right, require_see, template_extended,
 };
 
 use crate::reject::Reject;
@@ -72,20 +72,22 @@ pub(crate) fn info(
 ) -> Result<Payload, Reject> {
     let id = own_id(kind, params.int()?, caller);
     let extended = kind == Kind::Template && params.bool_or(false)?;
-    // `decrypt`: attributes are not encrypted yet, so it changes nothing.
-    params.bool_or(false)?;
+    // Who may not see values in clear gets them as they are kept: that is no error.
+    let decrypt = params.bool_or(false)? && caller.is_admin();
     let snapshot = engine.snapshot();
     let world = &*snapshot.world;
     match Target::of(world, kind, id) {
         Ok(target) => require_see(world, caller, &target)?,
-        Err(missing) if kind == Kind::Vm => return vm_done(engine, &snapshot, caller, id, missing),
+        Err(missing) if kind == Kind::Vm => {
+            return vm_done(engine, &snapshot, caller, (id, decrypt), missing);
+        }
         Err(missing) => return Err(missing.into()),
     }
     if extended {
-        let template = template_extended(world, caller, id)?;
-        return Ok(body(&snapshot, &Object::Template(template.into())));
+        let template = Object::Template(template_extended(world, caller, id)?.into());
+        return Ok(body(&snapshot, &clear_if(decrypt, &snapshot, template)));
     }
-    let object = world.object(kind, id)?;
+    let object = clear_if(decrypt, &snapshot, world.object(kind, id)?);
     if let Object::Vnet(vnet) = &object {
         let target = Target::of_object(&object);
         let mut out = EscapedXml::with_capacity(BODY_BYTES);
@@ -95,6 +97,15 @@ pub(crate) fn info(
         return Ok(Payload::Escaped(Bytes::from(out.into_bytes())));
     }
     Ok(body(&snapshot, &object))
+}
+
+/// An object with its values in clear, if that was asked for.
+fn clear_if(decrypt: bool, snapshot: &Snapshot, object: Object) -> Object {
+    if decrypt {
+        object_opened(&snapshot.world.config.secrets, &object)
+    } else {
+        object
+    }
 }
 
 /// What forms of XML need to know beside an object.
@@ -125,7 +136,7 @@ fn vm_done(
     engine: &Engine,
     snapshot: &Snapshot,
     caller: &Caller,
-    id: Id,
+    (id, decrypt): (Id, bool),
     missing: ApiError,
 ) -> Result<Payload, Reject> {
     let found = engine
@@ -136,7 +147,10 @@ fn vm_done(
         return Err(missing.into());
     };
     require_see(&snapshot.world, caller, &Target::owned(Kind::Vm, id, &vm.owned))?;
-    Ok(body(snapshot, &Object::Vm(vm.into())))
+    Ok(body(
+        snapshot,
+        &clear_if(decrypt, snapshot, Object::Vm(vm.into())),
+    ))
 }
 
 /// Answers `one.acl.info`: rules by user, then id (recorded).

@@ -114,8 +114,10 @@ impl Service for ApiService {
         let Some(method) = methods().get(&call.method) else {
             return Fault::unknown_method(&call.method).into();
         };
-        let hooked = method.leader_only && call_is_hooked(&self.engine.snapshot().world, &method.name);
-        let told = hooked.then(|| call_of(&method.name, &call.params));
+        let world = self.engine.snapshot().world;
+        let hooked = method.leader_only && call_is_hooked(&world, &method.name);
+        let told = hooked.then(|| call_of(&world.config.secrets, &method.name, &call.params));
+        drop(world);
         let mut params = Params::new(call.params);
         let answer = CALL
             .scope(Cell::new(told), self.answer(method, &mut params, peer.ip()))

@@ -1,6 +1,8 @@
 //! What a boot needs besides disks: the CONTEXT disk, and the kernel of file images.
 
 use plerion_protocol::{Action, ContextCopy, ContextFile, Location};
+use plerion_template::{PackedVector, Vector};
+use plerion_world::{Reading, Scope};
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
 use crate::plan_script_disk::context_script;
@@ -48,19 +50,10 @@ pub(crate) fn context_plan(
     let Some(context) = stay.vm.template.vectors("CONTEXT").next() else {
         return Ok(());
     };
-    let mut text = String::from(CONTEXT_HEAD);
-    for (name, value) in context.iter() {
-        text.push_str(name);
-        text.push_str("='");
-        text.push_str(&value.replace('\'', "'\\''"));
-        text.push_str("'\n");
-    }
     let disk = context.get("DISK_ID").unwrap_or_default();
-    let files = vec![ContextFile {
-        name: "context.sh".into(),
-        text,
-    }];
-    plan.records.extend(files.iter().cloned());
+    // The guest needs what is encrypted; people who look at the front-end's copy do not.
+    plan.records.push(context_file(context.iter()));
+    let files = vec![context_file(context_opened(stay, context)?.iter())];
     let sources = sources_of(context.get("FILES_DS").unwrap_or_default())?;
     if let Transfer::Script(driver) = Transfer::of(stay) {
         context_script(plan, stay, driver, disk, files, &sources);
@@ -87,6 +80,39 @@ pub(crate) fn context_plan(
         plan.host(stay.host.id, Action::PathDelete { path: stage }, QUICK_DEADLINE_S);
     }
     Ok(())
+}
+
+fn context_file<'a>(context: impl Iterator<Item = (&'a str, &'a str)>) -> ContextFile {
+    let mut text = String::from(CONTEXT_HEAD);
+    for (name, value) in context {
+        text.push_str(name);
+        text.push_str("='");
+        text.push_str(&value.replace('\'', "'\\''"));
+        text.push_str("'\n");
+    }
+    ContextFile {
+        name: "context.sh".into(),
+        text,
+    }
+}
+
+/// The CONTEXT with its values in clear.
+fn context_opened(stay: &Stay<'_>, context: PackedVector<'_>) -> Result<Vector, String> {
+    let secrets = &stay.world.config.secrets;
+    let mut opened = context.to_vector();
+    for (name, value) in context.iter() {
+        match secrets.read(Scope::Vm, "CONTEXT", Some(name), value) {
+            Reading::Clear => {}
+            Reading::Open(clear) => opened.set(name, clear),
+            Reading::Foreign => {
+                return Err(format!(
+                    "CONTEXT/{name} was encrypted with another key: put the old .one/one_key back and restart the \
+                     front-end, or set the attribute anew"
+                ));
+            }
+        }
+    }
+    Ok(opened)
 }
 
 /// Sources and names in `SOURCE:'NAME' SOURCE:'NAME'`.

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::image::Image;
 use plerion_protocol::{Action, ScriptReply};
-use plerion_template::{Markup as _, PlainXml};
-use plerion_world::{ImageAsk, ImageSnapshot, Measurements, Snapshot, TRANSFER_BUILT_IN, World};
+use plerion_template::{Markup as _, PackedTemplate, PlainXml};
+use plerion_world::{ImageAsk, ImageSnapshot, Measurements, Scope, Snapshot, TRANSFER_BUILT_IN, World};
 
 use crate::image_source::image_source;
 use crate::plan::{COPY_DEADLINE_S, Plan};
@@ -50,6 +50,7 @@ pub(crate) fn image_scripts(
         // It was never stored.
         return Ok(plan);
     }
+    template_open(world, Scope::Image, &mut told.template);
     let data = action_data(world, store, |out, view| {
         told.render(out, view);
         if let ImageAsk::Snapshot(work) = ask {
@@ -122,6 +123,13 @@ fn script<'a>(store: &'a Datastore, name: &'a str) -> Script<'a> {
     }
 }
 
+/// Drivers are told the values that are kept encrypted.
+fn template_open(world: &World, scope: Scope, template: &mut PackedTemplate) {
+    if let Some(opened) = world.config.secrets.template_opened(scope, template) {
+        *template = opened;
+    }
+}
+
 /// The document that scripts of datastores read on their standard input, in base64.
 fn action_data(world: &World, store: &Datastore, image: impl FnOnce(&mut PlainXml, &Snapshot<'_>)) -> String {
     let measurements = Measurements::default();
@@ -132,6 +140,8 @@ fn action_data(world: &World, store: &Datastore, image: impl FnOnce(&mut PlainXm
     let mut out = PlainXml::new();
     out.open(ACTION_DATA);
     image(&mut out, &view);
+    let mut store = store.clone();
+    template_open(world, Scope::Datastore, &mut store.template);
     store.render(&mut out, &view);
     out.close(ACTION_DATA);
     STANDARD.encode(out.into_string())

@@ -15,7 +15,7 @@ use crate::plan_migrate;
 use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete};
 use crate::plan_transfer::{disk_prepare, files_end, files_to_front_end, files_to_host};
-use crate::plan_xml::{bridges, vm_records, with_input};
+use crate::plan_xml::{bridges, vm_records, with_input, with_input_sealed};
 use crate::transfer::Transfer;
 
 /// Plans an intent of a VM.
@@ -204,7 +204,7 @@ fn boot(
     let xml = with_input(stay, environment, domain_xml)?;
     plan.records.push(ContextFile {
         name: deployment_file.clone(),
-        text: xml.clone(),
+        text: with_input_sealed(stay, environment, domain_xml)?,
     });
     let action = Action::DomainStart {
         name: stay.vm.domain_name(),

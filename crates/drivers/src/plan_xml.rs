@@ -2,24 +2,47 @@
 
 use plerion_domain::{ContextDisk, DomainError, DomainInput, HostFacts, Hypervisor, Metadata};
 use plerion_protocol::{Bridge, ContextFile};
-use plerion_template::{PackedTemplate, PlainXml, Vector};
-use plerion_world::{Measurements, Snapshot};
+use plerion_template::{PackedTemplate, PlainXml, Template, Vector};
+use plerion_world::{Measurements, Scope, Snapshot};
 
 use crate::plan::{Environment, Stay};
 
-/// What a VM's domain is made of, for a function that makes XML of it.
+/// What a VM's domain is made of, for a function that makes XML of it; values that are kept encrypted are in clear.
 pub(crate) fn with_input<T>(
     stay: &Stay<'_>,
     environment: &Environment<'_>,
     make: impl FnOnce(&DomainInput<'_>) -> Result<T, DomainError>,
 ) -> Result<T, String> {
+    let secrets = &stay.world.config.secrets;
+    let opened = |scope: Scope, template: &PackedTemplate| match secrets.template_opened(scope, template) {
+        Some(opened) => opened.unpack(),
+        None => template.unpack(),
+    };
+    with_templates(stay, environment, opened, make)
+}
+
+/// As [`with_input`], of values as they are kept: for people.
+pub(crate) fn with_input_sealed<T>(
+    stay: &Stay<'_>,
+    environment: &Environment<'_>,
+    make: impl FnOnce(&DomainInput<'_>) -> Result<T, DomainError>,
+) -> Result<T, String> {
+    with_templates(stay, environment, |_, template| template.unpack(), make)
+}
+
+fn with_templates<T>(
+    stay: &Stay<'_>,
+    environment: &Environment<'_>,
+    unpack: impl Fn(Scope, &PackedTemplate) -> Template,
+    make: impl FnOnce(&DomainInput<'_>) -> Result<T, DomainError>,
+) -> Result<T, String> {
     let world = stay.world;
-    let template = stay.vm.template.unpack();
-    let host = stay.host.template.unpack();
+    let template = unpack(Scope::Vm, &stay.vm.template);
+    let host = unpack(Scope::Host, &stay.host.template);
     let cluster = world
         .clusters
         .get(stay.host.cluster_id)
-        .map(|cluster| cluster.template.unpack())
+        .map(|cluster| unpack(Scope::Cluster, &cluster.template))
         .unwrap_or_default();
     let hypervisor = if stay.host.vm_mad == "kvm" {
         Hypervisor::Kvm

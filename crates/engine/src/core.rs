@@ -7,7 +7,8 @@ use plerion_model::view::VmSampleView;
 use plerion_model::{ApiError, Id, Seconds};
 use plerion_store::{Epoch, LogTrim, Store, StoreError};
 use plerion_world::{
-    Change, Command, Config, Context, Order, Reply, World, apply, apply_refused, bootstrap, vdcs_begin,
+    Change, Command, Config, Context, Order, Reply, World, apply, apply_refused, bootstrap, secrets_begin,
+    values_foreign, vdcs_begin,
 };
 
 use crate::clock::Clock;
@@ -72,13 +73,15 @@ impl<S: Store> Core<S> {
                     now,
                     random: clock.random(),
                 };
-                match vdcs_begin(&world, &context) {
-                    Some((world, change)) => {
+                let mut world = world;
+                for begin in [vdcs_begin, secrets_begin] {
+                    if let Some((new, change)) = begin(&world, &context) {
                         store.commit(epoch, &[&change], now)?;
-                        world
+                        world = new;
                     }
-                    None => world,
                 }
+                foreign_say(&world);
+                world
             }
             None => {
                 let [(name, password), (server, server_password)] = first().map_err(CoreError::First)?;
@@ -213,4 +216,25 @@ impl<S: Store> Core<S> {
         }
         Ok(outcomes)
     }
+}
+
+/// Attributes that are named in the log at most.
+const FOREIGN_SHOWN: usize = 5;
+
+/// Says in the log which values cannot be read, since another key encrypted them.
+fn foreign_say(world: &World) {
+    let values = values_foreign(world);
+    if values.is_empty() {
+        return;
+    }
+    let shown = values.iter().take(FOREIGN_SHOWN);
+    let shown: Vec<String> = shown
+        .map(|(kind, id, name)| format!("{} {id} {name}", kind.error_name()))
+        .collect();
+    tracing::error!(
+        "{} encrypted values cannot be read, as {}: they were encrypted with another key. Put the old .one/one_key \
+         back and start again, or set these attributes anew; until then what needs them fails",
+        values.len(),
+        shown.join(", ")
+    );
 }

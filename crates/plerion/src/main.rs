@@ -4,6 +4,7 @@
 mod auth_file;
 mod configuration;
 mod database;
+mod one_key;
 mod places;
 mod serve;
 mod service_auth;

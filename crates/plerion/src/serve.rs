@@ -23,6 +23,7 @@ use tokio::sync::oneshot;
 use crate::auth_file;
 use crate::configuration;
 use crate::database;
+use crate::one_key;
 use crate::places::Places;
 use crate::service_auth;
 use crate::tls;
@@ -100,6 +101,7 @@ fn run(places: &Places) -> Result<(), String> {
     }
     let mut config = Config::new(oned, &places.var.join("datastores").to_string_lossy());
     config.time_zone = TimeZone::system();
+    config.secrets.key_set(&one_key::read_or_make(&places.var)?);
     let address = listen_address(&config)?;
     let tls = tls::of_config(&config.attributes, &places.etc)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()

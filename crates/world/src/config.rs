@@ -7,6 +7,7 @@ use plerion_model::host_failure::OnHostFailure;
 use plerion_template::{Template, Vector};
 
 use crate::auth_driver::{AuthDrivers, auth_defaults_set};
+use crate::secrets::Secrets;
 
 /// Settings of the core. An empty oned.conf gives [`Config::default`].
 #[derive(Clone, Debug, PartialEq)]
@@ -46,6 +47,8 @@ pub struct Config {
     pub quota_metrics: Vec<String>,
     /// Authentication drivers (`AUTH_MAD`, `AUTH_MAD_CONF`, `DEFAULT_AUTH`, `SESSION_EXPIRATION_TIME`).
     pub auth: AuthDrivers,
+    /// Which attributes are kept encrypted (`*_ENCRYPTED_ATTR`), and the key for them.
+    pub secrets: Secrets,
 }
 
 /// `HOST_FAILURE_SECONDS` where nothing is said.
@@ -166,6 +169,7 @@ impl Config {
                 .unwrap_or(HOST_FAILURE_S),
             quota_metrics: quota_metrics(&attributes),
             auth: AuthDrivers::of(&attributes),
+            secrets: Secrets::of(&attributes),
             attributes,
         }
     }
@@ -304,6 +308,9 @@ fn set_defaults(attributes: &mut Template, datastore_location: &str) {
         set_default_list(attributes, name, RIGHTS_RESTRICTED);
     }
     set_default_list(attributes, "VNET_RESTRICTED_ATTR", VNET_RESTRICTED);
+    for (name, values) in ENCRYPTED {
+        set_default_list(attributes, name, values);
+    }
     set_default_list(attributes, "INHERIT_VNET_ATTR", INHERIT_VNET);
     set_default_list(attributes, "INHERIT_DATASTORE_ATTR", INHERIT_DATASTORE);
     set_default_list(attributes, "INHERIT_IMAGE_ATTR", INHERIT_IMAGE);
@@ -386,6 +393,15 @@ const VM_RESTRICTED: &[&str] = &[
     "USER_INPUTS/VCPU",
     "TOPOLOGY/PIN_POLICY",
     "TOPOLOGY/HUGEPAGE_SIZE",
+];
+
+/// Attributes that are kept encrypted.
+#[rustfmt::skip]
+const ENCRYPTED: &[(&str, &[&str])] = &[
+    ("VM_ENCRYPTED_ATTR", &["CONTEXT/PASSWORD", "ONEAPP_ONEKS_CLUSTER_SPEC"]),
+    ("DOCUMENT_ENCRYPTED_ATTR", &["PROVISION_BODY"]),
+    ("USER_ENCRYPTED_ATTR", &["SSH_PRIVATE_KEY", "SSH_PASSPHRASE"]),
+    ("DATASTORE_ENCRYPTED_ATTR", &["RESTIC_PASSWORD", "NETAPP_PASS", "PUREFA_API_TOKEN"]),
 ];
 
 /// Attributes of users and groups that only administrators may set.

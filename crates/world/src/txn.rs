@@ -8,6 +8,7 @@ use plerion_model::{Id, Kind};
 
 use crate::change::{Change, Intent, IntentKey, LogEntry};
 use crate::context::Context;
+use crate::encrypted::object_sealed;
 use crate::hook_fire::{ExecutionPut, Firing, executions_new, states_fired};
 use crate::object::Object;
 use crate::vm_stay::stays_ended;
@@ -159,9 +160,9 @@ impl<'a> Txn<'a> {
         self.change.showback.extend(change.showback);
     }
 
-    /// Puts an object about which the log has something else to say, or no more than that it changed.
+    /// Puts an object, its secrets encrypted, about which the log has something else to say, or no more than that it changed.
     pub(crate) fn put(&mut self, object: impl Into<Object>) {
-        let object = object.into();
+        let object = object_sealed(&self.world, object.into());
         self.world.put(&object);
         self.change.puts.push(object);
     }

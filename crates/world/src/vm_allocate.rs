@@ -1,5 +1,6 @@
 //! New VMs.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use plerion_model::numbers::hundredths;
@@ -267,6 +268,7 @@ fn targets_and_context(
         name,
         template: system,
         user_template: user,
+        secret: Cell::default(),
     };
     if let Some(context) = context_complete(&of).map_err(|reason| refused(&reason))? {
         system.set_vector("CONTEXT", context);

@@ -1,9 +1,12 @@
 //! The CONTEXT of a VM: variables of its NICs, and substitution of `$` variables.
 
+use std::cell::Cell;
+
 use plerion_model::Id;
 use plerion_template::substitute::{Resolver, substitute};
 use plerion_template::{Template, Vector};
 
+use crate::secrets::Scope;
 use crate::vm_nic_mode::is_auto;
 use crate::world::World;
 
@@ -42,6 +45,21 @@ pub(crate) struct ContextOf<'a> {
     pub(crate) name: &'a str,
     pub(crate) template: &'a Template,
     pub(crate) user_template: &'a Template,
+    /// Whether a value that was asked for is kept encrypted.
+    pub(crate) secret: Cell<bool>,
+}
+
+impl ContextOf<'_> {
+    /// A value in clear; notes whether it is kept encrypted.
+    fn clear(&self, scope: Scope, name: &str, key: Option<&str>, value: &str) -> String {
+        match self.world.config.secrets.opened(scope, name, key, value) {
+            Some(clear) => {
+                self.secret.set(true);
+                clear
+            }
+            None => value.to_owned(),
+        }
+    }
 }
 
 /// Completes the CONTEXT of a new VM: substitutes, adds the variables of its NICs, and takes the disk id after the last
@@ -54,23 +72,34 @@ pub(crate) fn context_complete(of: &ContextOf<'_>) -> Result<Option<Vector>, Str
         return Ok(None);
     };
     let mut context = Vector::new();
-    given_add(of, given, &mut context)?;
+    given_add(of, given, &Vector::new(), &mut context)?;
     network_add(of, &mut context);
     context.set("DISK_ID", of.template.vectors("DISK").count().to_string());
     Ok(Some(context))
 }
 
-/// What is given, with its variables replaced.
-fn given_add(of: &ContextOf<'_>, given: &Vector, context: &mut Vector) -> Result<(), String> {
+/// What is given, with its variables replaced. A value that is kept encrypted, or was made of one, is encrypted again: it
+/// could be in clear nowhere else either. What stays as it was has been replaced before.
+fn given_add(of: &ContextOf<'_>, given: &Vector, old: &Vector, context: &mut Vector) -> Result<(), String> {
+    let secrets = &of.world.config.secrets;
     for (name, value) in given.iter() {
         // Its references stand for sources already.
         if name == "FILES_DS" {
             context.set(name, value);
             continue;
         }
+        of.secret.set(false);
+        let clear = of.clear(Scope::Vm, "CONTEXT", Some(name), value);
+        if of.secret.get() && old.get(name) == Some(value) {
+            context.set(name, value);
+            continue;
+        }
         let text =
-            substitute(value, of).map_err(|error| format!("Wrong variable in CONTEXT/{name}: {error}."))?;
-        context.set(name, text);
+            substitute(&clear, of).map_err(|error| format!("Wrong variable in CONTEXT/{name}: {error}."))?;
+        let sealed = (of.secret.get() || secrets.is_secret(Scope::Vm, "CONTEXT", Some(name)))
+            .then(|| secrets.sealed(Scope::Vm, "CONTEXT", Some(name), &text))
+            .flatten();
+        context.set(name, sealed.unwrap_or(text));
     }
     Ok(())
 }
@@ -111,7 +140,7 @@ pub(crate) fn context_update(
     append: bool,
 ) -> Result<Vector, String> {
     let mut context = if append { old.clone() } else { Vector::new() };
-    given_add(of, given, &mut context)?;
+    given_add(of, given, old, &mut context)?;
     network_add(of, &mut context);
     for key in ["DISK_ID", "TARGET"] {
         if let Some(value) = old.get(key) {
@@ -183,24 +212,20 @@ impl Resolver for ContextOf<'_> {
             "GID" => self.gid.to_string(),
             "GNAME" => self.world.groups.get(self.gid)?.name.clone(),
             "NAME" => self.name.to_owned(),
-            _ => self
-                .template
-                .get(name)
-                .or_else(|| self.user_template.get(name))?
-                .to_owned(),
+            _ => {
+                let value = self.template.get(name).or_else(|| self.user_template.get(name))?;
+                self.clear(Scope::Vm, name, None, value)
+            }
         };
         Some(text)
     }
 
     fn vector(&self, name: &str, key: &str, selector: Option<(&str, &str)>) -> Option<String> {
         match name {
-            "USER" => self
-                .world
-                .users
-                .get(self.uid)?
-                .template
-                .get(key)
-                .map(str::to_owned),
+            "USER" => {
+                let value = self.world.users.get(self.uid)?.template.get(key)?;
+                Some(self.clear(Scope::User, key, None, value))
+            }
             "NETWORK" => {
                 let nic = self
                     .template
@@ -208,7 +233,8 @@ impl Resolver for ContextOf<'_> {
                     .chain(self.template.vectors("NIC_ALIAS"))
                     .find(|nic| selects(nic, selector, "NETWORK"))?;
                 let id = nic.get("NETWORK_ID")?.parse().ok()?;
-                self.world.vnets.get(id)?.template.get(key).map(str::to_owned)
+                let value = self.world.vnets.get(id)?.template.get(key)?;
+                Some(self.clear(Scope::Vnet, key, None, value))
             }
             "IMAGE" => {
                 let disk = self
@@ -216,14 +242,16 @@ impl Resolver for ContextOf<'_> {
                     .vectors("DISK")
                     .find(|disk| selects(disk, selector, "IMAGE"))?;
                 let id = disk.get("IMAGE_ID")?.parse().ok()?;
-                self.world.images.get(id)?.template.get(key).map(str::to_owned)
+                let value = self.world.images.get(id)?.template.get(key)?;
+                Some(self.clear(Scope::Image, key, None, value))
             }
             _ => {
                 let found = |template: &Template| {
                     template
                         .vectors(name)
                         .find(|vector| selects(vector, selector, ""))
-                        .and_then(|v| v.get(key).map(str::to_owned))
+                        .and_then(|v| v.get(key))
+                        .map(|value| self.clear(Scope::Vm, name, Some(key), value))
                 };
                 found(self.template).or_else(|| found(self.user_template))
             }

@@ -1,5 +1,6 @@
 //! The configuration of a VM is changed: what its next start, or its context, takes from it.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use plerion_lifecycle::{Event, may_reconfigure};
@@ -312,6 +313,7 @@ fn context_set(
         name: &vm.name,
         template: new,
         user_template: &user,
+        secret: Cell::default(),
     };
     let context = context_update(&of, &old, &given, append).map_err(ApiError::internal)?;
     new.set_vector("CONTEXT", context);
