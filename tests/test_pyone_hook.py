@@ -53,7 +53,9 @@ def script(server, name, text):
 
 def writer(server, name, out):
     """One that adds its first argument, decoded, to a file."""
-    return script(server, name, f'#!/bin/sh\nprintf "%s" "$1" | base64 -d >>{out}\necho >>{out}\necho said\necho complained >&2\n')
+    # In one write: executions of several hooks run at the same time.
+    write = f'printf "%s\\n" "$(printf "%s" "$1" | base64 -d)" >>{out}'
+    return script(server, name, f'#!/bin/sh\n{write}\necho said\necho complained >&2\n')
 
 
 def executions(one, hook):
