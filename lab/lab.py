@@ -7,6 +7,7 @@ the second network card of each node and carries the guests' networks (the front
 machine's own network, files and users are not touched, so any number of labs may run side by side.
 """
 
+import json
 import os
 import pathlib
 import secrets
@@ -244,6 +245,13 @@ class Lab:
         credentials = (self.front_end.home / ".one/one_auth").read_text().strip()
         path = pathlib.Path(__file__).resolve().parent / script
         return self.front_end.network_command([sys.executable, path, credentials, *arguments])
+
+    def api(self, method, *parameters):
+        """The answer of a call of the API as oneadmin, for what no command line shows."""
+        line = self.caller_command("ask.py", method, json.dumps(parameters))
+        done = subprocess.run(line, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def show(self, kind, identifier):
         """An object's XML element: `show("vm", 3)`."""

@@ -1,0 +1,87 @@
+"""What real hosts and VMs are measured to do, for how long it is kept, and what is accounted of it."""
+
+import time
+from xml.etree import ElementTree
+
+import pytest
+from lab import wait_until
+
+SAMPLES_SECONDS = 90
+# Of one virtual CPU, in percent: what a guest uses that does nothing else, and one that rests.
+BUSY, RESTS = 60.0, 40.0
+# Seconds by which what is noted of a stay may differ from what was seen from outside.
+APART = 15
+
+
+def samples(cloud, kind, identifier):
+    """What was measured of a VM or a host, the oldest first."""
+    return ElementTree.fromstring(cloud.lab.api(f"{kind}.monitoring", identifier)).findall("MONITORING")
+
+
+def numbers(found, path, of=int):
+    return [of(float(sample.findtext(path))) for sample in found]
+
+
+def since(cloud, kind, identifier, moment, count):
+    """Waits for samples that were taken after a moment."""
+
+    def taken():
+        return [sample for sample in samples(cloud, kind, identifier) if int(sample.findtext("TIMESTAMP")) > moment]
+
+    wait_until(SAMPLES_SECONDS, lambda: len(taken()) >= count, f"{kind} {identifier} is not measured {count} times")
+    return taken()
+
+
+@pytest.mark.seconds(400)
+def test_a_vm_is_measured_and_accounted(cloud):
+    began = time.time()
+    vm = cloud.vm_make().running().guest_wait()
+    ran = time.time()
+    # Rests: what it did while it booted is behind it.
+    rested = since(cloud, "vm", vm.id, time.time() + 10, 2)
+    vm.guest("(yes >/dev/null 2>&1 &) ; dd if=/dev/vda of=/dev/null bs=64k count=64 2>/dev/null")
+    busy = since(cloud, "vm", vm.id, time.time() + 15, 2)
+    every = samples(cloud, "vm", vm.id)
+    times = numbers(every, "TIMESTAMP")
+    assert times == sorted(set(times)) and began - APART < times[0] and times[-1] < time.time() + APART
+    assert {sample.findtext("ID") for sample in every} == {str(vm.id)}
+    assert max(numbers(busy, "CPU", float)) > BUSY, numbers(every, "CPU", float)
+    assert min(numbers(rested, "CPU", float)) < RESTS, numbers(every, "CPU", float)
+    assert min(numbers(busy, "MEMORY")) > 0
+    for counted in ("NETRX", "NETTX", "DISKRDBYTES", "DISKRDIOPS"):
+        values = numbers(every, counted)
+        assert values == sorted(values) and values[-1] > 0, f"{counted}: {values}"
+    # The last one is in the VM's own body.
+    shown = vm.xml().find("MONITORING")
+    assert int(shown.findtext("TIMESTAMP")) >= times[-1] and float(shown.findtext("CPU")) > RESTS
+    host = int(vm.xml().findtext("HISTORY_RECORDS/HISTORY/HID"))
+    vm.terminate()
+    ended = time.time()
+    # What was measured of it can still be asked for.
+    assert numbers(samples(cloud, "vm", vm.id), "TIMESTAMP")[: len(times)] == times
+    records = ElementTree.fromstring(cloud.lab.api("vmpool.accounting", -2, int(began), -1)).findall("HISTORY")
+    (record,) = [record for record in records if record.findtext("OID") == str(vm.id)]
+    moments = [int(record.findtext(name)) for name in ("STIME", "PSTIME", "PETIME", "RSTIME", "RETIME", "ETIME")]
+    assert moments == sorted(moments) and began - APART < moments[0] and moments[-1] <= ended + APART
+    assert moments[3] < ran + APART and moments[4] > ran
+    assert int(record.findtext("HID")) == host
+    assert record.findtext("VM/TEMPLATE/CPU") == "0.1"
+    # The command line says the same.
+    printed = ElementTree.fromstring(cloud.fe(f"oneacct -x -s {time.strftime('%m/%d/%Y', time.localtime(began - 86_400))}"))
+    assert str(vm.id) in [found.text for found in printed.findall("HISTORY/OID")]
+
+
+@pytest.mark.seconds(200)
+def test_hosts_are_measured(cloud):
+    for number, node in enumerate(cloud.lab.hosts):
+        found = since(cloud, "host", number, time.time(), 2)
+        host = cloud.lab.show("host", number)
+        cpu, memory = int(host.findtext("HOST_SHARE/TOTAL_CPU")), int(host.findtext("HOST_SHARE/TOTAL_MEM"))
+        for sample in found:
+            used, free = int(sample.findtext("CAPACITY/USED_CPU")), int(sample.findtext("CAPACITY/FREE_CPU"))
+            assert used >= 0 and free >= 0 and used + free == cpu, node.name
+            used, free = int(sample.findtext("CAPACITY/USED_MEMORY")), int(sample.findtext("CAPACITY/FREE_MEMORY"))
+            assert 0 < used < memory and 0 < free < memory and abs(used + free - memory) < memory // 100, node.name
+        for counted in ("SYSTEM/NETRX", "SYSTEM/NETTX"):
+            values = numbers(found, counted)
+            assert values == sorted(values) and values[-1] > 0, f"{node.name}: {counted} {values}"
