@@ -51,9 +51,9 @@ def refused(server, credentials):
 
 def test_the_files_are_there_and_for_their_owner_only(server, password):
     place = server.directory / "var/.one"
-    assert sorted(path.name for path in place.iterdir()) == FILES
+    assert sorted(path.name for path in place.glob("*_auth")) == FILES
     assert place.stat().st_mode & 0o777 == 0o700
-    for path in place.iterdir():
+    for path in place.glob("*_auth"):
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.read_text() == f"serveradmin:{password}\n"
     assert password not in (server.directory / "var/oned.log").read_text()

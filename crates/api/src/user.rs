@@ -13,13 +13,20 @@ use crate::xmlrpc::{Params, Payload};
 /// Longest password, in bytes: hashing longer ones would be work for nothing.
 const PASSWORD_BYTES_MAX: usize = 512;
 
+/// Longest of what other drivers store, in bytes: keys, names of certificates.
+const STORED_BYTES_MAX: usize = 16 * 1024;
+
 /// The form in which a password is stored: hashed for the core driver, as it is for others.
 async fn stored(password: String, driver: &str) -> Result<String, Reject> {
-    if password.len() > PASSWORD_BYTES_MAX {
-        return Err(ApiError::rpc_api(format!(
-            "Invalid password, it is longer than {PASSWORD_BYTES_MAX} bytes"
-        ))
-        .into());
+    let bytes_max = if matches!(driver, "core" | "") {
+        PASSWORD_BYTES_MAX
+    } else {
+        STORED_BYTES_MAX
+    };
+    if password.len() > bytes_max {
+        return Err(
+            ApiError::rpc_api(format!("Invalid password, it is longer than {bytes_max} bytes")).into(),
+        );
     }
     if password.chars().any(char::is_whitespace) && matches!(driver, "core" | "") {
         return Err(ApiError::rpc_api("Invalid password, it holds blanks").into());

@@ -56,6 +56,13 @@ impl Session {
             .ok_or_else(|| CliError::text("There is no connection."))
     }
 
+    /// Calls as a user from now on, with a password or a token.
+    pub fn login_as(&mut self, user: &str, password: String) {
+        self.overrides.user = Some(user.to_owned());
+        self.overrides.password = Some(password);
+        self.client = None;
+    }
+
     /// The endpoint calls go to.
     pub fn endpoint(&self) -> Result<String, CliError> {
         Ok(Settings::from_environment(&self.overrides)?.endpoint)

@@ -11,6 +11,11 @@
     )
 )]
 
+mod der;
+mod rsa;
 mod service_token;
+mod signed_token;
 
+pub use rsa::{RsaPrivate, RsaPublic};
 pub use service_token::{ServiceToken, TokenError, service_password_stored};
+pub use signed_token::{signed_token, signed_token_check};

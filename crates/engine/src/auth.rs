@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::auth_external::{AuthExternal, Login, Registry};
+use crate::auth_key::{SSH, key_check};
 use crate::auth_service::{SERVER_CIPHER, service_caller};
 use crate::auth_verdict::Credential;
 use crate::back_off::BackOff;
@@ -55,6 +56,8 @@ enum Way<'a> {
     Core(&'a User),
     /// By a driver: about a user, or about one that does not exist yet.
     External(&'a str, Option<&'a User>),
+    /// By a token that the user has signed.
+    Signed(&'a User),
     /// By a token with which a service, this user, speaks for another.
     Service(&'a User),
     /// It is nobody's, and takes as long as a password.
@@ -115,6 +118,7 @@ impl Authenticator {
                     self.caller_by_driver(registry, driver, user, name, secret, digest)
                 }
                 Way::Service(service) => Ok(self.caller_by_service(&world, service, digest, secret)),
+                Way::Signed(user) => Ok(self.caller_by_signature(user, digest, secret)),
                 Way::Nobody => {
                     self.verify(&self.nobody, secret);
                     Ok(None)
@@ -136,6 +140,7 @@ impl Authenticator {
             Some(user) if !user.enabled => Way::Nobody,
             Some(user) if user.auth_driver == CORE => Way::Core(user),
             Some(user) if user.auth_driver == PUBLIC => Way::Nobody,
+            Some(user) if user.auth_driver == SSH && drivers.offers(SSH) => Way::Signed(user),
             Some(user) if user.auth_driver == SERVER_CIPHER && drivers.offers(SERVER_CIPHER) => {
                 Way::Service(user)
             }
@@ -183,6 +188,19 @@ impl Authenticator {
             }
             Err(why) => {
                 tracing::warn!(service = service.name, "a service was refused: {why}");
+                None
+            }
+        }
+    }
+
+    fn caller_by_signature(&self, user: &User, digest: CredentialDigest, secret: &str) -> Option<Caller> {
+        match key_check(user, secret, self.clock.now()) {
+            Ok(()) => {
+                self.seen(digest);
+                Some(Caller::of(user))
+            }
+            Err(why) => {
+                tracing::warn!(user = user.name, "a signed token was refused: {why}");
                 None
             }
         }

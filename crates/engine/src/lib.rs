@@ -5,6 +5,7 @@
 
 mod auth;
 mod auth_external;
+mod auth_key;
 mod auth_said;
 mod auth_script;
 mod auth_service;

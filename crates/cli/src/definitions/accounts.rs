@@ -2,7 +2,7 @@
 
 use super::shared::{self, FILE, GROUP, USER, plain, some, with};
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
-use crate::families::{acl, group, user};
+use crate::families::{acl, group, user, user_key};
 use crate::kind::Kind;
 
 const USER_SOME: ArgDef = some(Kind::User, "range|userid_list");
@@ -15,6 +15,13 @@ const DRIVER: &[OptDef] = &[
     OptDef::flag(None, "ssh"),
     OptDef::flag(None, "x509"),
 ];
+const KEY: &[OptDef] = &[OptDef::value(
+    Some('k'),
+    "key",
+    OptKind::Text,
+    "path_to_private_key_pem",
+)];
+const LOGIN: &[OptDef] = &[OptDef::flag(None, "ssh")];
 const GROUP_OPTION: &[OptDef] = &[OptDef::value(
     None,
     "group",
@@ -33,7 +40,7 @@ pub static USERS: Command = Command {
         with(
             "create",
             &[ArgDef::needed(ArgKind::Text, "username"), PASSWORD],
-            &[DRIVER, GROUP_OPTION],
+            &[DRIVER, KEY, GROUP_OPTION],
             user::create,
         ),
         shared::update(&[USER, FILE]),
@@ -48,13 +55,13 @@ pub static USERS: Command = Command {
         with(
             "login",
             &[ArgDef::optional(ArgKind::Text, "username")],
-            &[TIME, GROUP_OPTION],
+            &[TIME, LOGIN, KEY, GROUP_OPTION],
             user::login,
         ),
         with(
             "token-create",
             &[ArgDef::optional(ArgKind::Text, "username")],
-            &[TIME, GROUP_OPTION],
+            &[TIME, LOGIN, KEY, GROUP_OPTION],
             user::login,
         ),
         plain(
@@ -66,16 +73,17 @@ pub static USERS: Command = Command {
             user::token_delete,
         ),
         shared::delete(&[USER_SOME]),
-        with("passwd", &[USER, PASSWORD], &[DRIVER], user::passwd),
+        with("passwd", &[USER, PASSWORD], &[DRIVER, KEY], user::passwd),
         plain("chgrp", &[USER_SOME, GROUP], user::chgrp),
         plain("addgroup", &[USER_SOME, GROUP], user::group_add),
         plain("delgroup", &[USER_SOME, GROUP], user::group_remove),
         with(
             "chauth",
             &[USER, ArgDef::optional(ArgKind::Text, "auth"), PASSWORD],
-            &[DRIVER],
+            &[DRIVER, KEY],
             user::chauth,
         ),
+        with("key", &[], &[KEY], user_key::key),
         plain("enable", &[USER_SOME], user::enable),
         plain("disable", &[USER_SOME], user::disable),
         shared::list(&[], &[shared::LIST, shared::DESCRIBE]),

@@ -7,7 +7,7 @@ use plerion_client::Param;
 use roxmltree::{Document, Node};
 use sha2::{Digest, Sha256};
 
-use super::common;
+use super::{common, user_key};
 use crate::error::CliError;
 use crate::family::{Context, Input, ListSpec};
 use crate::format::moment_text;
@@ -23,6 +23,8 @@ use crate::xml;
 
 /// How long a login token is good unless `--time` says otherwise, in seconds.
 const TOKEN_SECONDS: i32 = 36_000;
+/// For how long the proof of a key is good with which a token is asked for, in seconds: clocks may differ.
+const PROOF_SECONDS: i64 = 300;
 /// The id of the user who has no quotas.
 const USER_ADMIN: &str = "0";
 
@@ -170,8 +172,8 @@ fn driver_of(input: &Input) -> &str {
     }
 }
 
-/// The password of argument `index`, of the file it names, or typed.
-fn password_of(input: &Input, index: usize) -> Result<String, CliError> {
+/// The password of argument `index`, of the file it names, or typed; of a user who logs in by a key, the public key.
+fn password_of(input: &Input, index: usize, driver: &str) -> Result<String, CliError> {
     let given = input.text(index);
     let password = if input.has("read-file") {
         sources::file_read(given)?
@@ -179,6 +181,8 @@ fn password_of(input: &Input, index: usize) -> Result<String, CliError> {
             .next()
             .unwrap_or_default()
             .to_owned()
+    } else if given.is_empty() && driver == "ssh" {
+        return user_key::stored(input);
     } else if given.is_empty() && std::io::stdin().is_terminal() {
         password_ask("Password: ")?
     } else {
@@ -202,7 +206,7 @@ fn sha256_text(password: &str) -> String {
 
 /// `create`.
 pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let password = password_of(input, 1)?;
+    let password = password_of(input, 1, driver_of(input))?;
     let mut params: Vec<Param> = vec![input.text(0).into(), password.into(), driver_of(input).into()];
     if let Some(group) = input.number("group") {
         params.push(Param::List(vec![group.into()]));
@@ -213,7 +217,7 @@ pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `passwd`.
 pub fn passwd(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let password = password_of(input, 1)?;
+    let password = password_of(input, 1, driver_of(input))?;
     session
         .call("one.user.passwd", &[input.id(0).into(), password.into()])
         .map(drop)
@@ -226,7 +230,11 @@ pub fn chauth(session: &mut Session, input: &Input) -> Result<(), CliError> {
         "" => return session.print("An Auth driver should be specified\n"),
         driver => driver,
     };
-    let params = [input.id(0).into(), driver.into(), input.text(2).into()];
+    let password = match input.text(2) {
+        "" if driver != "ssh" && !input.has("read-file") => String::new(),
+        _ => password_of(input, 2, driver)?,
+    };
+    let params = [input.id(0).into(), driver.into(), password.into()];
     session.call("one.user.chauth", &params).map(drop)
 }
 
@@ -322,11 +330,22 @@ pub fn umask(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `login` and `token-create`: a token that stands for the password for a while.
 pub fn login(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let seconds = input.number("time").unwrap_or(TOKEN_SECONDS);
     let name = match input.text(0) {
+        "" if input.has("ssh") => {
+            return Err(CliError::text(
+                "Name the user whose key it is: oneuser login NAME --ssh",
+            ));
+        }
         "" => session.client()?.user_name().to_owned(),
         name => name.to_owned(),
     };
-    let seconds = input.number("time").unwrap_or(TOKEN_SECONDS);
+    if input.has("ssh") {
+        // It is good for this one call.
+        let end = session.now.saturating_add(PROOF_SECONDS);
+        let proof = user_key::proof(input, &name, end)?;
+        session.login_as(&name, proof);
+    }
     let group = input.number("group").unwrap_or(-1);
     let params = [name.as_str().into(), "".into(), seconds.into(), group.into()];
     let token = session.call_text("one.user.login", &params)?;
