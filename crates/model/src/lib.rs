@@ -30,6 +30,7 @@ pub mod kind;
 pub mod marketplace;
 pub mod marketplaceapp;
 pub mod numa;
+pub mod numa_place;
 pub mod numbers;
 pub mod pci;
 pub mod permissions;

@@ -264,6 +264,13 @@ impl NumaDemand {
         }
     }
 
+    /// All its memory in KiB.
+    #[must_use]
+    pub fn memory_kib(&self) -> u64 {
+        let memory = self.nodes.iter().map(|node| node.memory_kib);
+        memory.fold(0, u64::saturating_add)
+    }
+
     /// All its virtual CPUs.
     #[must_use]
     pub fn cpus(&self) -> u32 {

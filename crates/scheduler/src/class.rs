@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use plerion_model::Id;
 use plerion_model::datastore::DatastoreState;
+use plerion_model::numa::NumaDemand;
 use plerion_model::pci::PciDemand;
 use plerion_model::vm::{DiskDemand, Vm};
 use plerion_template::{PackedTemplate, PackedValue, Rank, Requirements};
@@ -30,6 +31,8 @@ pub(crate) struct Key<'w> {
     pub(crate) memory_mib: i64,
     /// PCI devices.
     pub(crate) pci: &'w [PciDemand],
+    /// Pinned CPUs, NUMA nodes and huge pages.
+    pub(crate) numa: Option<&'w NumaDemand>,
     /// Image, datastore, size and whether it is a copy, of each disk; the image only as far as there is one.
     disks: Vec<(bool, Id, u64, bool)>,
     /// The VM itself where the network of a NIC is chosen with the host.
@@ -49,6 +52,7 @@ impl<'w> Key<'w> {
             cpu: vm.demand.cpu,
             memory_mib: vm.demand.memory_mib,
             pci: &vm.demand.pci,
+            numa: vm.demand.numa.as_deref(),
             disks: vm
                 .demand
                 .disks

@@ -1,5 +1,7 @@
 //! [`Plan::commands`]: a plan as commands for the world.
 
+use plerion_lifecycle::Relocation;
+use plerion_model::Id;
 use plerion_world::{Command, Migration, World};
 
 use crate::plan::Plan;
@@ -16,7 +18,7 @@ impl Plan {
                     id: placement.vm,
                     migration: Migration {
                         host: placement.host,
-                        relocation: world.config.resched,
+                        relocation: relocation_of(world, placement.vm),
                         enforce: true,
                         datastore: -1,
                     },
@@ -49,5 +51,14 @@ impl Plan {
             });
         }
         commands
+    }
+}
+
+/// How a VM that is marked is moved. One that is bound to CPUs or a NUMA node of its host cannot be moved while it runs.
+fn relocation_of(world: &World, vm: Id) -> Relocation {
+    let bound = world.vms.get(vm).is_some_and(|vm| vm.demand.numa.is_some());
+    match world.config.resched {
+        Relocation::Live if bound => Relocation::Save,
+        relocation => relocation,
     }
 }

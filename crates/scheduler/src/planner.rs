@@ -3,9 +3,11 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
+use plerion_model::numa::NumaDemand;
+use plerion_model::numa_place::NumaChoice;
 use plerion_model::pci::PciDevice;
 use plerion_model::{Id, Seconds};
-use plerion_world::{Measurements, World, affinity_refusal, hosts_of, nics_refusal, pci_find};
+use plerion_world::{Measurements, World, affinity_refusal, hosts_of, nics_refusal, numa_find, pci_find};
 
 use crate::class::{Class, ClassSource, Key, StoreChoice};
 use crate::host_document::{HostDocument, HostLookup};
@@ -139,6 +141,16 @@ impl<'w> Planner<'w> {
         self.pci_find(key, self.hosts.get(host)?).err()
     }
 
+    /// Where a VM would be on the NUMA nodes of a host, with what is placed so far.
+    fn numa_find(&self, numa: &NumaDemand, row: &HostRow<'_>) -> Result<NumaChoice, String> {
+        numa_find(self.world, -1, numa, row.host, &row.numa_planned)
+    }
+
+    /// Why a host has no place for a VM on its NUMA nodes.
+    fn numa_text(&self, key: &Key<'_>, host: usize) -> Option<String> {
+        self.numa_find(key.numa?, self.hosts.get(host)?).err()
+    }
+
     /// Why a host cannot take a VM, datastores set aside.
     fn host_fault(&self, class: &Class, key: &Key<'_>, host: usize) -> Option<Reason> {
         let row = self.hosts.get(host)?;
@@ -175,6 +187,9 @@ impl<'w> Planner<'w> {
         }
         if self.pci_text(key, host).is_some() {
             return Some(Reason::Pci);
+        }
+        if self.numa_text(key, host).is_some() {
+            return Some(Reason::Numa);
         }
         let served = class.clusters.get(row.cluster_row).copied().unwrap_or(false);
         (!served).then_some(Reason::Datastore)
@@ -311,15 +326,29 @@ impl<'w> Planner<'w> {
         })
     }
 
+    /// What a VM gets of the NUMA nodes of a host, for what is planned after it.
+    fn numa_promise(&self, key: &Key<'_>, row: &HostRow<'_>) -> Option<NumaDemand> {
+        let mut demand = key.numa?.clone();
+        let choice = self.numa_find(&demand, row).ok()?;
+        for (node, place) in demand.nodes.iter_mut().zip(choice.places) {
+            node.place = Some(place);
+        }
+        Some(demand)
+    }
+
     /// Puts a VM on a host. `starts` is whether it may start there now.
     pub(crate) fn place(&mut self, vm: Id, class: &Class, key: &Key<'w>, at: (usize, usize), starts: bool) {
         let (host, store) = at;
         let devices = self.hosts.get(host).map(|row| self.pci_find(key, row));
+        let numa = self.hosts.get(host).and_then(|row| self.numa_promise(key, row));
         let Some(row) = self.hosts.get_mut(host) else {
             return;
         };
         // The host was fit, so that there are such devices.
         let devices = devices.and_then(Result::ok).unwrap_or_default();
+        if let Some(demand) = numa {
+            row.numa_planned.push((vm, demand));
+        }
         row.pci_planned.extend(devices.iter().map(PciDevice::address));
         row.place(vm, key.cpu, key.memory_kib());
         if let Some((group, role, _)) = key.group {
@@ -380,6 +409,7 @@ impl<'w> Planner<'w> {
                 row.memory_free_kib().max(0) / 1024
             ),
             Reason::Pci => self.pci_text(key, host).unwrap_or_default(),
+            Reason::Numa => self.numa_text(key, host).unwrap_or_default(),
             Reason::Datastore => self.stores_text(class, row),
             Reason::Expression | Reason::NoHost => reason.to_string(),
         }

@@ -29,13 +29,15 @@ pub enum Reason {
     Memory,
     /// The host has no PCI devices left that the VM asks for.
     Pci,
+    /// The host has no place left for the VM on its NUMA nodes: CPUs to pin to, memory of a node, huge pages.
+    Numa,
     /// No system datastore of the host's cluster will do.
     Datastore,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Expression,
         Self::NoHost,
         Self::HostState,
@@ -47,6 +49,7 @@ impl Reason {
         Self::Cpu,
         Self::Memory,
         Self::Pci,
+        Self::Numa,
         Self::Datastore,
     ];
 
@@ -65,6 +68,7 @@ impl Reason {
             Self::Cpu => "CPU",
             Self::Memory => "MEMORY",
             Self::Pci => "PCI",
+            Self::Numa => "NUMA",
             Self::Datastore => "DATASTORE",
         }
     }
@@ -82,6 +86,7 @@ impl Reason {
             Self::Network => "No host has a network that will do for each NIC with NETWORK_MODE = auto",
             Self::Cpu | Self::Memory => "No host has enough capacity left",
             Self::Pci => "No host has the PCI devices left that the VM asks for",
+            Self::Numa => "No host has a place left for the NUMA topology of the VM",
             Self::Datastore => "No host has a system datastore that will do",
         }
     }
@@ -102,6 +107,7 @@ impl fmt::Display for Reason {
             Self::Cpu => "not enough CPU",
             Self::Memory => "not enough memory",
             Self::Pci => "no such PCI device free",
+            Self::Numa => "no place for the NUMA topology",
             Self::Datastore => "no fitting system datastore",
         })
     }

@@ -20,6 +20,7 @@ use crate::vm_disk::{disks_complete, targets_assign};
 use crate::vm_disk_snapshot_end::snapshots_take;
 use crate::vm_files::files_complete;
 use crate::vm_nic::{nics_complete, rules_add};
+use crate::vm_numa::{is_pinned, topology_complete};
 use crate::vm_pci::pci_complete;
 use crate::vmgroup::vmgroup_complete;
 
@@ -131,6 +132,7 @@ pub(crate) fn vm_create(
         system.set(name, value.clone());
     }
     capacity_check(&mut system)?;
+    topology_complete(&mut system).map_err(|reason| refused(&reason))?;
     system_defaults(txn, &mut system);
     let disks = disks_complete(&txn.world, caller, &mut system)?;
     let nics = nics_complete(&txn.world, caller, id, &mut system)?;
@@ -285,8 +287,14 @@ fn requirements_set(system: &mut Template, disks: &[Vec<Id>], nics: &[Vec<Id>]) 
             Some(before) => before.into_iter().filter(|id| clusters.contains(id)).collect(),
         });
     }
+    // Recorded by guides: hosts are for pinned VMs, or for others.
+    let policy = if is_pinned(system) {
+        "(PIN_POLICY = PINNED)"
+    } else {
+        "!(PIN_POLICY = PINNED)"
+    };
     let Some(common) = common else {
-        system.set("AUTOMATIC_REQUIREMENTS", "!(PIN_POLICY = PINNED)");
+        system.set("AUTOMATIC_REQUIREMENTS", policy);
         return Ok(());
     };
     if common.is_empty() {
@@ -297,10 +305,7 @@ fn requirements_set(system: &mut Template, disks: &[Vec<Id>], nics: &[Vec<Id>]) 
     let any = |text: &dyn Fn(&Id) -> String| common.iter().map(text).collect::<Vec<_>>().join(" | ");
     let hosts = any(&|id| format!("CLUSTER_ID = {id}"));
     let members = any(&|id| format!("\"CLUSTERS/ID\" @> {id}"));
-    system.set(
-        "AUTOMATIC_REQUIREMENTS",
-        format!("({hosts}) & !(PIN_POLICY = PINNED)"),
-    );
+    system.set("AUTOMATIC_REQUIREMENTS", format!("({hosts}) & {policy}"));
     system.set("AUTOMATIC_DS_REQUIREMENTS", format!("({members})"));
     system.set("AUTOMATIC_NIC_REQUIREMENTS", format!("({members})"));
     Ok(())

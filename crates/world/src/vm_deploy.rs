@@ -15,6 +15,7 @@ use crate::pairs::datastores_fit;
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
 use crate::vm_nic_auto::nics_choose;
+use crate::vm_numa::numa_take;
 use crate::vm_pci::pci_choose;
 use crate::vm_require::vm_require;
 use crate::vm_right::{VmClass, vm_right};
@@ -54,7 +55,11 @@ pub(crate) fn vm_deploy(
             phase.as_str()
         ))
     })?;
-    if enforce && let Some(refusal) = host_refusal(&txn.world, &vm.demand, &host) {
+    // Recorded: what is pinned must have what it asks for, whatever the caller says.
+    let pinned = vm.demand.numa.as_ref().is_some_and(|numa| numa.is_pinned());
+    if (enforce || pinned)
+        && let Some(refusal) = host_refusal(&txn.world, &vm.demand, &host)
+    {
         return Err(ApiError::action(format!(
             "virtual machine [{id}] does not fit in host [{host_id}]. {refusal}"
         )));
@@ -76,6 +81,11 @@ pub(crate) fn vm_deploy(
     pci_choose(&txn.world, own, &host).map_err(|reason| {
         ApiError::action(format!(
             "virtual machine [{id}] does not fit in host [{host_id}]: {reason}"
+        ))
+    })?;
+    numa_take(&txn.world, own, &host).map_err(|reason| {
+        ApiError::action(format!(
+            "virtual machine [{id}] does not fit in host [{host_id}]. {reason}"
         ))
     })?;
     deploy_template(&txn.world, own, &system);

@@ -17,6 +17,7 @@ use crate::txn::Txn;
 use crate::vm_cause::Cause;
 use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
 use crate::vm_migrate_end::record_close;
+use crate::vm_numa::{numa_leave, numa_take};
 use crate::vm_pci::pci_choose;
 use crate::vm_require::vm_unlocked;
 use crate::vm_right::{VmClass, vm_right};
@@ -90,6 +91,9 @@ pub(crate) fn vm_migrate(
     }
     if host.id != from.host {
         pci_choose(&txn.world, own, &host)
+            .map_err(|reason| ApiError::action(format!("Cannot migrate to host {}: {reason}", host.id)))?;
+        numa_leave(own);
+        numa_take(&txn.world, own, &host)
             .map_err(|reason| ApiError::action(format!("Cannot migrate to host {}: {reason}", host.id)))?;
     }
     own.resched = false;
@@ -185,7 +189,8 @@ impl Route<'_> {
                 self.vm.id, self.host.id
             ));
         }
-        if migration.enforce
+        let pinned = self.vm.demand.numa.as_ref().is_some_and(|numa| numa.is_pinned());
+        if (migration.enforce || pinned)
             && !same_host
             && let Some(refusal) = host_refusal(self.world, &self.vm.demand, self.host)
         {
@@ -289,13 +294,15 @@ impl Route<'_> {
             return Ok(());
         }
         let template = &self.vm.template;
-        let pinned = template
-            .pair("TOPOLOGY", "PIN_POLICY")
-            .is_some_and(|policy| !policy.is_empty() && !policy.eq_ignore_ascii_case("none"));
-        if self.live && pinned {
-            return Err(ApiError::action(
-                "Cannot live migrate a VM whose CPUs are pinned. Migrate it by poweroff (onevm migrate --poff)",
-            ));
+        if let Some(numa) = self.vm.demand.numa.as_ref().filter(|_| self.live) {
+            let what = if numa.is_pinned() {
+                "whose CPUs are pinned"
+            } else {
+                "that is bound to a NUMA node"
+            };
+            return Err(ApiError::action(format!(
+                "Cannot live migrate a VM {what}. Migrate it by poweroff (onevm migrate --poff)"
+            )));
         }
         let file_system = template.vectors("DISK").any(|disk| {
             disk.get("TYPE")

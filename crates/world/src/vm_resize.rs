@@ -16,6 +16,7 @@ use crate::txn::Txn;
 use crate::vm_cause::Cause;
 use crate::vm_deploy::host_refusal;
 use crate::vm_history::history_renew;
+use crate::vm_numa::{numa_take, topology_resize};
 use crate::vm_require::vm_require;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_go;
@@ -103,6 +104,19 @@ pub(crate) fn vm_resize(
     }
     own.template = packed;
     own.demand = Arc::new(demand);
+    // Other nodes need other places on the host that it is on.
+    let host = own
+        .held_host()
+        .and_then(|host| txn.world.hosts.get(host))
+        .cloned();
+    if let Some(host) = host.filter(|_| own.demand.numa.is_some()) {
+        numa_take(&txn.world, own, &host).map_err(|reason| {
+            ApiError::action(format!(
+                "virtual machine [{id}] does not fit in host [{}]. {reason}",
+                host.id
+            ))
+        })?;
+    }
     if outcome.path.is_empty() {
         txn.update(vm);
         return Ok(id);
@@ -134,12 +148,9 @@ fn live_check(config: &Config, vm: &Vm, wanted: &Wanted) -> Result<(), ApiError>
         )));
     }
     let template = &vm.template;
-    if template
-        .pair("TOPOLOGY", "PIN_POLICY")
-        .is_some_and(|policy| !policy.is_empty() && !policy.eq_ignore_ascii_case("none"))
-    {
+    if vm.demand.numa.is_some() {
         return Err(ApiError::action(
-            "A VM whose CPUs are pinned cannot be resized while it runs: power it off first",
+            "A VM whose CPUs are pinned, or that is bound to a NUMA node, cannot be resized while it runs: power it off first",
         ));
     }
     for (name, most, new) in [
@@ -181,37 +192,12 @@ fn template_of(old: &PackedTemplate, wanted: &Wanted) -> Result<Template, ApiErr
     }
     if let Some(vcpu) = wanted.vcpu {
         template.set("VCPU", vcpu.to_string());
-        topology_fit(&mut template, vcpu)?;
+    }
+    let bound = template.vectors("NUMA_NODE").next().is_some();
+    if wanted.vcpu.is_some() || (bound && *wanted != Wanted::default()) {
+        topology_resize(&mut template).map_err(ApiError::action)?;
     }
     Ok(template)
-}
-
-/// Sockets and threads stay; the number of cores follows the number of virtual CPUs.
-fn topology_fit(template: &mut Template, vcpu: i64) -> Result<(), ApiError> {
-    let Some(topology) = template.vector("TOPOLOGY").cloned() else {
-        return Ok(());
-    };
-    if topology.get("CORES").is_none() {
-        return Ok(());
-    }
-    let count = |name: &str| {
-        topology
-            .get(name)
-            .and_then(|text| text.trim().parse::<i64>().ok())
-            .filter(|number| *number > 0)
-            .unwrap_or(1)
-    };
-    let each = count("SOCKETS").saturating_mul(count("THREADS"));
-    let cores = vcpu.checked_div(each).unwrap_or(0);
-    if cores.saturating_mul(each) != vcpu {
-        return Err(ApiError::action(format!(
-            "VCPU {vcpu} cannot be divided by the {each} threads of TOPOLOGY (SOCKETS times THREADS)"
-        )));
-    }
-    let mut topology = topology;
-    topology.set("CORES", cores.to_string());
-    template.set_vector("TOPOLOGY", topology);
-    Ok(())
 }
 
 /// The host must have what is asked for beyond what the VM has.

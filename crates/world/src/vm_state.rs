@@ -17,6 +17,7 @@ use crate::vm_cause::Cause;
 use crate::vm_device_end::device_end;
 use crate::vm_history::{history_note, history_open_again};
 use crate::vm_migrate_end::{has_arrived, history_back, history_left};
+use crate::vm_numa::numa_return;
 use crate::vm_pci::pci_return;
 use crate::vm_resize_end::resize_end;
 use crate::vm_restart::restart_pass;
@@ -63,6 +64,7 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
     if outcome.back {
         history_back(own, now);
         pci_return(&txn.world, own);
+        numa_return(&txn.world, own);
     }
     for phase in &outcome.path {
         phase_enter(txn, own, *phase, event, now, &cause.message);

@@ -339,7 +339,8 @@ fn moves_that_cannot_work_are_refused_with_the_reason() {
 #[test]
 fn devices_bind_a_running_vm() {
     let (mut cloud, _) = running();
-    let card = "PCI=[SHORT_ADDRESS=\"01:00.0\",VENDOR=\"8086\",DEVICE=\"1572\",CLASS=\"0200\"]";
+    let card = "PCI=[SHORT_ADDRESS=\"01:00.0\",VENDOR=\"8086\",DEVICE=\"1572\",CLASS=\"0200\"]
+PIN_POLICY=PINNED\nCORE=[NODE_ID=0,ID=0,CPUS=0]\nMEMORY_NODE=[NODE_ID=0,TOTAL=1048576]";
     for id in [0, 1] {
         let update = Command::Update {
             kind: Kind::Host,

@@ -49,6 +49,24 @@ fn running(cloud: &mut Cloud, text: &str) -> Id {
     cloud
         .give(&Caller::system(), Command::HostReported { id: host, report })
         .expect("up");
+    let node = plerion_model::numa::HostNode {
+        cores: vec![plerion_model::numa::HostCore { id: 0, cpus: vec![0] }],
+        memory_kib: 1 << 20,
+        ..Default::default()
+    };
+    let report = plerion_world::HostReport::Numa(vec![node]);
+    cloud
+        .give(&Caller::system(), Command::HostReported { id: host, report })
+        .expect("told");
+    if text.contains("PIN_POLICY") {
+        let pinned = Command::Update {
+            kind: plerion_model::Kind::Host,
+            id: host,
+            template: Template::parse("PIN_POLICY=PINNED").expect("a template"),
+            append: true,
+        };
+        cloud.give(&Caller::system(), pinned).expect("updated");
+    }
     let id = cloud
         .vm(&format!("NAME=v\nCPU=1\nVCPU=1\nMEMORY=64\n{text}"))
         .expect("a vm");
@@ -187,11 +205,6 @@ fn what_a_running_vm_cannot_have_is_refused() {
             "MEMORY=128",
             "not supported yet",
         ),
-        (
-            "VCPU_MAX=8\nTOPOLOGY=[SOCKETS=2,CORES=1,THREADS=1]",
-            "VCPU=3",
-            "cannot be divided",
-        ),
     ] {
         let id = running(&mut cloud, extra);
         let refused = resize(&mut cloud, &root, id, wanted, true).expect_err(extra);
@@ -200,6 +213,8 @@ fn what_a_running_vm_cannot_have_is_refused() {
     let id = cloud
         .vm("NAME=t\nCPU=1\nMEMORY=64\nVCPU=2\nTOPOLOGY=[SOCKETS=2,CORES=1,THREADS=1]")
         .expect("a vm");
+    let refused = resize(&mut cloud, &root, id, "VCPU=3", true).expect_err("two sockets");
+    assert!(refused.text.contains("cannot be divided"), "{}", refused.text);
     resize(&mut cloud, &root, id, "VCPU=6", true).expect("divides");
     let vm = cloud.world.vm(id).expect("there");
     assert_eq!(vm.template.pair("TOPOLOGY", "CORES"), Some("3"));
