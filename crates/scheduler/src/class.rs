@@ -2,15 +2,16 @@
 
 use std::rc::Rc;
 
-use plerion_model::Id;
 use plerion_model::datastore::DatastoreState;
 use plerion_model::numa::NumaDemand;
 use plerion_model::pci::PciDemand;
 use plerion_model::vm::{DiskDemand, Vm};
+use plerion_model::{Id, Kind, Operation, group};
 use plerion_template::{PackedTemplate, PackedValue, Rank, Requirements};
-use plerion_world::{World, datastores_fit};
+use plerion_world::{Target, World, datastores_fit};
 
 use crate::limits::Limits;
+use crate::owner::owner_may;
 use crate::rule::HostRules;
 use crate::space::Need;
 use crate::stores::{StoreRow, Stores};
@@ -29,6 +30,8 @@ pub(crate) struct Key<'w> {
     pub(crate) cpu: i64,
     /// MiB.
     pub(crate) memory_mib: i64,
+    /// Owner, unless it is an administrator or the VM is of the administrators' group.
+    pub(crate) owner: Option<Id>,
     /// PCI devices.
     pub(crate) pci: &'w [PciDemand],
     /// Pinned CPUs, NUMA nodes and huge pages.
@@ -51,6 +54,7 @@ impl<'w> Key<'w> {
         let mut key = Self {
             cpu: vm.demand.cpu,
             memory_mib: vm.demand.memory_mib,
+            owner: (vm.owned.uid != 0 && vm.owned.gid != group::ONEADMIN).then_some(vm.owned.uid),
             pci: &vm.demand.pci,
             numa: vm.demand.numa.as_deref(),
             disks: vm
@@ -242,6 +246,14 @@ impl Class {
         let store = row.store;
         if store.state != DatastoreState::Ready {
             return Err("is disabled".into());
+        }
+        let target = || Target::owned(Kind::Datastore, store.id, &store.owned).in_clusters(&store.clusters);
+        if let Some(owner) = key.owner
+            && !owner_may(source.world, owner, Operation::Use, &target())
+        {
+            return Err(format!(
+                "may not be used by the VM's owner {owner} (no right USE)"
+            ));
         }
         if let Some((id, _)) = key.last.filter(|(id, _)| key.leaves.is_some() && *id != store.id) {
             return Err(format!("is not the VM's datastore {id}"));

@@ -24,6 +24,7 @@ mod host_document;
 mod hosts;
 mod limits;
 mod orders;
+mod owner;
 mod path;
 mod plan;
 mod planner;

@@ -6,13 +6,16 @@ use std::collections::{BTreeSet, HashMap};
 use plerion_model::numa::NumaDemand;
 use plerion_model::numa_place::NumaChoice;
 use plerion_model::pci::PciDevice;
-use plerion_model::{Id, Seconds};
-use plerion_world::{Measurements, World, affinity_refusal, hosts_of, nics_refusal, numa_find, pci_find};
+use plerion_model::{Id, Kind, Operation, Seconds};
+use plerion_world::{
+    Measurements, Target, World, affinity_refusal, hosts_of, nics_refusal, numa_find, pci_find,
+};
 
 use crate::class::{Class, ClassSource, Key, StoreChoice};
 use crate::host_document::{HostDocument, HostLookup};
 use crate::hosts::{HostRow, host_rows, vms_starting};
 use crate::limits::Limits;
+use crate::owner::owner_may;
 use crate::ranking::{Entry, Ranking};
 use crate::reason::{Reason, cpu_text, state_text};
 use crate::rule::HostRules;
@@ -141,6 +144,14 @@ impl<'w> Planner<'w> {
         self.pci_find(key, self.hosts.get(host)?).err()
     }
 
+    /// Why a VM's owner may not have it on a host.
+    fn rights_text(&self, key: &Key<'_>, row: &HostRow<'_>) -> Option<String> {
+        let owner = key.owner?;
+        let target = Target::plain(Kind::Host, row.host.id).in_clusters(&[row.host.cluster_id]);
+        let may = owner_may(self.world, owner, Operation::Manage, &target);
+        (!may).then(|| format!("the VM's owner {owner} may not use it (no right MANAGE on the host)"))
+    }
+
     /// Where a VM would be on the NUMA nodes of a host, with what is placed so far.
     fn numa_find(&self, numa: &NumaDemand, row: &HostRow<'_>) -> Result<NumaChoice, String> {
         numa_find(self.world, -1, numa, row.host, &row.numa_planned)
@@ -156,6 +167,9 @@ impl<'w> Planner<'w> {
         let row = self.hosts.get(host)?;
         if !row.host.accepts_vms() {
             return Some(Reason::HostState);
+        }
+        if self.rights_text(key, row).is_some() {
+            return Some(Reason::Rights);
         }
         if key
             .leaves
@@ -385,6 +399,7 @@ impl<'w> Planner<'w> {
         };
         match reason {
             Reason::HostState => state_text(row.host),
+            Reason::Rights => self.rights_text(key, row).unwrap_or_default(),
             Reason::Leaving => match key.leaves {
                 Some((id, driver)) if id != row.host.id => {
                     format!(

@@ -13,6 +13,8 @@ pub enum Reason {
     NoHost,
     /// The host is not in state MONITORED.
     HostState,
+    /// The VM's owner may not use the host.
+    Rights,
     /// The VM is on the host and is to leave it, or the host has another hypervisor driver.
     Leaving,
     /// The host does not meet AUTOMATIC_REQUIREMENTS: its cluster lacks a datastore or network of the VM.
@@ -37,10 +39,11 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Expression,
         Self::NoHost,
         Self::HostState,
+        Self::Rights,
         Self::Leaving,
         Self::AutomaticRequirements,
         Self::Requirements,
@@ -60,6 +63,7 @@ impl Reason {
             Self::Expression => "EXPRESSION",
             Self::NoHost => "NO_HOST",
             Self::HostState => "HOST_STATE",
+            Self::Rights => "RIGHTS",
             Self::Leaving => "LEAVING",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "REQUIREMENTS",
@@ -79,6 +83,7 @@ impl Reason {
             Self::Expression => "An attribute of the VM is no expression",
             Self::NoHost => "There is no host: add one with onehost create",
             Self::HostState => "No host is enabled and monitored",
+            Self::Rights => "The owner may use none of the hosts",
             Self::Leaving => "There is no other host that it could be moved to",
             Self::AutomaticRequirements => "No host meets AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "No host meets SCHED_REQUIREMENTS",
@@ -99,6 +104,7 @@ impl fmt::Display for Reason {
             Self::Expression => "no expression",
             Self::NoHost => "no host",
             Self::HostState => "not enabled and monitored",
+            Self::Rights => "its owner may not use it",
             Self::Leaving => "the VM is to leave it",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS not met",
             Self::Requirements => "SCHED_REQUIREMENTS not met",
