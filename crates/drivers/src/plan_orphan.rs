@@ -50,6 +50,7 @@ impl<'a> Orphan<'a> {
             losses: 0,
             given_up: BTreeMap::new(),
             numa: Vec::new(),
+            pci: Vec::new(),
             template: PackedTemplate::default(),
         };
         Some(Self {

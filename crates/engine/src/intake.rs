@@ -6,14 +6,16 @@ use std::sync::Arc;
 use plerion_model::autostart::DomainEnd;
 use plerion_model::host::{Host, HostState};
 use plerion_model::numa::{HostCore, HostNode, HostPages};
+use plerion_model::pci::PciDevice;
 use plerion_model::view::{HostSampleView, NodeSample, VmSampleView};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{
-    DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, NumaNode, NumaSample, VmSample,
+    DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, NumaNode, NumaSample, PciFound, VmSample,
     WildSample,
 };
 use plerion_store::Sample;
+use plerion_template::Vector;
 use plerion_world::{Caller, Command, HostReport, Measurements, Order, World};
 
 use crate::stranger::{StrangerWatch, is_domain_of, vm_of};
@@ -173,6 +175,14 @@ impl Intake {
                 report: HostReport::Numa(nodes),
             })
         }));
+        let devices = sampled.host.pci.as_deref().map(devices_of);
+        let devices = devices.filter(|devices| *devices != known.pci);
+        orders.extend(devices.map(|devices| {
+            order(Command::HostReported {
+                id: host,
+                report: HostReport::Pci(devices),
+            })
+        }));
         orders.extend(strangers.map(|strangers| {
             order(Command::HostReported {
                 id: host,
@@ -315,6 +325,34 @@ fn nodes_of(nodes: &[NumaNode]) -> Vec<HostNode> {
         near: node.near.clone(),
     });
     nodes.collect()
+}
+
+/// PCI devices as an agent tells of them; what has no address is left out.
+fn devices_of(devices: &[PciFound]) -> Vec<PciDevice> {
+    let device = |found: &PciFound| {
+        let mut vector = Vector::new();
+        vector.set("SHORT_ADDRESS", found.address.clone());
+        for (name, number) in [
+            ("VENDOR", found.vendor),
+            ("DEVICE", found.device),
+            ("CLASS", found.class),
+        ] {
+            vector.set(name, format!("{number:04x}"));
+        }
+        for (name, text) in [
+            ("VENDOR_NAME", &found.vendor_name),
+            ("DEVICE_NAME", &found.device_name),
+            ("CLASS_NAME", &found.class_name),
+            ("IFNAME", &found.interface),
+        ] {
+            vector.set(name, text.clone());
+        }
+        if let Some(node) = found.numa_node {
+            vector.set("NUMA_NODE", node.to_string());
+        }
+        PciDevice::read(|name| vector.get(name)).ok()
+    };
+    devices.iter().filter_map(device).collect()
 }
 
 fn facts_shown(facts: &HostFacts) -> BTreeMap<String, String> {

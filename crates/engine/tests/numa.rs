@@ -2,7 +2,7 @@
 
 use plerion_engine::{Intake, Sampled};
 use plerion_model::{Id, Kind};
-use plerion_protocol::{HostSample, NumaCore, NumaNode, NumaPages, NumaSample};
+use plerion_protocol::{HostSample, NumaCore, NumaNode, NumaPages, NumaSample, PciFound};
 use plerion_template::{PlainXml, Template};
 use plerion_world::{
     Caller, Command, Config, Context, Measurements, Order, Snapshot, World, apply, bootstrap,
@@ -109,6 +109,64 @@ fn what_agents_tell_of_nodes_is_shown_until_they_tell_otherwise() {
     }
     assert_eq!(sample(&mut world, &mut intake, Some(vec![node(16)])), 1);
     assert!(shown(&world, &measurements).contains("<PAGES><![CDATA[16]]></PAGES>"));
+}
+
+#[test]
+fn pci_devices_that_the_filter_of_the_host_lets_pass_may_be_had() {
+    let (mut world, mut intake) = (cloud(), Intake::new());
+    let card = PciFound {
+        address: "0000:81:00.0".into(),
+        vendor: 0x10de,
+        device: 0x1db6,
+        class: 0x0302,
+        numa_node: Some(1),
+        vendor_name: "NVIDIA".into(),
+        ..PciFound::default()
+    };
+    let bad = PciFound {
+        address: "x".into(),
+        ..card.clone()
+    };
+    let host = HostSample {
+        pci: Some(vec![card, bad]),
+        ..HostSample::default()
+    };
+    for news in [1, 0] {
+        let sampled = Sampled {
+            host: &host,
+            vms: &[],
+            wilds: &[],
+            datastores: &[],
+        };
+        let orders = intake.sample(&world, HOST, 1000, &sampled);
+        let told = |order: &&Order| matches!(order.command, Command::HostReported { .. });
+        assert_eq!(orders.iter().filter(told).count(), news);
+        for order in orders {
+            run(&mut world, order.command);
+        }
+    }
+    let none = Measurements::default();
+    assert!(
+        shown(&world, &none).contains("<PCI_DEVICES></PCI_DEVICES>"),
+        "nothing is had that nobody asked for"
+    );
+    run(
+        &mut world,
+        Command::Update {
+            kind: Kind::Host,
+            id: HOST,
+            template: Template::parse("PCI_FILTER=\"10de:*\"").expect("good"),
+            append: true,
+        },
+    );
+    let xml = shown(&world, &none);
+    for part in [
+        "<ADDRESS><![CDATA[0000:81:00:0]]></ADDRESS>",
+        "<NUMA_NODE><![CDATA[1]]></NUMA_NODE>",
+        "<VENDOR_NAME><![CDATA[NVIDIA]]></VENDOR_NAME><VMID><![CDATA[-1]]></VMID>",
+    ] {
+        assert!(xml.contains(part), "{part}\nis not in\n{xml}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host_failure::{GivenUp, HostLoss};
 use crate::numa::{HostNode, PinRules, nodes_read, nodes_render};
-use crate::pci::PciDevice;
+use crate::pci::{PciDevice, PciFilter};
 use crate::user::render_ids;
 use crate::view::HostSampleView;
 use crate::wire_enum::wire_enum;
@@ -67,6 +67,9 @@ pub struct Host {
     /// Its NUMA nodes, as last told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub numa: Vec<HostNode>,
+    /// All its PCI devices, as last told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pci: Vec<PciDevice>,
     /// Attributes.
     #[serde(skip)]
     pub template: PackedTemplate,
@@ -105,13 +108,22 @@ impl Host {
         )
     }
 
-    /// Its PCI devices that VMs may get. (A `PCI` that is no device was refused when it was set.)
+    /// Its PCI devices that VMs may get: those in its template (a `PCI` that is no device was refused when it was set), and
+    /// of those that it has told of the ones that its filter lets pass.
     #[must_use]
     pub fn pci_devices(&self) -> Vec<PciDevice> {
-        self.template
+        let mut devices: Vec<PciDevice> = self
+            .template
             .vectors("PCI")
             .filter_map(|vector| PciDevice::read(|name| vector.get(name)).ok())
-            .collect()
+            .collect();
+        if !self.pci.is_empty() {
+            let filter = PciFilter::read(&self.template);
+            let given: Vec<String> = devices.iter().map(PciDevice::address).collect();
+            let found = self.pci.iter().filter(|device| filter.passes(device));
+            devices.extend(found.filter(|device| !given.contains(&device.address())).cloned());
+        }
+        devices
     }
 
     /// Its NUMA nodes: as it told, else as its template says.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use plerion_template::{Markup, Vector};
+use plerion_template::{Markup, PackedTemplate, Vector};
+use serde::{Deserialize, Serialize};
 
 use crate::Id;
 
@@ -13,7 +14,7 @@ pub type PciAddress = (u32, u32, u32, u32);
 type Wanted = (Option<u32>, Option<u32>, Option<u32>, Option<PciAddress>);
 
 /// A device of a host that VMs may get, as its host's `PCI` attribute tells of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PciDevice {
     domain: u32,
     bus: u32,
@@ -229,6 +230,71 @@ impl PciDevice {
     }
 }
 
+/// Which of the devices that a host has told of VMs may get, as its template says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PciFilter {
+    /// Vendor, device, class; `None` is any.
+    kinds: Vec<(Option<u32>, Option<u32>, Option<u32>)>,
+    /// Where there are any, only these.
+    places: Vec<PciAddress>,
+    /// Where there are any, only devices with one of these in their names; lower case.
+    names: Vec<String>,
+}
+
+impl PciFilter {
+    /// Reads PCI_FILTER (`10de:*,8086::0c03`: vendor, device and class, as lspci has it), PCI_SHORT_ADDRESS and
+    /// PCI_DEVICE_NAME. Without a filter no device may be had.
+    #[must_use]
+    pub fn read(template: &PackedTemplate) -> Self {
+        let parts = |name: &str| {
+            let text = template.get(name).unwrap_or_default();
+            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+            parts.map(str::to_owned).collect::<Vec<String>>()
+        };
+        Self {
+            kinds: parts("PCI_FILTER")
+                .iter()
+                .filter_map(|part| kind_of(part))
+                .collect(),
+            places: parts("PCI_SHORT_ADDRESS")
+                .iter()
+                .filter_map(|part| short_address(part))
+                .collect(),
+            names: parts("PCI_DEVICE_NAME")
+                .iter()
+                .map(|part| part.to_lowercase())
+                .collect(),
+        }
+    }
+
+    /// Whether VMs may get a device.
+    #[must_use]
+    pub fn passes(&self, device: &PciDevice) -> bool {
+        let is = |wanted: Option<u32>, own: u32| wanted.is_none_or(|wanted| wanted == own);
+        let kind = self.kinds.iter().any(|(vendor, model, class)| {
+            is(*vendor, device.vendor) && is(*model, device.device) && is(*class, device.class)
+        });
+        let place = (device.domain, device.bus, device.slot, device.function);
+        let name = device.device_name.to_lowercase();
+        kind && (self.places.is_empty() || self.places.contains(&place))
+            && (self.names.is_empty() || self.names.iter().any(|part| name.contains(part)))
+    }
+}
+
+/// `vendor:device:class`, any of them empty or `*`; what is none lets nothing pass.
+fn kind_of(text: &str) -> Option<(Option<u32>, Option<u32>, Option<u32>)> {
+    let mut parts = text.split(':').map(str::trim).map(|part| match part {
+        "" | "*" => Some(None),
+        number => hex(number).map(Some),
+    });
+    let kind = (
+        parts.next()??,
+        parts.next()??,
+        parts.next().unwrap_or(Some(None))?,
+    );
+    parts.next().is_none().then_some(kind)
+}
+
 /// Names of the attributes that a `PCI` vector of a VM has by the host that it is on.
 pub const PCI_PLACE: [&str; 6] = ["ADDRESS", "DOMAIN", "BUS", "SLOT", "FUNCTION", "NUMA_NODE"];
 
@@ -357,6 +423,31 @@ mod tests {
             ("SHORT_ADDRESS=01:00.1", false),
         ] {
             assert_eq!(card.serves(&demand(text)), serves, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_host_tells_of_is_filtered() {
+        let card = device("SHORT_ADDRESS=81:00.0 VENDOR=10de DEVICE=1db6 CLASS=0302 DEVICE_NAME=GV100GL");
+        for (text, passes) in [
+            ("", false),
+            ("PCI_FILTER=\"0:0\"", false),
+            ("PCI_FILTER=\"*:*\"", true),
+            ("PCI_FILTER=\"10de:*\"", true),
+            ("PCI_FILTER=\":1db6\"", true),
+            ("PCI_FILTER=\"8086:*, 10DE::0302\"", true),
+            ("PCI_FILTER=\"10de::0300\"", false),
+            ("PCI_FILTER=\"10de\"", false),
+            ("PCI_FILTER=\"x:y\"", false),
+            ("PCI_FILTER=\"1:2:3:4\"", false),
+            ("PCI_FILTER=\"*:*\"\nPCI_SHORT_ADDRESS=\"81:00.0\"", true),
+            ("PCI_FILTER=\"*:*\"\nPCI_SHORT_ADDRESS=\"81:00.1\"", false),
+            ("PCI_FILTER=\"*:*\"\nPCI_DEVICE_NAME=\"gv100, k2\"", true),
+            ("PCI_FILTER=\"*:*\"\nPCI_DEVICE_NAME=\"k2\"", false),
+        ] {
+            let template = plerion_template::Template::parse_or_empty(text).expect("good");
+            let filter = PciFilter::read(&PackedTemplate::new(&template));
+            assert_eq!(filter.passes(&card), passes, "{text}");
         }
     }
 

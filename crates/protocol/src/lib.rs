@@ -10,6 +10,7 @@ mod domain_change;
 mod frame;
 mod monitor;
 mod numa;
+mod pci;
 
 pub use action::{
     Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
@@ -22,6 +23,7 @@ pub use monitor::{
     CacheWatch, DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample,
 };
 pub use numa::{NumaCore, NumaNode, NumaPages, NumaSample};
+pub use pci::PciFound;
 
 use serde::{Deserialize, Serialize};
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::numa::{NumaNode, NumaSample};
+use crate::pci::PciFound;
 
 /// What to watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,6 +97,9 @@ pub struct HostSample {
     /// What its NUMA nodes are; only where that is new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub numa_nodes: Option<Vec<NumaNode>>,
+    /// Its PCI devices; only where that is new.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pci: Option<Vec<PciFound>>,
 }
 
 /// Use of a VM at one moment.

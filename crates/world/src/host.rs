@@ -51,6 +51,8 @@ pub enum HostReport {
     Down(String),
     /// Its NUMA nodes.
     Numa(Vec<HostNode>),
+    /// Its PCI devices.
+    Pci(Vec<PciDevice>),
     /// The domains that run on it without being VMs of this cloud there.
     Strangers(Strangers),
     /// VMs that were given up on it and of which no copy runs there.
@@ -127,6 +129,7 @@ pub(crate) fn host_allocate(
         losses: 0,
         given_up: BTreeMap::new(),
         numa: Vec::new(),
+        pci: Vec::new(),
         template: PackedTemplate::new(&template),
     };
     txn.create(host);
@@ -248,6 +251,7 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
             }
         }
         HostReport::Numa(nodes) => own.numa.clone_from(nodes),
+        HostReport::Pci(devices) => own.pci.clone_from(devices),
         HostReport::Strangers(strangers) => {
             ids_skip(txn, &strangers.zombies);
             let mut template = own.template.unpack();

@@ -3,6 +3,7 @@
 pub(crate) mod facts;
 mod host;
 mod numa;
+mod pci;
 mod pruner;
 mod sampler;
 

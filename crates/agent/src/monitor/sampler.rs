@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use plerion_protocol::{
-    DatastoreSample, DomainState, FromNode, HostSample, NumaNode, VmSample, Watch, WildSample,
+    DatastoreSample, DomainState, FromNode, HostSample, NumaNode, PciFound, VmSample, Watch, WildSample,
 };
 
 use super::host::{CpuTicks, host_sample};
 use super::numa::{NODES, numa_nodes};
+use super::pci::{DEVICES, pci_devices, pci_names};
 use super::pruner::Pruner;
 use crate::hypervisor::{DomainStat, Hypervisor};
 use crate::roots::Roots;
@@ -43,6 +44,8 @@ struct State {
     cpu: CpuTicks,
     /// NUMA nodes as last told.
     numa: Vec<NumaNode>,
+    /// PCI devices as last told, without names.
+    pci: Vec<PciFound>,
     /// CPU time of each domain at the sample before, by UUID.
     domains: HashMap<String, (u64, Instant)>,
     /// What the domains are that no cloud manages, by name.
@@ -61,6 +64,7 @@ impl Sampler {
                 emit,
                 cpu: CpuTicks::default(),
                 numa: Vec::new(),
+                pci: Vec::new(),
                 domains: HashMap::new(),
                 wilds: HashMap::new(),
                 hanging: Arc::default(),
@@ -101,6 +105,7 @@ impl State {
             }
             host = host_sample(&mut self.cpu);
             self.numa_measure(&mut host, news);
+            self.pci_look(&mut host, news);
             match self.hypervisor.measure() {
                 Ok(measured) => {
                     vms = self.vm_samples(measured.ours);
@@ -132,6 +137,17 @@ impl State {
             self.numa.clone_from(&nodes);
             host.numa_nodes = Some(nodes);
         }
+    }
+
+    /// The PCI devices, where they are new.
+    fn pci_look(&mut self, host: &mut HostSample, news: bool) {
+        let mut devices = pci_devices(Path::new(DEVICES));
+        if !news && devices == self.pci {
+            return;
+        }
+        self.pci.clone_from(&devices);
+        pci_names(&mut devices);
+        host.pci = Some(devices);
     }
 
     /// What a wild domain is does not change often enough to be asked for each time.
