@@ -13,7 +13,7 @@ use crate::image_snapshot::image_snapshot_ended;
 use crate::name::{name_check_owner, name_check_rename};
 use crate::object::Object;
 use crate::owner::others_allowed;
-use crate::restricted::restricted_check;
+use crate::restricted::{restricted_check_given, restricted_check_kept};
 use crate::stencil::nameless;
 use crate::txn::Txn;
 use crate::vm_right::{VmClass, rights_keep, vm_right};
@@ -66,7 +66,6 @@ pub(crate) fn update(
         _ => update_right(kind),
     };
     require(&txn.world, caller, &[(right, target)])?;
-    restricted_check(&txn.world, caller, kind, template)?;
     let mut object = txn.world.object(kind, id)?;
     let Some(packed) = object.entity_mut().template_mut() else {
         return Err(ApiError::action(format!(
@@ -75,10 +74,14 @@ pub(crate) fn update(
         )));
     };
     let old = packed.unpack();
+    restricted_check_given(&txn.world, caller, kind, template, &old)?;
     let mut new = if append { old.clone() } else { Template::new() };
     new.merge(template);
     rights_keep(caller, kind, &old, &mut new);
     after_update(&txn.world, &mut object, &old, new)?;
+    if let Some(new) = object.entity().template() {
+        restricted_check_kept(&txn.world, caller, kind, &old, &new.unpack())?;
+    }
     txn.update(object);
     if kind == Kind::SecurityGroup {
         secgroup::vms_refresh(txn, id);

@@ -13,7 +13,7 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target, require};
-use crate::restricted::restricted_check;
+use crate::restricted::{is_restricted_key, restricted_check, restricted_check_given, restricted_check_kept};
 use crate::txn::Txn;
 use crate::vm_context::context_nic_set;
 use crate::vm_device::device_begin;
@@ -255,7 +255,17 @@ pub(crate) fn vm_nic_update(
     merge: bool,
 ) -> Result<Id, ApiError> {
     let vm = device_vm(txn, caller, id)?;
-    restricted_check(&txn.world, caller, Kind::Vm, given)?;
+    let one = |nic: &Vector| {
+        let mut template = Template::new();
+        template.add_vector(NIC, nic.clone());
+        template
+    };
+    let own = vm.template.vectors(NIC).map(|nic| nic.to_vector());
+    let own = own
+        .into_iter()
+        .find(|nic| nic_id(nic) == number)
+        .unwrap_or_default();
+    restricted_check_given(&txn.world, caller, Kind::Vm, given, &one(&own))?;
     router_refuse(&vm)?;
     let runs = vm.phase == Phase::active(LcmState::Running);
     if vm.phase.state == VmState::Done || (vm.phase.state == VmState::Active && !runs) {
@@ -285,6 +295,8 @@ pub(crate) fn vm_nic_update(
                 nic.set(name, value);
             }
             None if merge => {}
+            // Not theirs to take away.
+            None if !caller.is_admin() && is_restricted_key(&txn.world, Kind::Vm, NIC, name) => {}
             Some(_) | None => {
                 nic.remove(name);
             }
@@ -293,6 +305,7 @@ pub(crate) fn vm_nic_update(
     if *nic == before {
         return Ok(id);
     }
+    restricted_check_kept(&txn.world, caller, Kind::Vm, &one(&before), &one(nic))?;
     if !runs {
         let mut vm = vm;
         template_set(Arc::make_mut(&mut vm), &template);

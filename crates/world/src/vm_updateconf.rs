@@ -6,11 +6,11 @@ use std::sync::Arc;
 use plerion_lifecycle::{Event, may_reconfigure};
 use plerion_model::vm::{Demand, Vm};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
-use plerion_model::{ApiError, Id};
+use plerion_model::{ApiError, Id, Kind};
 use plerion_template::{PackedTemplate, Template, Value, Vector};
 
 use crate::auth::{Caller, require};
-use crate::restricted::{is_restricted_key, restricted_check_changed};
+use crate::restricted::{is_restricted_key, restricted_check_given, restricted_check_kept};
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
 use crate::vm_context::{ContextOf, context_update};
@@ -92,7 +92,7 @@ pub(crate) fn vm_updateconf(
         )));
     }
     let old = vm.template.unpack();
-    restricted_check_changed(&txn.world, caller, given, &old)?;
+    restricted_check_given(&txn.world, caller, Kind::Vm, given, &old)?;
     let mut new = old.clone();
     let mut files = Template::new();
     for (name, attributes) in ATTRIBUTES {
@@ -111,6 +111,7 @@ pub(crate) fn vm_updateconf(
     }
     context_set(txn, caller, &vm, given, &mut new, &mut files, append)?;
     console_set(txn, &vm, &mut new);
+    restricted_check_kept(&txn.world, caller, Kind::Vm, &old, &new)?;
     let runs = vm.phase == Phase::active(LcmState::Running);
     let changed = new.vector("CONTEXT") != old.vector("CONTEXT");
     let own = Arc::make_mut(&mut vm);
@@ -265,7 +266,7 @@ impl Update<'_> {
         let mut kept = Vector::new();
         for (key, value) in old.iter() {
             let computed = COMPUTED.contains(&(self.name, key)) && !(gone && self.name == "GRAPHICS");
-            let restricted = !self.admin && is_restricted_key(&txn.world, self.name, key);
+            let restricted = !self.admin && is_restricted_key(&txn.world, Kind::Vm, self.name, key);
             let known = self.attributes.iter().any(|(name, _)| *name == key);
             if computed || (known && restricted) {
                 kept.set(key, value);

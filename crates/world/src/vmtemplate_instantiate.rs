@@ -5,7 +5,7 @@ use plerion_template::Template;
 
 use crate::auth::{Caller, Target, require};
 use crate::on_behalf::on_behalf;
-use crate::restricted::restricted_check;
+use crate::restricted::restricted_merge;
 use crate::txn::Txn;
 use crate::vm_allocate::{CLONING_TEMPLATE_ID, VmOrigin, vm_create};
 use crate::vmtemplate_images::{Copy, clone_all};
@@ -40,7 +40,6 @@ pub(crate) fn instantiate_persistent(
     wanted: &Instantiate<'_>,
 ) -> Result<Id, ApiError> {
     let source = txn.world.template(wanted.id)?.clone();
-    restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
     let mut whole = merged(&source.template.unpack(), wanted.extra);
     vrouter_refuse(&whole)?;
     let acting = on_behalf(&txn.world, caller, &mut whole)?;
@@ -60,6 +59,9 @@ pub(crate) fn instantiate_persistent(
         extra: &Template::new(),
         ..*wanted
     };
+    // After the right on the template: a refusal tells of it.
+    let old = source.template.unpack();
+    restricted_merge(&txn.world, caller, Kind::Template, &old, wanted.extra)?;
     let origin = vec![(CLONING_TEMPLATE_ID, wanted.id.to_string())];
     vm_of(txn, &acting, &of_copy, origin)
 }
@@ -87,7 +89,6 @@ fn vm_of(
     system: Vec<(&'static str, String)>,
 ) -> Result<Id, ApiError> {
     let using = Target::of(&txn.world, Kind::Template, wanted.id)?;
-    restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
     let source = txn.world.template(wanted.id)?.clone();
     let mut template = merged(&source.template.unpack(), wanted.extra);
     let acting = on_behalf(&txn.world, caller, &mut template)?;
@@ -96,6 +97,8 @@ fn vm_of(
         rights.push((Operation::Create, Target::new_of(Kind::Template)));
     }
     require(&txn.world, &acting, &rights)?;
+    let old = source.template.unpack();
+    restricted_merge(&txn.world, caller, Kind::Template, &old, wanted.extra)?;
     vrouter_refuse(&template)?;
     let name = if wanted.name.is_empty() {
         wanted.extra.get("NAME").unwrap_or_default()

@@ -10,7 +10,7 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::Caller;
-use crate::restricted::restricted_check;
+use crate::restricted::{is_restricted_key, restricted_check, restricted_check_given, restricted_check_kept};
 use crate::txn::Txn;
 use crate::vnet_change::changed;
 use crate::world::World;
@@ -288,14 +288,30 @@ pub(crate) fn vnet_range_update(
     id: Id,
     template: &Template,
 ) -> Result<Id, ApiError> {
-    restricted_check(&txn.world, caller, Kind::Vnet, template)?;
     changed(txn, caller, Operation::Manage, id, |txn, vnet| {
+        let old = ranges_shown(vnet);
+        restricted_check_given(&txn.world, caller, Kind::Vnet, template, &old)?;
         for given in ranges_given(template)? {
             let range_id = range_named(vnet, &given)?;
             range_update(&txn.world, caller, vnet, range_id, &given)?;
         }
-        Ok(())
+        restricted_check_kept(&txn.world, caller, Kind::Vnet, &old, &ranges_shown(vnet))
     })
+}
+
+/// The further attributes of a network's ranges, as calls name them.
+fn ranges_shown(vnet: &Vnet) -> Template {
+    let mut shown = Template::new();
+    for range in &vnet.ranges {
+        let mut vector: Vector = range
+            .attributes
+            .iter()
+            .map(|(key, value)| (&**key, &**value))
+            .collect();
+        vector.set("AR_ID", range.id.to_string());
+        shown.add_vector("AR", vector);
+    }
+    shown
 }
 
 fn range_named(vnet: &Vnet, given: &Vector) -> Result<Id, ApiError> {
@@ -324,12 +340,7 @@ fn range_update(
         range.size = size;
     }
     prefixes_set(&mut range, given).map_err(ApiError::internal)?;
-    let kept = |name: &str| {
-        !caller.is_admin()
-            && world
-                .config
-                .is_restricted("VNET_RESTRICTED_ATTR", &format!("AR/{name}"))
-    };
+    let kept = |name: &str| !caller.is_admin() && is_restricted_key(world, Kind::Vnet, "AR", name);
     let mut attributes = attributes_read(given);
     let numbered = range.kind.has_static_ip6();
     for (name, value) in &range.attributes {

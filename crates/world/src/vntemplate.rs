@@ -7,7 +7,7 @@ use plerion_template::Template;
 
 use crate::auth::{Caller, Target, require};
 use crate::on_behalf::on_behalf;
-use crate::restricted::restricted_check;
+use crate::restricted::restricted_merge;
 use crate::stencil::{stencil_allocate, stencil_clone};
 use crate::txn::Txn;
 use crate::vnet::vnet_create;
@@ -62,11 +62,12 @@ fn instantiate(
     extra: &Template,
 ) -> Result<Id, ApiError> {
     let right = (Operation::Use, Target::of(&txn.world, Kind::VnTemplate, id)?);
-    restricted_check(&txn.world, caller, Kind::VnTemplate, extra)?;
-    let mut template = txn.world.vntemplate(id)?.template.unpack();
+    let old = txn.world.vntemplate(id)?.template.unpack();
+    let mut template = old.clone();
     template.merge(extra);
     let acting = on_behalf(&txn.world, caller, &mut template)?;
     require(&txn.world, &acting, &[right])?;
+    restricted_merge(&txn.world, caller, Kind::VnTemplate, &old, extra)?;
     if !name.is_empty() {
         template.set("NAME", name);
     }

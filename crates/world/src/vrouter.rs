@@ -14,7 +14,7 @@ use crate::index::members;
 use crate::name::name_check_new;
 use crate::on_behalf::on_behalf;
 use crate::owner::owned_new;
-use crate::restricted::restricted_check;
+use crate::restricted::{restricted_check, restricted_merge};
 use crate::txn::Txn;
 use crate::vm_allocate::{VmOrigin, vm_create};
 use crate::vm_cause::Cause;
@@ -194,7 +194,6 @@ fn instantiate(txn: &mut Txn<'_>, caller: &Caller, id: Id, wanted: &Wanted<'_>) 
         Target::of(&txn.world, Kind::Template, template_id)?,
     );
     require(&txn.world, caller, &[manage])?;
-    restricted_check(&txn.world, caller, Kind::Template, wanted.extra)?;
     if !(1..=VMS_MAX).contains(&wanted.count) {
         return Err(ApiError::action(format!(
             "Wrong number of VMs {}: it is from 1 to {VMS_MAX}",
@@ -204,6 +203,8 @@ fn instantiate(txn: &mut Txn<'_>, caller: &Caller, id: Id, wanted: &Wanted<'_>) 
     let mut template = vm_template(&txn.world, &vrouter, template_id, wanted.extra)?;
     let acting = on_behalf(&txn.world, caller, &mut template)?;
     require(&txn.world, &acting, &[using])?;
+    let old = txn.world.template(template_id)?.template.unpack();
+    restricted_merge(&txn.world, caller, Kind::Template, &old, wanted.extra)?;
     for number in 0..wanted.count {
         let name = if wanted.name.is_empty() {
             format!("vr-{}-{number}", vrouter.name)
