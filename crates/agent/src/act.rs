@@ -50,6 +50,18 @@ impl Means {
                 destination,
                 format,
             } => storage::disk_flatten(&roots, source, destination, *format, limits),
+            Action::DiskSnapshot { path, snapshot, work } => {
+                storage::disk_snapshot(&roots, path, *snapshot, *work, limits)
+            }
+            Action::DomainDiskSnapshot {
+                name,
+                uuid,
+                target,
+                path,
+                snapshot,
+            } => self.hypervisor.disk_snapshot(name, uuid, target, limits, || {
+                storage::snapshot_take(&roots, path, *snapshot, limits)
+            }),
             Action::DiskLink {
                 source,
                 destination,

@@ -125,6 +125,8 @@ impl Evidence {
             }
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
+            | Action::DiskSnapshot { .. }
+            | Action::DomainDiskSnapshot { .. }
             | Action::DomainAbsent { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }

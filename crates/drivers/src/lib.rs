@@ -17,6 +17,7 @@ mod plan_orphan;
 mod plan_script;
 mod plan_script_disk;
 mod plan_script_image;
+mod plan_snapshot;
 mod plan_transfer;
 mod plan_vm;
 mod plan_xml;

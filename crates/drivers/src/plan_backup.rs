@@ -7,8 +7,8 @@ use plerion_protocol::{Action, Location};
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
 use crate::plan_domain::{Driver, domain_absent};
 use crate::plan_script_disk::disk_of;
-use crate::plan_transfer::{disk_format, number};
-use crate::transfer::Transfer;
+use crate::plan_transfer::number;
+use crate::transfer::{Transfer, disk_format};
 
 /// Size that the dummy datastore driver says a backup has, in MiB (recorded).
 const DUMMY_MIB: u64 = 1024;
@@ -107,9 +107,12 @@ pub(crate) fn disks_restore(
         let destination = stay.disk_path(&id.to_string());
         let action = Action::FileReplace {
             source: format!("{destination}.restored"),
-            destination,
+            destination: destination.clone(),
         };
         plan.host(stay.host.id, action, QUICK_DEADLINE_S);
+        // Its snapshots are forgotten.
+        let path = format!("{destination}.snap");
+        plan.host(stay.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
     }
     Ok(())
 }

@@ -14,9 +14,10 @@ use crate::plan::{COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_D
 use crate::plan_context::context_plan;
 use crate::plan_domain::Driver;
 use crate::plan_script_disk::disk_of;
-use crate::plan_transfer::{disk_end, disk_format, disk_prepare};
+use crate::plan_snapshot::{disk_snapshot_plan, snapshot_file};
+use crate::plan_transfer::{disk_end, disk_prepare};
 use crate::plan_xml::{bridge_add, with_input};
-use crate::transfer::Transfer;
+use crate::transfer::{Transfer, disk_format};
 
 /// Plans the change of a device that is under way.
 pub(crate) fn device_plan(
@@ -50,18 +51,30 @@ pub(crate) fn device_plan(
             snapshot(plan, stay, driver, change);
             Ok(())
         }
-        DeviceChange::DiskSaveAs { disk, image } => {
-            disk_save(plan, stay, driver, &disk_of(stay, disk)?, image, environment)
-        }
+        DeviceChange::DiskSaveAs {
+            disk,
+            image,
+            snapshot,
+        } => disk_save(
+            plan,
+            stay,
+            driver,
+            &disk_of(stay, disk)?,
+            (image, snapshot),
+            environment,
+        ),
         DeviceChange::DiskSnapshotCreate { .. }
         | DeviceChange::DiskSnapshotRevert { .. }
-        | DeviceChange::DiskSnapshotDelete { .. } => match driver {
-            Driver::Dummy => Ok(()),
-            Driver::Libvirt => Err(format!(
-                "this change of a device is not supported yet on hosts of the driver {}",
-                stay.host.vm_mad
-            )),
-        },
+        | DeviceChange::DiskSnapshotDelete { .. }
+            if driver == Driver::Dummy =>
+        {
+            Ok(())
+        }
+        DeviceChange::DiskSnapshotCreate { disk, .. }
+        | DeviceChange::DiskSnapshotRevert { disk, .. }
+        | DeviceChange::DiskSnapshotDelete { disk, .. } => {
+            disk_snapshot_plan(plan, stay, &disk_of(stay, disk)?, change, live)
+        }
     }
 }
 
@@ -158,7 +171,7 @@ fn disk_save(
     stay: &Stay<'_>,
     driver: Driver,
     disk: &Vector,
-    image: Id,
+    (image, snapshot): (Id, Id),
     environment: &Environment<'_>,
 ) -> Result<(), String> {
     let transfer = Transfer::of_disk(stay, disk);
@@ -172,24 +185,34 @@ fn disk_save(
         .ok_or_else(|| format!("image {image} is gone"))?;
     let destination = image.source.clone();
     let id = disk.get("DISK_ID").unwrap_or_default();
-    let flatten = |directory: &str| -> Result<Action, String> {
+    let on_host = if snapshot < 0 {
+        stay.disk_path(id)
+    } else {
+        snapshot_file(stay, disk, snapshot)
+    };
+    let flatten = |source: String| -> Result<Action, String> {
         Ok(Action::DiskFlatten {
-            source: format!("{directory}/disk.{id}"),
+            source,
             destination: destination.clone(),
             format: disk_format(disk)?,
         })
     };
     match transfer {
-        _ if stay.vm.files_at_front_end => plan.front_end(flatten(&stay.home)?, COPY_DEADLINE_S),
+        _ if stay.vm.files_at_front_end => {
+            // What lies elsewhere is an image that all see.
+            let rest = on_host.strip_prefix(stay.directory.as_str());
+            let at_home = rest.map_or_else(|| on_host.clone(), |rest| format!("{}{rest}", stay.home));
+            plan.front_end(flatten(at_home)?, COPY_DEADLINE_S);
+        }
         // Its file refers to no other there.
         Transfer::Ssh => {
             let action = Action::Transfer {
-                source: Location::There((environment.ssh_target)(&stay.host.name), stay.disk_path(id)),
+                source: Location::There((environment.ssh_target)(&stay.host.name), on_host),
                 destination: Location::Here(destination),
             };
             plan.front_end(action, COPY_DEADLINE_S);
         }
-        Transfer::Shared => plan.host(stay.host.id, flatten(&stay.directory)?, COPY_DEADLINE_S),
+        Transfer::Shared => plan.host(stay.host.id, flatten(on_host)?, COPY_DEADLINE_S),
         Transfer::Dummy | Transfer::Script(_) => {
             return Err(format!(
                 "disk {id} cannot be saved: the transfer driver of its datastore does not do that yet"

@@ -11,9 +11,10 @@ use crate::plan::{
 use crate::plan_context::{boot_files_plan, context_plan};
 use crate::plan_domain::{Driver, domain_absent, domain_end};
 use crate::plan_script_disk::{disks_of, files_scripts_relocate};
-use crate::plan_transfer::{disk_format, disk_prepare, same_place};
+use crate::plan_snapshot::snapshots_stay;
+use crate::plan_transfer::{disk_prepare, same_place};
 use crate::plan_xml::{bridges, vm_records};
-use crate::transfer::Transfer;
+use crate::transfer::{Transfer, disk_format};
 
 /// Moves the running domain to the host of the newest stay.
 pub(crate) fn domain_migrate(
@@ -59,6 +60,7 @@ pub(crate) fn domain_migrate(
         from: (environment.ssh_target)(&left.host.name),
         to: (environment.ssh_target)(&stay.host.name),
         disks: if copied {
+            snapshots_stay(stay)?;
             disks_mirror(plan, stay, environment)?
         } else {
             Vec::new()

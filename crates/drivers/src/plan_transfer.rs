@@ -8,21 +8,11 @@ use crate::plan_script_disk::{
     Side, directory_script_delete, directory_script_move, disk_script_end, disk_script_prepare,
     disk_scripts_end, disk_scripts_move, disks_of,
 };
-use crate::transfer::Transfer;
+use crate::plan_snapshot::{snapshots_bring, snapshots_bring_home, snapshots_fit};
+use crate::transfer::{Transfer, disk_format};
 
 /// Directory on a host for copies of images that several VMs use.
 const CACHE: &str = ".images";
-
-/// The format of a disk.
-pub(crate) fn disk_format(disk: &Vector) -> Result<DiskFormat, String> {
-    match disk.get("FORMAT").or_else(|| disk.get("DRIVER")).unwrap_or("raw") {
-        "raw" | "" => Ok(DiskFormat::Raw),
-        "qcow2" => Ok(DiskFormat::Qcow2),
-        other => Err(format!(
-            "disks of format {other} are not supported; use raw or qcow2"
-        )),
-    }
-}
 
 /// A number in a disk.
 pub(crate) fn number(disk: &Vector, key: &str) -> Option<u64> {
@@ -50,6 +40,7 @@ pub(crate) fn disk_prepare(
     }
     let source = disk.get("SOURCE").unwrap_or_default().to_owned();
     let format = disk_format(disk)?;
+    snapshots_fit(stay, disk)?;
     let size_mib =
         number(disk, "SIZE").filter(|size| number(disk, "ORIGINAL_SIZE").is_some_and(|old| *size > old));
     let clone = disk
@@ -76,6 +67,7 @@ pub(crate) fn disk_prepare(
                 },
                 COPY_DEADLINE_S,
             );
+            snapshots_bring(plan, stay, disk, environment);
         }
         (Transfer::Shared, true) if format == DiskFormat::Qcow2 => {
             let action = Action::DiskOverlay {
@@ -220,6 +212,7 @@ pub(crate) fn disk_bring_home(
         }
     };
     plan.front_end(action, COPY_DEADLINE_S);
+    snapshots_bring_home(plan, stay, disk, environment);
 }
 
 /// Moves the VM's directory from the host to the front-end.

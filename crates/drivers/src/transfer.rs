@@ -1,5 +1,6 @@
 //! The transfer drivers, and which of them a disk is in the hands of.
 
+use plerion_protocol::DiskFormat;
 use plerion_template::Vector;
 use plerion_world::TRANSFER_BUILT_IN;
 
@@ -55,4 +56,15 @@ impl<'a> Transfer<'a> {
 /// Whether a disk lives only as long as the VM.
 pub(crate) fn is_volatile(disk: &Vector) -> bool {
     disk.get("IMAGE_ID").is_none()
+}
+
+/// The format of a disk.
+pub(crate) fn disk_format(disk: &Vector) -> Result<DiskFormat, String> {
+    match disk.get("FORMAT").or_else(|| disk.get("DRIVER")).unwrap_or("raw") {
+        "raw" | "" => Ok(DiskFormat::Raw),
+        "qcow2" => Ok(DiskFormat::Qcow2),
+        other => Err(format!(
+            "disks of format {other} are not supported; use raw or qcow2"
+        )),
+    }
 }

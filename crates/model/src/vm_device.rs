@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::Id;
 
+/// What a change that was noted before snapshots could be saved has meant.
+const fn no_snapshot() -> Id {
+    -1
+}
+
 /// A change that hosts were asked for: what is to be completed when it works, and undone when it does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,6 +51,9 @@ pub enum DeviceChange {
         disk: Id,
         /// The image.
         image: Id,
+        /// The snapshot whose contents are copied; -1 for what the disk is now.
+        #[serde(default = "no_snapshot")]
+        snapshot: Id,
     },
     /// A snapshot of a disk is listed already, and goes again if it cannot be taken.
     DiskSnapshotCreate {

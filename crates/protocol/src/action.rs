@@ -139,6 +139,18 @@ pub enum ScriptReply {
     Space,
 }
 
+/// What is done to a snapshot of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotWork {
+    /// It is taken.
+    Take,
+    /// The disk is what it was in it again.
+    Revert,
+    /// It is deleted, unless something follows from it.
+    Delete,
+}
+
 /// What to do. Each is idempotent: done twice it has the effect of once.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -177,6 +189,29 @@ pub enum Action {
         destination: String,
         /// Format of both.
         format: DiskFormat,
+    },
+    /// Takes, goes back to or deletes a snapshot of a QCOW2 disk that nothing has open (one may be deleted of a disk that
+    /// is), in the layout of the shared and qcow2 drivers: what is written goes to `disk.N.snap/S+1` after snapshot `S`.
+    DiskSnapshot {
+        /// `…/disk.N`.
+        path: String,
+        /// The snapshot's number.
+        snapshot: u32,
+        /// What to do.
+        work: SnapshotWork,
+    },
+    /// Takes a snapshot as [`Action::DiskSnapshot`] does, of a disk that a running domain has open.
+    DomainDiskSnapshot {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// The disk's target (`vda`).
+        target: String,
+        /// `…/disk.N`.
+        path: String,
+        /// The snapshot's number.
+        snapshot: u32,
     },
     /// Makes `destination` a symbolic link to `source`. For QCOW2 images in the layout of the shared and qcow2
     /// drivers: to `<source>.snap/<highest>`, made on first use.

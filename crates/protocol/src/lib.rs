@@ -14,7 +14,7 @@ mod pci;
 
 pub use action::{
     Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
-    Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SshTarget,
+    Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SnapshotWork, SshTarget,
 };
 pub use bridge::Bridge;
 pub use domain_change::{Device, DomainChange};

@@ -52,9 +52,10 @@ impl Simulation {
             }
             Action::FileReplace { source, destination } => self.file_replace(number, source, destination),
             Action::Transfer { source, destination } => self.transfer(number, source, destination),
-            Action::ImageStat { .. } | Action::DatastoreStat { .. } | Action::ScriptRun(_) => {
-                Ok(ActionOutput::default())
-            }
+            Action::ImageStat { .. }
+            | Action::DatastoreStat { .. }
+            | Action::DiskSnapshot { .. }
+            | Action::ScriptRun(_) => Ok(ActionOutput::default()),
             Action::DomainReceive { name, uuid, .. } => {
                 self.stranger_refuse(number, name, uuid)?;
                 Ok(ActionOutput::default())
@@ -104,6 +105,7 @@ impl Simulation {
             | Action::DomainReset { name, uuid }
             | Action::DomainMedia { name, uuid, .. }
             | Action::DomainChange { name, uuid, .. }
+            | Action::DomainDiskSnapshot { name, uuid, .. }
             | Action::DomainResize { name, uuid, .. } => {
                 if self.runs(number, name, uuid) {
                     Ok(ActionOutput::default())

@@ -318,6 +318,8 @@ impl Node {
             | Action::DomainReceive { .. }
             | Action::DomainMigrate { .. }
             | Action::DomainChange { .. }
+            | Action::DiskSnapshot { .. }
+            | Action::DomainDiskSnapshot { .. }
             | Action::ScriptRun(_) => Evidence::Nothing,
         }
     }

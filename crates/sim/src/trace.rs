@@ -144,6 +144,8 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::DiskCopy { destination, .. } => format!("copy {destination}"),
         Action::DiskFlatten { destination, .. } => format!("flatten {destination}"),
         Action::DiskOverlay { destination, .. } => format!("overlay {destination}"),
+        Action::DiskSnapshot { path, snapshot, .. } => format!("snapshot {snapshot} of {path}"),
+        Action::DomainDiskSnapshot { name, snapshot, .. } => format!("snapshot {snapshot} of {name}"),
         Action::DiskLink { destination, .. } => format!("link {destination}"),
         Action::DiskMake { destination, .. } => format!("make {destination}"),
         Action::PathDelete { path } => format!("delete {path}"),

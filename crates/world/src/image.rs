@@ -401,6 +401,13 @@ pub(crate) fn image_persistent(
                 "KERNEL, RAMDISK and CONTEXT images cannot be persistent",
             ));
         }
+        // The file of a real image is only the oldest of those that it is made of then.
+        let of_dummy = txn.world.datastore(image.datastore_id)?.ds_mad == "dummy";
+        if !persistent && !of_dummy && !image.snapshots.snapshots.is_empty() {
+            return Err(ApiError::action(format!(
+                "Image {id} has snapshots, and stays persistent: `onevm disk-saveas` makes an image without"
+            )));
+        }
         image.persistent = persistent;
         Ok(())
     })

@@ -83,6 +83,7 @@ mod vm_disk;
 mod vm_disk_change;
 mod vm_disk_end;
 mod vm_disk_image;
+mod vm_disk_real;
 mod vm_disk_save;
 mod vm_disk_snapshot;
 mod vm_disk_snapshot_end;

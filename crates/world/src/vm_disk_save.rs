@@ -15,13 +15,11 @@ use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::txn::Txn;
 use crate::vm_device::device_begin;
+use crate::vm_disk_real::{is_on_real_host, storage_check};
 use crate::vm_require::device_vm;
 use crate::vm_template::{disk_find, number};
 
 const WHAT: &str = "Saving a disk as an image";
-/// Transfer drivers whose disks real hosts save.
-const RESTING: &[&str] = &["ssh", "shared", "qcow2"];
-
 /// What is asked for.
 pub(crate) struct SaveAs<'a> {
     /// DISK_ID.
@@ -48,9 +46,9 @@ pub(crate) fn vm_disk_save_as(
         // Recorded, though a VM that is stopped or undeployed will do, too.
         ApiError::internal("VM has to be RUNNING, POWEROFF or SUSPENDED to save disks.")
     })?;
-    let real = vm.last_history().is_some_and(|record| record.vm_mad != "dummy");
+    let real = is_on_real_host(&vm);
     if real {
-        resting_disk_check(&vm, &disk, wanted)?;
+        resting_disk_check(&vm, &disk)?;
     } else {
         begun.only_dummy_storage(WHAT)?;
     }
@@ -63,36 +61,21 @@ pub(crate) fn vm_disk_save_as(
     let change = DeviceChange::DiskSaveAs {
         disk: wanted.disk,
         image: image_id,
+        snapshot: wanted.snapshot,
     };
     begun.go(txn, caller, &template, change, None);
     Ok(image_id)
 }
 
 /// Refuses what real hosts do not do: their agents copy the files of disks that nothing has open.
-fn resting_disk_check(vm: &Vm, disk: &Vector, wanted: &SaveAs<'_>) -> Result<(), ApiError> {
+fn resting_disk_check(vm: &Vm, disk: &Vector) -> Result<(), ApiError> {
     if vm.phase == Phase::active(LcmState::Running) {
         return Err(ApiError::action(format!(
             "{WHAT} while VM {} runs is not supported yet: power it off or suspend it first",
             vm.id
         )));
     }
-    let system = vm.last_history().map(|record| record.tm_mad.as_str());
-    let own = disk.get("TM_MAD").filter(|driver| !driver.is_empty());
-    for driver in [system, own].into_iter().flatten() {
-        if !RESTING.contains(&driver) {
-            return Err(ApiError::action(format!(
-                "{WHAT} is not supported yet with the transfer driver {driver}: only with {}",
-                RESTING.join(", ")
-            )));
-        }
-    }
-    if wanted.snapshot >= 0 && snapshot_is_there(vm, wanted) {
-        return Err(ApiError::action(format!(
-            "{WHAT} as it was in snapshot {} is not supported yet on real hosts: save what it is now (-1)",
-            wanted.snapshot
-        )));
-    }
-    Ok(())
+    storage_check(vm, disk, WHAT)
 }
 
 fn snapshot_is_there(vm: &Vm, wanted: &SaveAs<'_>) -> bool {

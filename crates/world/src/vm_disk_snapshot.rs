@@ -12,7 +12,8 @@ use plerion_template::Vector;
 
 use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
-use crate::vm_device::device_begin;
+use crate::vm_device::{Begun, device_begin};
+use crate::vm_disk_real::{is_on_real_host, snapshot_create_check, snapshot_delete_check, storage_check};
 use crate::vm_disk_snapshot_end::total_set;
 use crate::vm_require::device_vm;
 use crate::vm_require::vm_require;
@@ -37,6 +38,15 @@ pub(crate) fn image_right(txn: &Txn<'_>, caller: &Caller, disk: &Vector) -> Resu
     }
 }
 
+/// Refuses storage that neither agents nor dummy hosts know how to take snapshots in.
+fn storage_or_dummy(begun: &Begun, vm: &Vm, disk: &Vector, what: &str) -> Result<(), ApiError> {
+    if is_on_real_host(vm) {
+        storage_check(vm, disk, what)
+    } else {
+        begun.only_dummy_storage(what)
+    }
+}
+
 /// `one.vm.disksnapshotcreate`. Answers the id of the snapshot.
 pub(crate) fn disk_snapshot_create(
     txn: &mut Txn<'_>,
@@ -50,8 +60,8 @@ pub(crate) fn disk_snapshot_create(
     let disk = disk_find(&mut template, number)?.clone();
     let what = format!("create a disk snapshot for VM {id}");
     // Looked at before the VM is changed.
-    device_begin(vm.clone(), DeviceWork::DiskSnapshotCreate, &what)?
-        .only_dummy_storage("Taking a snapshot of a disk")?;
+    let begun = device_begin(vm.clone(), DeviceWork::DiskSnapshotCreate, &what)?;
+    storage_or_dummy(&begun, &vm, &disk, "Taking a snapshot of a disk")?;
     image_right(txn, caller, &disk)?;
     if disk.get("TYPE") == Some("CDROM")
         || disk
@@ -61,6 +71,9 @@ pub(crate) fn disk_snapshot_create(
         return Err(ApiError::action(format!(
             "Snapshots of disk {number} are not supported: it is a CD-ROM or a swap disk"
         )));
+    }
+    if is_on_real_host(&vm) {
+        snapshot_create_check(&vm, &disk, number)?;
     }
     if template
         .pair("BACKUP_CONFIG", "MODE")
@@ -112,10 +125,10 @@ pub(crate) fn disk_snapshot_revert(
 ) -> Result<Id, ApiError> {
     let vm = device_vm(txn, caller, id)?;
     let mut template = vm.template.unpack();
-    disk_find(&mut template, disk)?;
+    let found = disk_find(&mut template, disk)?.clone();
     let what = format!("revert to disk snapshot for VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskSnapshotRevert, &what)?;
-    begun.only_dummy_storage("Going back to a snapshot of a disk")?;
+    storage_or_dummy(&begun, &vm, &found, "Going back to a snapshot of a disk")?;
     snapshot_find(&vm, disk, snapshot)?;
     let change = DeviceChange::DiskSnapshotRevert { disk, snapshot };
     begun.go(
@@ -139,13 +152,18 @@ pub(crate) fn disk_snapshot_delete(
     let mut template = vm.template.unpack();
     let what = format!("delete disk snapshot from VM {id}");
     let begun = device_begin(vm.clone(), DeviceWork::DiskSnapshotDelete, &what)?;
-    begun.only_dummy_storage("Deleting a snapshot of a disk")?;
     let found = disk_find(&mut template, disk)?;
+    storage_or_dummy(&begun, &vm, found, "Deleting a snapshot of a disk")?;
     snapshot_find(&vm, disk, snapshot)?;
     if saves(found) {
         return Err(ApiError::action(format!(
             "Cannot delete snapshot {snapshot} for persistent disk images"
         )));
+    }
+    if is_on_real_host(&vm)
+        && let Some(tree) = vm.disk_snapshots.get(&disk)
+    {
+        snapshot_delete_check(&vm, found, tree, snapshot)?;
     }
     let change = DeviceChange::DiskSnapshotDelete { disk, snapshot };
     begun.go(

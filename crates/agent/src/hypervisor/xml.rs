@@ -1,7 +1,7 @@
 //! The text of a domain: checked against what the action says, disk paths resolved.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plerion_protocol::Device;
 
@@ -34,6 +34,31 @@ pub(crate) fn device_xml_check(xml: &str, device: &Device) -> Act<()> {
         return Ok(());
     }
     Err(refused(format!("the XML is not that of the device {device:?}")))
+}
+
+/// A disk of a domain.
+pub(crate) struct DiskSource {
+    /// `vda`.
+    pub(crate) target: String,
+    /// The file that it is in, where it is in one.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// The disks of a domain, drives that are empty as well.
+pub(crate) fn disk_sources(xml: &str) -> Act<Vec<DiskSource>> {
+    let document = parse(xml)?;
+    let disks = document.descendants().filter(|node| node.has_tag_name("disk"));
+    Ok(disks
+        .filter_map(|disk| {
+            let child = |tag: &str| disk.children().find(|node| node.has_tag_name(tag));
+            Some(DiskSource {
+                target: child("target")?.attribute("dev")?.to_owned(),
+                file: child("source")
+                    .and_then(|source| source.attribute("file"))
+                    .map(PathBuf::from),
+            })
+        })
+        .collect())
 }
 
 /// The text of a device within that of its domain.

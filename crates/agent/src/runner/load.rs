@@ -32,6 +32,8 @@ impl Class {
             Action::DomainShutdown { .. } => Self::Wait,
             Action::ScriptRun(_) => Self::Script,
             Action::DiskOverlay { .. }
+            | Action::DiskSnapshot { .. }
+            | Action::DomainDiskSnapshot { .. }
             | Action::DiskLink { .. }
             | Action::DiskMake { .. }
             | Action::PathDelete { .. }

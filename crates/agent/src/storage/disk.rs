@@ -115,7 +115,7 @@ fn disk_grow(file: &File, path: &Path, format: DiskFormat, bytes: Option<u64>, l
 }
 
 /// Size of the disk in a file of a datastore; it may have a backing file, it is one of ours.
-fn virtual_bytes(file: &File, path: &Path, format: DiskFormat) -> Act<u64> {
+pub(super) fn virtual_bytes(file: &File, path: &Path, format: DiskFormat) -> Act<u64> {
     match format {
         DiskFormat::Raw => Ok(file.metadata().at("cannot look at", path)?.len()),
         DiskFormat::Qcow2 => {
@@ -172,7 +172,7 @@ pub(crate) fn disk_link(
 }
 
 /// Makes `<path>.snap` with the link to itself that lets relative backing names work from either level.
-fn snap_directory_make(path: &Path) -> Act<(PathBuf, String)> {
+pub(super) fn snap_directory_make(path: &Path) -> Act<(PathBuf, String)> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())

@@ -6,7 +6,7 @@ use std::time::Instant;
 use plerion_protocol::ActionOutput;
 
 use super::copy::file_copy;
-use super::part::{DISK_MODE, PartFile, missing_is_fine};
+use super::part::{DISK_MODE, PartFile, directory_make, missing_is_fine};
 use crate::fault::{Act, IoContext, refused};
 use crate::limits::Limits;
 use crate::roots::{Roots, regular_open};
@@ -77,6 +77,9 @@ pub(crate) fn file_replace(
     }
     if destination.canonicalize().is_ok_and(|existing| existing == real) {
         return Ok(ActionOutput::default());
+    }
+    if let Some(directory) = destination.parent() {
+        directory_make(directory)?;
     }
     match std::fs::rename(&real, &destination) {
         Ok(()) => {}

@@ -92,6 +92,26 @@ pub(crate) fn overlay(
         .map(drop)
 }
 
+/// Makes a QCOW2 overlay of `bytes` on the QCOW2 image that is called `backing` from where `path` is. It is not opened: a
+/// running domain may have it.
+pub(crate) fn overlay_unopened(path: &Path, backing: &Path, bytes: u64, limits: &Limits) -> Act<()> {
+    Program::new("qemu-img")
+        .args([
+            "create",
+            "-q",
+            "-u",
+            "-f",
+            "qcow2",
+            "-F",
+            "qcow2",
+            "-b",
+            path_text(backing)?,
+        ])
+        .args([path_text(path)?, &bytes.to_string()])
+        .run_ok(&limits.at_most(CALL_TIME_MAX))
+        .map(drop)
+}
+
 /// Copies what a QCOW2 image and the files below it show into one QCOW2 image.
 pub(crate) fn flatten(source: &Path, destination: &Path, limits: &Limits) -> Act<()> {
     Program::new("qemu-img")

@@ -49,6 +49,18 @@ impl Cloud {
         }
     }
 
+    /// Why a command is refused.
+    pub fn refused(&self, command: Command) -> String {
+        let order = Order {
+            caller: Caller::system(),
+            command,
+        };
+        match apply(&self.world, &order, &CONTEXT) {
+            Err(error) => error.text,
+            Ok(_) => panic!("{:?} is not refused", order.command),
+        }
+    }
+
     pub fn host(&mut self, name: &str, driver: &str) {
         let id = self.run(Command::HostAllocate {
             name: name.into(),
@@ -82,13 +94,14 @@ impl Cloud {
 
     /// An image that is ready.
     pub fn image(&mut self, datastore: Id, text: &str, source: &str) -> Id {
+        let format = template(text).get("FORMAT").unwrap_or("raw").to_owned();
         let id = self.image_asked(datastore, text);
         let intent = self.intent(Kind::Image, id);
         self.end(
             &intent,
             Output {
                 source: Some(source.into()),
-                format: Some("raw".into()),
+                format: Some(format),
                 ..Output::default()
             },
         );
