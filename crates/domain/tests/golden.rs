@@ -783,6 +783,27 @@ fn shared_pinning() {
     }
 }
 
+/// A VM that is bound to a node without being pinned runs on any CPU of it, with its memory there.
+#[test]
+fn node_affinity() {
+    let vm = "
+        MEMORY=1024
+        VCPU=2
+        TOPOLOGY: PIN_POLICY=NONE | SOCKETS=1 | CORES=2 | THREADS=1 | NODE_AFFINITY=1 | HUGEPAGE_SIZE=2
+        NUMA_NODE: CPUS=2,3,6,7 | NODE_ID=1 | MEMORY_NODE_ID=1 | TOTAL_CPUS=2 | MEMORY=1048576";
+    let xml = Case::vm(vm).valid("node-affinity");
+    for line in [
+        "<vcpupin vcpu='0' cpuset='2,3,6,7'/>",
+        "<vcpupin vcpu='1' cpuset='2,3,6,7'/>",
+        "<memnode cellid='0' mode='strict' nodeset='1'/>",
+        "<page size='2048' unit='KiB'/>",
+        "<topology sockets='1' cores='2' threads='1'/>",
+        "<cell id='0' cpus='0-1' memory='1048576' unit='KiB'/>",
+    ] {
+        assert!(xml.contains(line), "{line} in {xml}");
+    }
+}
+
 #[test]
 fn hyperv() {
     let vm = "MEMORY=512\nFEATURES: HYPERV=yes | LOCALTIME=yes | RAS=no";
