@@ -10,6 +10,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::change::{ImageAsk, Intent, IntentKey, IntentResult, Site, Task};
+use crate::image_default::{OF_COPIES, OF_NEW, persistent_default};
 use crate::index::members;
 use crate::name::name_check_new;
 use crate::owner::owned_new;
@@ -146,7 +147,11 @@ fn image_new(
     kind: ImageType,
 ) -> Result<Image, ApiError> {
     let text = |name: &str| template.get(name).unwrap_or_default().to_owned();
-    let persistent = template.get_bool("PERSISTENT").unwrap_or(false);
+    let persistent = match template.get_bool("PERSISTENT") {
+        Some(said) => said,
+        // A default is none of files, which cannot be persistent.
+        None => !kind.is_file() && persistent_default(&txn.world, caller, OF_NEW).unwrap_or(false),
+    };
     if persistent && kind.is_file() {
         return Err(refused(
             "KERNEL, RAMDISK and CONTEXT images cannot be persistent.",
@@ -484,7 +489,8 @@ pub(crate) fn image_clone(
     image.datastore_id = store_id;
     image.state = ImageState::Locked;
     image.prev_state = ImageState::Locked;
-    image.persistent = source.persistent || persistent;
+    let default = persistent_default(&txn.world, caller, OF_COPIES);
+    image.persistent = persistent || default.unwrap_or(source.persistent);
     image.cloning_id = id;
     image.step = 0;
     image.snapshots = SnapshotTree::default();

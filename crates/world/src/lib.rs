@@ -40,6 +40,7 @@ mod hook_fire;
 mod host;
 mod host_failure;
 mod image;
+mod image_default;
 mod image_restore;
 mod image_snapshot;
 mod index;

@@ -11,6 +11,7 @@ use plerion_template::{PackedTemplate, Template, Vector};
 
 use crate::auth::{Caller, Target, require};
 use crate::image::source_new;
+use crate::image_default::{OF_COPIES, persistent_default};
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::txn::Txn;
@@ -129,7 +130,7 @@ fn image_of(
         owned: owned_new(&txn.world, caller),
         kind,
         disk_type: source.disk_type,
-        persistent: false,
+        persistent: persistent_default(&txn.world, caller, OF_COPIES).unwrap_or(false),
         regtime: txn.context.now,
         modtime: txn.context.now,
         source: source_new(txn, &store),

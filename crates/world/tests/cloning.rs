@@ -502,6 +502,77 @@ fn quotas_count_the_copies_and_a_limit_lets_nothing_through() {
     assert_eq!(usage(&cloud, uid), nothing);
 }
 
+#[test]
+fn what_is_persistent_by_default_says_the_user_then_the_group_then_the_configuration() {
+    let mut cloud = Cloud::new();
+    let mut number = 0;
+    let update = |cloud: &mut Cloud, kind: Kind, text: &str| {
+        let command = Command::Update {
+            kind,
+            id: 0,
+            template: Template::parse(text).expect("a template"),
+            append: false,
+        };
+        admin(cloud, command).expect("updated");
+    };
+    let mut made = |cloud: &mut Cloud| {
+        number += 1;
+        let copy = Command::ImageClone {
+            id: 0,
+            name: format!("copy-{number}"),
+            datastore: -1,
+        };
+        let copy = admin(cloud, copy).expect("copied");
+        let mut new = |more: &str| {
+            let text = format!("NAME=\"new-{number}{more}\"\nPATH=/y\n{more}");
+            cloud.made(&text, |template| Command::ImageAllocate {
+                template,
+                datastore: 101,
+                spec: ImageSpec { size_mib: Some(1) },
+            })
+        };
+        let ids = [copy, new(""), new("PERSISTENT=NO"), new("PERSISTENT=YES")];
+        cloud.finish();
+        ids.map(|id| cloud.world.image(id).expect("there").persistent)
+    };
+    assert_eq!(made(&mut cloud), [false, false, false, true]);
+    update(&mut cloud, Kind::Group, "DEFAULT_IMAGE_PERSISTENT=YES");
+    assert_eq!(made(&mut cloud), [true, false, false, true]);
+    update(&mut cloud, Kind::Group, "DEFAULT_IMAGE_PERSISTENT_NEW=yes");
+    assert_eq!(made(&mut cloud), [false, true, false, true]);
+    update(
+        &mut cloud,
+        Kind::User,
+        "DEFAULT_IMAGE_PERSISTENT_NEW=NO\nDEFAULT_IMAGE_PERSISTENT=YES",
+    );
+    assert_eq!(made(&mut cloud), [true, false, false, true]);
+    // A persistent image's copy is so, unless the default says otherwise; and files never are.
+    admin(
+        &mut cloud,
+        Command::ImagePersistent {
+            id: 0,
+            persistent: true,
+        },
+    )
+    .expect("unused");
+    update(&mut cloud, Kind::User, "NOTE=x");
+    assert!(made(&mut cloud)[0]);
+    update(
+        &mut cloud,
+        Kind::User,
+        "DEFAULT_IMAGE_PERSISTENT=NO\nDEFAULT_IMAGE_PERSISTENT_NEW=YES",
+    );
+    assert_eq!(made(&mut cloud), [false, true, false, true]);
+    let file = cloud.made("NAME=file\nTYPE=CONTEXT\nPATH=/z", |template| {
+        Command::ImageAllocate {
+            template,
+            datastore: 2,
+            spec: ImageSpec { size_mib: Some(1) },
+        }
+    });
+    assert!(!cloud.world.image(file).expect("there").persistent);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
