@@ -33,6 +33,8 @@ class DatabaseServer:
             os.chown(self.directory, NOBODY, NOBODY)
             self.wrap = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         data = self.directory / "data"
+        # MariaDB removes what is left of temporary tables there when it starts, those of other servers too.
+        environment = {**os.environ, "TMPDIR": str(self.directory)}
         daemon, maker = (program(name) for name in self.PROGRAMS[backend])
         if backend == "postgresql":
             make = [maker, "--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C", "-D", str(data)]
@@ -46,9 +48,9 @@ class DatabaseServer:
             run = [daemon, "--no-defaults", f"--datadir={data}", f"--socket={self.socket}", "--skip-networking"]
             run += ["--innodb-buffer-pool-size=16M", f"--pid-file={self.directory}/pid"]
             ready = ["test", "-S", str(self.socket)]
-        subprocess.run(self.wrap + make, check=True, capture_output=True, cwd="/")
+        subprocess.run(self.wrap + make, check=True, capture_output=True, cwd="/", env=environment)
         self.log = open(self.directory / "server.log", "ab")
-        self.process = subprocess.Popen(self.wrap + run, stdout=self.log, stderr=self.log, cwd="/")
+        self.process = subprocess.Popen(self.wrap + run, stdout=self.log, stderr=self.log, cwd="/", env=environment)
         deadline = time.monotonic() + READY_WITHIN_S
         while subprocess.run(ready, check=False).returncode != 0:
             assert self.process.poll() is None and time.monotonic() < deadline, f"{backend} does not start"

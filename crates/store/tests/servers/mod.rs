@@ -104,6 +104,7 @@ impl Server {
                 ])
                 .arg(&data)),
             ServerKind::Mysql => run(unprivileged(&maker)
+                .env("TMPDIR", &directory)
                 .args([
                     "--no-defaults",
                     "--auth-root-authentication-method=normal",
@@ -138,6 +139,8 @@ impl Server {
             ServerKind::Mysql => {
                 let mut command = unprivileged(&program("mariadbd").expect("there"));
                 command
+                    // At its start it removes what is left of temporary tables there, those of other servers too.
+                    .env("TMPDIR", &self.directory)
                     .arg("--no-defaults")
                     .arg(format!("--datadir={}", data.display()));
                 command.arg(format!("--socket={}", self.directory.join("s").display()));
