@@ -60,14 +60,6 @@ fn migrate(cloud: &mut Cloud, id: Id, host: Id, relocation: Relocation) -> Resul
     cloud.give(&Caller::system(), Command::VmMigrate { id, migration })
 }
 
-fn placed(cloud: &mut Cloud, text: &str) -> Result<Id, ApiError> {
-    let id = cloud.vm(text)?;
-    cloud.deploy(id)?;
-    cloud.finish();
-    assert_eq!(cloud.phase(id), "RUNNING");
-    Ok(id)
-}
-
 /// `node:CPUs` of each node of a VM.
 fn places(cloud: &Cloud, id: Id) -> Vec<String> {
     let vm = cloud.world.vm(id).expect("there");
@@ -96,7 +88,7 @@ fn resize(cloud: &mut Cloud, id: Id, text: &str) -> Result<Id, ApiError> {
 #[test]
 fn a_pinned_vm_gets_cpus_where_it_is_placed_and_gives_them_back() {
     let mut cloud = pinned_cloud();
-    let one = placed(&mut cloud, THREADS).expect("placed");
+    let one = cloud.placed(THREADS).expect("placed");
     assert_eq!(places(&cloud, one), ["0:0,4"]);
     let vm = cloud.world.vm(one).expect("there");
     let topology = |name| vm.template.pair("TOPOLOGY", name).map(str::to_owned);
@@ -135,7 +127,7 @@ fn a_pinned_vm_gets_cpus_where_it_is_placed_and_gives_them_back() {
     cloud.finish();
     assert_eq!(on_host(&cloud, 0), BTreeMap::new());
     assert!(view_is_empty(&cloud));
-    let two = placed(&mut cloud, THREADS).expect("placed");
+    let two = cloud.placed(THREADS).expect("placed");
     assert_eq!(places(&cloud, two), ["0:0,4"]);
     cloud.deploy(one).expect("placed again");
     cloud.finish();
@@ -163,21 +155,21 @@ fn a_host_without_a_place_is_refused_with_the_reason_whoever_asks() {
          the CPUs of the VM are to be pinned"
     );
     let whole = "NAME=w\nCPU=1\nVCPU=4\nMEMORY=64\nTOPOLOGY=[PIN_POLICY=CORE]";
-    let refusal = placed(&mut cloud, whole).expect_err("a node has two cores");
+    let refusal = cloud.placed(whole).expect_err("a node has two cores");
     assert!(
         refusal.text.contains("but not with the memory in one node each"),
         "{}",
         refusal.text
     );
     let huge = "NAME=h\nCPU=1\nMEMORY=200\nTOPOLOGY=[HUGEPAGE_SIZE=2]";
-    let refusal = placed(&mut cloud, huge).expect_err("no node has so many");
+    let refusal = cloud.placed(huge).expect_err("no node has so many");
     assert!(
         refusal.text.contains("none of its NUMA nodes has"),
         "{}",
         refusal.text
     );
     let huge = "NAME=h\nCPU=1\nMEMORY=100\nTOPOLOGY=[HUGEPAGE_SIZE=2]";
-    let id = placed(&mut cloud, huge).expect("placed");
+    let id = cloud.placed(huge).expect("placed");
     assert_eq!(places(&cloud, id), ["0:0,1,4,5"]);
     assert_eq!(cloud.world.host_numa(0).pages, [((0, 2048), 50)].into());
     let text = "NAME=x\nCPU=1\nVCPU=4\nMEMORY=64\nTOPOLOGY=[SOCKETS=2]";
@@ -192,7 +184,7 @@ fn a_host_without_a_place_is_refused_with_the_reason_whoever_asks() {
 #[test]
 fn a_move_takes_a_place_there_and_keeps_the_old_one_until_the_vm_has_left() {
     let mut cloud = pinned_cloud();
-    let one = placed(&mut cloud, THREADS).expect("placed");
+    let one = cloud.placed(THREADS).expect("placed");
     let other = cloud.vm(THREADS).expect("made");
     deploy_to(&mut cloud, other, 1, true).expect("placed");
     cloud.finish();
@@ -224,7 +216,7 @@ fn a_move_takes_a_place_there_and_keeps_the_old_one_until_the_vm_has_left() {
 #[test]
 fn a_vm_of_another_size_takes_another_place() {
     let mut cloud = pinned_cloud();
-    let id = placed(&mut cloud, THREADS).expect("placed");
+    let id = cloud.placed(THREADS).expect("placed");
     cloud.act(id, Event::Poweroff { hard: true }).expect("off");
     cloud.finish();
     let refusal = resize(&mut cloud, id, "VCPU=3").expect_err("cores have two threads");

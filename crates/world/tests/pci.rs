@@ -42,14 +42,6 @@ fn attach(cloud: &mut Cloud, id: Id, text: &str) -> Result<Id, ApiError> {
     change(cloud, id, VmDeviceCommand::PciAttach(parse(text)))
 }
 
-fn placed(cloud: &mut Cloud, text: &str) -> Result<Id, ApiError> {
-    let id = cloud.vm(text)?;
-    cloud.deploy(id)?;
-    cloud.finish();
-    assert_eq!(cloud.phase(id), "RUNNING");
-    Ok(id)
-}
-
 fn addresses(cloud: &Cloud, id: Id) -> Vec<String> {
     let vm = cloud.world.vm(id).expect("there");
     let found = vm.template.vectors("PCI");
@@ -81,12 +73,12 @@ fn poweroff(cloud: &mut Cloud, id: Id) {
 #[test]
 fn each_vm_gets_a_device_of_its_own_until_there_is_none() {
     let mut cloud = with_cards();
-    let one = placed(&mut cloud, GPU).expect("placed");
-    let two = placed(&mut cloud, GPU).expect("placed");
+    let one = cloud.placed(GPU).expect("placed");
+    let two = cloud.placed(GPU).expect("placed");
     assert_eq!(addresses(&cloud, one), ["0000:01:00:0"]);
     assert_eq!(addresses(&cloud, two), ["0000:02:00:0"]);
     assert_eq!(holders(&cloud, 0), [Some(one), Some(two), None]);
-    let refusal = placed(&mut cloud, GPU).expect_err("none is left");
+    let refusal = cloud.placed(GPU).expect_err("none is left");
     assert_eq!(refusal.code, ErrorCode::Action);
     assert!(
         refusal
@@ -98,28 +90,28 @@ fn each_vm_gets_a_device_of_its_own_until_there_is_none() {
     cloud.act(one, Event::Terminate { hard: true }).expect("over");
     cloud.finish();
     assert_eq!(holders(&cloud, 0), [None, Some(two), None]);
-    placed(&mut cloud, GPU).expect("placed where one ended");
+    cloud.placed(GPU).expect("placed where one ended");
 }
 
 #[test]
 fn one_that_may_be_any_makes_way_for_one_that_must_be_there() {
     let mut cloud = with_cards();
     let text = format!("{GPU}\nPCI=[SHORT_ADDRESS=\"01:00.0\"]");
-    let id = placed(&mut cloud, &text).expect("placed");
+    let id = cloud.placed(&text).expect("placed");
     assert_eq!(addresses(&cloud, id), ["0000:02:00:0", "0000:01:00:0"]);
 }
 
 #[test]
 fn a_vm_that_is_off_keeps_its_device_and_one_that_is_undeployed_gives_it_back() {
     let mut cloud = with_cards();
-    let id = placed(&mut cloud, GPU).expect("placed");
+    let id = cloud.placed(GPU).expect("placed");
     poweroff(&mut cloud, id);
     assert_eq!(holders(&cloud, 0), [Some(id), None, None]);
     cloud.act(id, Event::Undeploy { hard: true }).expect("undeployed");
     cloud.finish();
     assert_eq!(cloud.phase(id), "UNDEPLOYED");
     assert_eq!(holders(&cloud, 0), [None; 3]);
-    let other = placed(&mut cloud, GPU).expect("placed");
+    let other = cloud.placed(GPU).expect("placed");
     assert_eq!(addresses(&cloud, other), ["0000:01:00:0"]);
     cloud.deploy(id).expect("placed again");
     cloud.finish();
@@ -129,7 +121,7 @@ fn a_vm_that_is_off_keeps_its_device_and_one_that_is_undeployed_gives_it_back() 
 #[test]
 fn devices_come_and_go_while_a_vm_is_off() {
     let mut cloud = with_cards();
-    let id = placed(&mut cloud, "NAME=v\nCPU=1\nMEMORY=64").expect("placed");
+    let id = cloud.placed("NAME=v\nCPU=1\nMEMORY=64").expect("placed");
     let running = attach(&mut cloud, id, "PCI=[VENDOR=8086]").expect_err("it runs");
     assert_eq!(running.code, ErrorCode::Action);
     assert!(running.text.contains("wrong state RUNNING"), "{}", running.text);
@@ -176,7 +168,7 @@ fn devices_come_and_go_while_a_vm_is_off() {
 #[test]
 fn a_vm_that_is_undeployed_gets_what_it_was_promised_where_it_is_placed() {
     let mut cloud = with_cards();
-    let id = placed(&mut cloud, "NAME=v\nCPU=1\nMEMORY=64").expect("placed");
+    let id = cloud.placed("NAME=v\nCPU=1\nMEMORY=64").expect("placed");
     cloud.act(id, Event::Undeploy { hard: true }).expect("undeployed");
     cloud.finish();
     attach(&mut cloud, id, "PCI=[VENDOR=8086]").expect("attached");
@@ -188,7 +180,7 @@ fn a_vm_that_is_undeployed_gets_what_it_was_promised_where_it_is_placed() {
 #[test]
 fn a_move_takes_devices_of_the_new_host_and_gives_them_back_when_it_fails() {
     let mut cloud = with_cards();
-    let id = placed(&mut cloud, GPU).expect("placed");
+    let id = cloud.placed(GPU).expect("placed");
     let second = cloud.host("node-b");
     poweroff(&mut cloud, id);
     let migrate = |cloud: &mut Cloud| {

@@ -159,6 +159,15 @@ impl Cloud {
         )
     }
 
+    /// A VM that was placed on the first host and runs.
+    pub fn placed(&mut self, text: &str) -> Result<Id, ApiError> {
+        let id = self.vm(text)?;
+        self.deploy(id)?;
+        self.finish();
+        assert_eq!(self.phase(id), "RUNNING");
+        Ok(id)
+    }
+
     pub fn act(&mut self, id: Id, event: Event) -> Result<Id, ApiError> {
         self.give(
             &Caller::system(),
