@@ -15,7 +15,7 @@ CODES = {"ok": ("ok", 0), "denied": ("error", 0x200), "refused": ("error", 0x100
 # Objects that are made another way than their kind says, and the kind.
 FAMILIES = {"system_ds": "datastore", "reservation": "vn"}
 OWNED = (*kinds.names(lambda kind: kind.owned), *FAMILIES)
-ROLES = ("oneadmin", "owner", "member", "other", "nobody")
+ROLES = ("oneadmin", "owner", "group admin", "member", "other", "foreign admin", "nobody")
 
 
 def table():
@@ -26,11 +26,13 @@ def table():
 
 
 class Stage:
-    """A server with the roles: `owner` and `member` are in `users` and share a group, `other` is in one of his own."""
+    """A server with the roles: `owner` and `member` are in `users` and share a group, of which `group admin` is an
+    administrator; `other` is in one of his own, as `foreign admin`, who administers that."""
 
     def __init__(self, server):
         self.admin = admin = Session(server)
         self.number = 0
+        self.recruited = None
         self.made = cloud.cloud_make(admin, hosts=1)
         self.group = admin.ok("group.allocate", "shared")
         alone = admin.ok("group.allocate", "alone")
@@ -39,14 +41,18 @@ class Stage:
             "owner": admin.ok("user.allocate", "owner", "owner", "", [1, self.group, self.spare]),
             "member": admin.ok("user.allocate", "member", "member", "", [1, self.group]),
             "other": admin.ok("user.allocate", "other", "other", "", [alone]),
+            "group admin": admin.ok("user.allocate", "group-admin", "group-admin", "", [self.group, 1]),
+            "foreign admin": admin.ok("user.allocate", "foreign-admin", "foreign-admin", "", [alone]),
         }
+        admin.ok("group.addadmin", self.group, self.users["group admin"])
+        admin.ok("group.addadmin", alone, self.users["foreign admin"])
         self.vmgroup = admin.ok("vmgroup.allocate", 'NAME="everyone"\nROLE=[NAME="a"]')
         admin.ok("vmgroup.chmod", self.vmgroup, -1, -1, -1, -1, -1, -1, 1, -1, -1)
         self.vrouter = admin.ok("vrouter.allocate", 'NAME="alone"')
         admin.ok("template.chmod", self.made.template, -1, -1, -1, -1, -1, -1, 1, -1, -1)
         # Who is in `users` may use the datastore; how a group comes to that is another matter.
         admin.ok("datastore.chown", self.made.image_ds, -1, 1)
-        self.sessions = {role: Session(server, f"{role}:{role}") for role in (*self.users, "nobody")}
+        self.sessions = {role: Session(server, f"{role.replace(' ', '-')}:{role.replace(' ', '-')}") for role in (*self.users, "nobody")}
         self.sessions["oneadmin"] = admin
 
     def fresh(self, kind):
@@ -74,6 +80,8 @@ class Stage:
             "admin_group": lambda: self.group_with_admin(name),
             "full_vdc": lambda: self.vdc_full(name),
             "empty_group": lambda: ok("group.allocate", name),
+            "recruit": self.recruit,
+            "service": lambda: ok("user.allocate", name, "secret", "server_cipher", [self.group]),
             "empty_user": lambda: ok("user.allocate", name, "secret", "", []),
         }.get(kind)
         ident = special() if special else kinds.KINDS[kind].make(ok, name)
@@ -90,6 +98,13 @@ class Stage:
         for kind, ident in (("cluster", 0), ("host", self.made.hosts[0]), ("datastore", self.made.image_ds), ("vnet", self.made.vnet)):
             ok(f"vdc.add{kind}", vdc, 0, ident)
         return vdc
+
+    def recruit(self):
+        """A user whose first group is the shared one."""
+        if self.recruited is not None:
+            self.admin.call("user.delete", self.recruited)
+        self.recruited = self.admin.ok("user.allocate", "recruit", "recruit", "", [self.group])
+        return self.recruited
 
     def group_with_owner(self, name):
         group = self.admin.ok("group.allocate", name)
@@ -110,6 +125,8 @@ class Stage:
             "n": self.number,
             "owner": self.users["owner"],
             "other": self.users["other"],
+            "group": self.group,
+            "recruit": self.recruit() if "{recruit}" in text else None,
             "host": self.made.hosts[0],
             "image_ds": self.made.image_ds,
             "vnet": self.made.vnet,
@@ -125,6 +142,8 @@ class Stage:
     def value(word):
         if word.startswith("'"):
             return word[1:-1]
+        if word.startswith("["):
+            return [int(number) for number in word[1:-1].split(",")]
         return {"True": True, "False": False}.get(word) if word in ("True", "False") else int(word)
 
 

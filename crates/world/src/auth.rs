@@ -227,13 +227,19 @@ fn by_permissions(caller: &Caller, operation: Operation, target: &Target) -> boo
         || permissions.allows(Audience::Other, operation)
 }
 
+/// What is new will be of the caller's group: rules on objects of that group are about making it, too. (So administrators of
+/// a group make its users.)
 fn by_rules(world: &World, caller: &Caller, operation: Operation, target: &Target) -> bool {
+    let gid = match operation {
+        Operation::Create => caller.gid,
+        Operation::Use | Operation::Manage | Operation::Admin => target.gid,
+    };
     let question = AclQuestion {
         uid: caller.uid,
         groups: &caller.groups,
         kind: target.kind,
         oid: target.id,
-        gid: target.gid,
+        gid,
         clusters: &target.clusters,
         right: operation.bit(),
     };

@@ -8,7 +8,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::acl::{group_admin_set, rules_forget};
 use crate::auth::{Caller, Target, TokenLimit, require};
-use crate::auth_driver::{CORE, PUBLIC};
+use crate::auth_driver::{CORE, PUBLIC, SERVER_PREFIX};
 use crate::bootstrap::user_new;
 use crate::config::Config;
 use crate::name::name_check_new;
@@ -33,6 +33,7 @@ pub(crate) fn user_allocate(
     require(&txn.world, caller, &rights)?;
     name_check_new(&txn.world, Kind::User, -1, name)?;
     let driver = if driver.is_empty() { CORE } else { driver };
+    service_check_may_set(caller, driver)?;
     let required = driver != PUBLIC && txn.world.config.auth.conf(driver).password_required;
     if password.is_empty() && required {
         return Err(ApiError::allocate(
@@ -101,6 +102,20 @@ fn password_check_may_set(caller: &Caller, id: Id) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// A service speaks for every user, administrators too: who has all rights over a user (an administrator of the group) would
+/// have them over everything by making a service of that user.
+fn service_check_may_set(caller: &Caller, driver: &str) -> Result<(), ApiError> {
+    if driver.starts_with(SERVER_PREFIX) && !caller.is_admin() {
+        return Err(ApiError::authorization(
+            caller.uid,
+            &format!(
+                "Users of the authentication driver {driver} speak for all others: only users of the group oneadmin make or change them"
+            ),
+        ));
+    }
+    Ok(())
+}
+
 /// `one.user.chauth`. Login tokens stay.
 pub(crate) fn user_chauth(
     txn: &mut Txn<'_>,
@@ -112,6 +127,8 @@ pub(crate) fn user_chauth(
     let rights = [(Operation::Admin, Target::of(&txn.world, Kind::User, id)?)];
     password_check_may_set(caller, id)?;
     changed(txn, caller, &rights, id, |user| {
+        service_check_may_set(caller, &user.auth_driver)?;
+        service_check_may_set(caller, driver)?;
         if id == 0 && !matches!(driver, "" | "core") {
             return Err(ApiError::action(
                 "The authentication driver of oneadmin cannot be changed: nobody could log in to change it back",
