@@ -5,6 +5,7 @@ mod accounting;
 mod acl;
 mod backupjob;
 mod caches;
+mod console;
 mod decode;
 mod document;
 mod hook;
@@ -40,6 +41,7 @@ mod vntemplate;
 mod vrouter;
 pub mod xmlrpc;
 
+pub use console::Tunnels;
 pub use method::{Method, Right};
 pub use methods::methods;
 pub use service::ApiService;

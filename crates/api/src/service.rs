@@ -5,11 +5,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::StatusCode;
 use plerion_engine::Engine;
 use plerion_model::{ApiError, zone};
 use plerion_world::{Caller, call_is_hooked};
 
 use crate::caches::Caches;
+use crate::console::{Consoles, Refused, Tunnels};
 use crate::hook::{CALL, call_of};
 use crate::info::{acl_info, info};
 use crate::method::{Handler, Method};
@@ -17,7 +19,7 @@ use crate::methods::methods;
 use crate::order::order;
 use crate::pool::pool;
 use crate::reject::Reject;
-use crate::xmlrpc::{Answer, Call, Fault, Params, Payload, Service};
+use crate::xmlrpc::{Answer, Call, Fault, Page, PageRequest, Params, Payload, Service};
 use crate::{hook, image, quota, showback, sql, system, user};
 
 /// The caches of bodies are looked through once in so many pool calls.
@@ -31,16 +33,18 @@ pub struct ApiService {
     engine: Arc<Engine>,
     caches: Arc<Caches>,
     pools: AtomicU64,
+    consoles: Consoles,
 }
 
 impl ApiService {
-    /// Over a running front-end.
+    /// Over a running front-end; `tunnels` lead to the screens of its VMs.
     #[must_use]
-    pub fn new(engine: Arc<Engine>) -> Self {
+    pub fn new(engine: Arc<Engine>, tunnels: Tunnels) -> Self {
         Self {
             engine,
             caches: Arc::default(),
             pools: AtomicU64::new(0),
+            consoles: Consoles::new(tunnels),
         }
     }
 
@@ -56,6 +60,18 @@ impl ApiService {
         })
         .await;
         asked.unwrap_or_else(|_| Err(ApiError::authentication()))
+    }
+
+    async fn page_answer(&self, request: &PageRequest) -> Result<Page, Refused> {
+        match request.uri.path() {
+            "/console/token" => {
+                let session = Consoles::session(request)?;
+                let caller = self.caller(session, request.peer.ip()).await?;
+                self.consoles.token(&self.engine, caller, request)
+            }
+            "/console/ws" => self.consoles.websocket(&self.engine, request),
+            _ => Ok(Page::text(StatusCode::NOT_FOUND, NO_PAGE)),
+        }
     }
 
     async fn answer(&self, method: &Method, params: &mut Params, source: IpAddr) -> Result<Payload, Reject> {
@@ -104,6 +120,10 @@ impl ApiService {
     }
 }
 
+/// What is said where there is nothing.
+const NO_PAGE: &str = "There is nothing at this path. Consoles are opened by POST /console/token and a WebSocket at \
+    /console/ws.\n";
+
 fn zone_is_disabled(engine: &Engine) -> bool {
     let world = engine.snapshot().world;
     world.zones.get(zone::LOCAL).is_some_and(|zone| zone.state != 0)
@@ -129,5 +149,12 @@ impl Service for ApiService {
                 reject.answer(&method.name)
             }
         }
+    }
+
+    async fn page(&self, request: PageRequest) -> Page {
+        self.page_answer(&request).await.unwrap_or_else(|refused| {
+            tracing::debug!(path = request.uri.path(), peer = %request.peer, "refused");
+            refused.into()
+        })
     }
 }

@@ -1,6 +1,7 @@
 //! Links to real agents: over the system's ssh, and to a child process for the front-end's own.
 
 use std::io::{BufReader, BufWriter, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -62,6 +63,15 @@ impl SshSettings {
         options.push(format!("ConnectTimeout={PUSH_SECONDS}"));
         options.extend(self.options.iter().cloned());
         options
+    }
+
+    /// A program whose standard input and output are a connection to `address`, as the host sees it.
+    #[must_use]
+    pub fn tunnel_command(&self, host: &str, address: SocketAddr) -> Command {
+        let mut command = Command::new("ssh");
+        command.args(self.options_all());
+        command.args(["-W", &address.to_string(), "--", host]);
+        command
     }
 }
 

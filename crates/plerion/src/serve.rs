@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
-use plerion_api::ApiService;
 use plerion_api::xmlrpc::{Limits, Tls, serve};
+use plerion_api::{ApiService, Tunnels};
 use plerion_drivers::{GREETING_MAX, ProcessLinks, SshSettings, program_identity};
 use plerion_engine::{
     Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash,
@@ -113,8 +113,11 @@ fn run(places: &Places) -> Result<(), String> {
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (failed_sender, failed) = oneshot::channel();
-    let engine = engine_start(places, config, address, hypervisor_conf, failed_sender)?;
-    let result = runtime.block_on(serve_until_told(listener, tls, engine.clone(), failed));
+    let ssh = ssh_settings(places, &config)?;
+    let engine = engine_start(places, config, address, &ssh, hypervisor_conf, failed_sender)?;
+    let tunnels: Tunnels = Arc::new(move |host, far| ssh.tunnel_command(host, far));
+    let service = Arc::new(ApiService::new(engine.clone(), tunnels));
+    let result = runtime.block_on(serve_until_told(listener, tls, service, failed));
     engine.stop();
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     result
@@ -134,16 +137,29 @@ fn listen_address(config: &Config) -> Result<SocketAddr, String> {
     Ok(SocketAddr::new(address, port))
 }
 
+/// How hosts are reached.
+fn ssh_settings(places: &Places, config: &Config) -> Result<SshSettings, String> {
+    let (program, identity) =
+        program_identity().map_err(|error| format!("cannot read this program: {error}"))?;
+    let options = config.attributes.get("SSH_OPTIONS").unwrap_or_default();
+    Ok(SshSettings {
+        options: options.split_whitespace().map(str::to_owned).collect(),
+        program,
+        identity,
+        state_dir: places.var.join("node"),
+        greeting: GREETING_MAX,
+    })
+}
+
 fn engine_start(
     places: &Places,
     config: Config,
     address: SocketAddr,
+    ssh: &SshSettings,
     hypervisor_conf: plerion_template::Template,
     failed: oneshot::Sender<String>,
 ) -> Result<Arc<Engine>, String> {
     let (store, reader) = database::open(places, &config)?;
-    let (program, identity) =
-        program_identity().map_err(|error| format!("cannot read this program: {error}"))?;
     let interval = |name: &str| config.attributes.get(name).and_then(|text| text.parse().ok());
     let host_interval_s = interval("MONITORING_INTERVAL_HOST").unwrap_or(MONITOR_INTERVAL_S);
     let datastore_interval_s = interval("MONITORING_INTERVAL_DATASTORE").unwrap_or(DATASTORE_INTERVAL_S);
@@ -151,14 +167,7 @@ fn engine_start(
         hosts_s: interval("HOST_MONITORING_EXPIRATION_TIME").unwrap_or(HOST_SAMPLES_S),
         vms_s: interval("VM_MONITORING_EXPIRATION_TIME").unwrap_or(VM_SAMPLES_S),
     };
-    let ssh_options = config.attributes.get("SSH_OPTIONS").unwrap_or_default();
-    let links = ProcessLinks::new(SshSettings {
-        options: ssh_options.split_whitespace().map(str::to_owned).collect(),
-        program,
-        identity,
-        state_dir: places.var.join("node"),
-        greeting: GREETING_MAX,
-    });
+    let links = ProcessLinks::new(ssh.clone());
     let log_with_vm = config.attributes.pair("LOG", "USE_VMS_LOCATION");
     let vm_files = VmFilesSettings {
         vms: places.var.join("vms"),
@@ -253,7 +262,7 @@ fn commands_link(directory: &Path) -> std::io::Result<()> {
 async fn serve_until_told(
     listener: TcpListener,
     tls: Option<Arc<Tls>>,
-    engine: Arc<Engine>,
+    service: Arc<ApiService>,
     failed: oneshot::Receiver<String>,
 ) -> Result<(), String> {
     let signals = |kind| signal(kind).map_err(|error| format!("cannot wait for signals: {error}"));
@@ -263,7 +272,6 @@ async fn serve_until_told(
     );
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let service = Arc::new(ApiService::new(engine));
     let with_tls = tls.is_some();
     let server = tokio::spawn(serve(listener, tls, service, Limits::default(), async {
         // Either end of the channel means to stop.

@@ -198,7 +198,7 @@ pub(super) trait Drain: Future<Output = hyper::Result<()>> {
     fn drain(self: Pin<&mut Self>);
 }
 
-impl<S, B> Drain for hyper::server::conn::http1::Connection<hyper_util::rt::TokioIo<NotedIo>, S>
+impl<S, B> Drain for hyper::server::conn::http1::UpgradeableConnection<hyper_util::rt::TokioIo<NotedIo>, S>
 where
     S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,

@@ -4,6 +4,7 @@
 //! * `codec`, `base64`, `params`, `fault`: from the body of a request to typed parameters, or to a fault.
 //! * `answer`, `escape`, `stream`: from an answer to the body of a response, as a whole or rendered lazily.
 //! * `server`, `connection`, `request`: the listener, one connection's clocks, one HTTP request.
+//! * `page`: what is asked by HTTP and is no call, and connections that go on in another protocol.
 //! * `tls`, `wire`: certificates that are read again when they change, and a connection with or without TLS.
 
 pub mod answer;
@@ -13,6 +14,7 @@ mod connection;
 pub mod escape;
 pub mod fault;
 pub mod limits;
+mod page;
 pub mod params;
 mod request;
 pub mod server;
@@ -26,6 +28,7 @@ pub use codec::{Call, Value};
 pub use escape::escape_into;
 pub use fault::Fault;
 pub use limits::Limits;
+pub use page::{Page, PageRequest, Session, SwitchedIo};
 pub use params::Params;
 pub use server::serve;
 pub use service::Service;

@@ -19,6 +19,7 @@ use super::codec::{self, Call};
 use super::connection::Activity;
 use super::fault::{self, Fault};
 use super::limits::Limits;
+use super::page::{PAGES, Page, Switch, page_receive};
 use super::service::Service;
 use super::stream::{RenderError, ResponseBody};
 use super::tls::Tls;
@@ -34,6 +35,8 @@ const DECODE_INLINE_BYTES: usize = 256 * 1024;
 const DISCARD_BYTES: usize = 64 * 1024 * 1024;
 /// Error code of a call that failed in the server itself.
 const INTERNAL: i32 = 0x2000;
+/// What the server calls itself.
+const PRODUCT: &str = "Plerion";
 /// Paths at which calls are accepted.
 const PATHS: [&str; 3] = ["/RPC2", "/", "/RPC2/"];
 
@@ -76,11 +79,15 @@ pub(super) async fn respond<S: Service>(
     shared: Arc<Shared<S>>,
     activity: Arc<Activity>,
     peer: Peer,
+    switch: Arc<Switch>,
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Lost> {
     if let Some(refusal) = refusal(&request, peer) {
         let guard = activity.call_begin();
         return Ok(refusal.map(|body| body.guarded(guard)));
+    }
+    if request.uri().path().starts_with(PAGES) {
+        return Ok(page_respond(&*shared.service, activity, peer, &switch, request).await);
     }
     activity.body_begin();
     let received = body_receive(request, &shared).await?;
@@ -110,6 +117,9 @@ fn refusal(request: &Request<Incoming>, peer: Peer) -> Option<Response<ResponseB
             of this call was sent in clear; change it.\n";
         return Some(text_response(StatusCode::UPGRADE_REQUIRED, text));
     }
+    if request.uri().path().starts_with(PAGES) {
+        return None;
+    }
     if !PATHS.contains(&request.uri().path()) {
         let text = "There is nothing at this path. XML-RPC calls are accepted at /RPC2.\n";
         return Some(text_response(StatusCode::NOT_FOUND, text));
@@ -123,6 +133,33 @@ fn refusal(request: &Request<Incoming>, peer: Peer) -> Option<Response<ResponseB
         return Some(response);
     }
     None
+}
+
+/// Answers a request that is no call.
+async fn page_respond<S: Service>(
+    service: &S,
+    activity: Arc<Activity>,
+    peer: Peer,
+    switch: &Switch,
+    mut request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    activity.body_begin();
+    let upgrade = hyper::upgrade::on(&mut request);
+    let received = page_receive(request, peer.address).await;
+    let guard = activity.call_begin();
+    let Page { response, session } = match received {
+        Ok(request) => service.page(request).await,
+        Err(refusal) => refusal,
+    };
+    if let Some(session) = session {
+        switch.set(upgrade, session);
+    }
+    let (mut head, body) = response.into_parts();
+    head.headers.insert(SERVER, HeaderValue::from_static(PRODUCT));
+    if head.status != StatusCode::SWITCHING_PROTOCOLS {
+        head.headers.insert(CONTENT_LENGTH, body.len().into());
+    }
+    Response::from_parts(head, ResponseBody::whole(body).guarded(guard))
 }
 
 /// Reads the body as far as the limit allows.
@@ -266,7 +303,7 @@ fn response(status: StatusCode, kind: &'static str, body: ResponseBody) -> Respo
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(SERVER, HeaderValue::from_static("Plerion"));
+    headers.insert(SERVER, HeaderValue::from_static(PRODUCT));
     if let Some(length) = length {
         headers.insert(CONTENT_LENGTH, length.into());
     }

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 
 use super::connection::{Activity, Control, NotedIo, drive};
 use super::limits::Limits;
+use super::page::Switch;
 use super::request::{LARGE_BODIES_MAX, Peer, Shared, respond};
 use super::service::Service;
 use super::tls::Tls;
@@ -176,14 +177,18 @@ fn connection_serve<S: Service>(
             stream,
             activity: activity.clone(),
         });
-        let requests = service_fn(|request| respond(shared.clone(), activity.clone(), peer, request));
+        let switch = Arc::new(Switch::default());
+        let requests =
+            service_fn(|request| respond(shared.clone(), activity.clone(), peer, switch.clone(), request));
         let connection = http1::Builder::new()
             .half_close(true)
             .title_case_headers(true)
             .header_read_timeout(None)
             .max_buf_size(BUFFER_BYTES)
-            .serve_connection(io, requests);
-        drive(connection, &activity, &shared.limits, control).await;
+            .serve_connection(io, requests)
+            .with_upgrades();
+        drive(connection, &activity, &shared.limits, control.clone()).await;
+        switch.run(control).await;
     })
 }
 

@@ -1,0 +1,204 @@
+//! The headers and bodies of requests for consoles, judged.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use plerion_model::Id;
+
+use super::Refused;
+use crate::xmlrpc::PageRequest;
+
+/// The version of WebSocket that there is (RFC 6455).
+const WEBSOCKET_VERSION: &str = "13";
+/// The kind of consoles that there is.
+const KIND: &str = "vnc";
+
+/// What a token is asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) vm: Id,
+}
+
+/// The session string in a request: `user:password`, or a login token in place of the password.
+pub(super) fn basic(headers: &HeaderMap) -> Result<String, Refused> {
+    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let encoded = given.and_then(|value| {
+        let (scheme, rest) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("Basic").then_some(rest.trim())
+    });
+    let decoded = encoded.and_then(|text| STANDARD.decode(text).ok());
+    decoded
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| {
+            Refused::new(
+                StatusCode::UNAUTHORIZED,
+                "Say who you are: user:password, or user:token, by HTTP Basic authentication.",
+            )
+        })
+}
+
+/// Refuses what a page of another server makes a browser send. Programs that are no browsers name no origin.
+pub(super) fn origin_refuse(headers: &HeaderMap) -> Result<(), Refused> {
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let Some(origin) = origins.next() else {
+        return Ok(());
+    };
+    let authority = origin.to_str().ok().and_then(|origin| {
+        let (scheme, authority) = origin.split_once("://")?;
+        ["http", "https"].contains(&scheme).then_some((scheme, authority))
+    });
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    let own = match (authority, host) {
+        (Some((scheme, origin)), Some(host)) => authority_same(scheme, origin, host),
+        _ => false,
+    };
+    if own && origins.next().is_none() {
+        return Ok(());
+    }
+    Err(Refused::new(
+        StatusCode::FORBIDDEN,
+        "A page of another server (Origin) asks for a console here. Open the console at this server's own address; \
+         a proxy in between has to hand the Host header on.",
+    ))
+}
+
+/// Whether two `host[:port]` are the same server for a scheme.
+fn authority_same(scheme: &str, left: &str, right: &str) -> bool {
+    let default = if scheme == "https" { ":443" } else { ":80" };
+    let plain = |text: &str| {
+        let text = text.to_ascii_lowercase();
+        text.strip_suffix(default).map_or(text.clone(), str::to_owned)
+    };
+    plain(left) == plain(right)
+}
+
+/// What a body asks for: `vm=ID&kind=vnc`.
+pub(super) fn wanted(body: &[u8]) -> Result<Wanted, Refused> {
+    let wrong = |text: String| Refused::new(StatusCode::BAD_REQUEST, text);
+    let text = str::from_utf8(body).map_err(|_| wrong("The body is no text. Send vm=ID&kind=vnc.".into()))?;
+    let mut vm = None;
+    let mut kind = KIND;
+    for pair in text.trim().split('&').filter(|pair| !pair.is_empty()) {
+        match pair.split_once('=') {
+            Some(("vm", id)) => vm = id.parse().ok(),
+            Some(("kind", given)) => kind = given,
+            _ => {
+                return Err(wrong(
+                    "The body has a part that is not known. Send vm=ID&kind=vnc.".into(),
+                ));
+            }
+        }
+    }
+    if kind != KIND {
+        return Err(wrong(
+            "There are consoles of kind vnc only. For the serial console use onevm console ID.".into(),
+        ));
+    }
+    let vm = vm.ok_or_else(|| wrong("The body names no VM. Send vm=ID&kind=vnc, with its number.".into()))?;
+    Ok(Wanted { vm })
+}
+
+/// The token of a request, or nothing.
+pub(super) fn token_of(uri: &Uri) -> &str {
+    let query = uri.query().unwrap_or_default();
+    query
+        .split('&')
+        .find_map(|pair| pair.strip_prefix("token="))
+        .unwrap_or_default()
+}
+
+/// The key of a request for a WebSocket.
+pub(super) fn websocket_key(request: &PageRequest) -> Result<&[u8], Refused> {
+    let headers = &request.headers;
+    let word = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &http::HeaderValue| value.to_str().ok())
+    };
+    let upgrades = word(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+    let key = headers.get(SEC_WEBSOCKET_KEY);
+    match key {
+        Some(key) if request.method == Method::GET && upgrades => {
+            if word(SEC_WEBSOCKET_VERSION) == Some(WEBSOCKET_VERSION) {
+                return Ok(key.as_bytes());
+            }
+            Err(Refused::new(
+                StatusCode::BAD_REQUEST,
+                "WebSocket version 13 is spoken here (Sec-WebSocket-Version).",
+            ))
+        }
+        _ => Err(Refused::new(
+            StatusCode::UPGRADE_REQUIRED,
+            "Consoles are WebSockets: ask for this path with one. A proxy in between has to let Upgrade through.",
+        )),
+    }
+}
+
+/// Whether a subprotocol is among those that the browser speaks.
+pub(super) fn subprotocol_offered(headers: &HeaderMap, name: &str) -> bool {
+    headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|offered| offered.trim() == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn origin_good(origin: &[&'static str], host: &'static str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(HOST, HeaderValue::from_static(host));
+        for origin in origin {
+            headers.append(ORIGIN, HeaderValue::from_static(origin));
+        }
+        origin_refuse(&headers).is_ok()
+    }
+
+    #[test]
+    fn only_pages_of_this_server_open_consoles() {
+        for (origin, host, good) in [
+            (&[][..], "one:2633", true),
+            (&["http://one:2633"], "one:2633", true),
+            (&["https://ONE:2633"], "one:2633", true),
+            (&["https://one"], "one:443", true),
+            (&["https://one:443"], "one", true),
+            (&["http://one:443"], "one", false),
+            (&["http://one"], "one:2633", false),
+            (&["http://one:2633.evil"], "one:2633", false),
+            (&["null"], "one:2633", false),
+            (&["file://one:2633"], "one:2633", false),
+            (&["http://one:2633", "http://evil"], "one:2633", false),
+        ] {
+            assert_eq!(origin_good(origin, host), good, "{origin:?} at {host}");
+        }
+    }
+
+    #[test]
+    fn a_body_names_a_vm() {
+        let vm = |text: &str| wanted(text.as_bytes()).ok().map(|wanted| wanted.vm);
+        assert_eq!(vm("vm=7&kind=vnc"), Some(7));
+        assert_eq!(vm("vm=7\n"), Some(7));
+        for wrong in ["", "kind=vnc", "vm=x", "vm=7&kind=spice", "vm=7&more=1", "7"] {
+            assert_eq!(vm(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_one_part_of_the_query() {
+        for (uri, token) in [
+            ("/console/ws?token=ab", "ab"),
+            ("/console/ws?a=b&token=ab", "ab"),
+            ("/console/ws", ""),
+            ("/console/ws?nottoken=ab", ""),
+        ] {
+            assert_eq!(token_of(&uri.parse().expect("a URI")), token, "{uri}");
+        }
+    }
+}

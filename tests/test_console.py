@@ -1,0 +1,341 @@
+"""Consoles over the WebSocket: who gets a token, what it opens, and what ends it. QEMU is a listener of the test."""
+
+import os
+import re
+import socket
+import time
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from harness.cloud import SYSTEM_DS, eventually, state_await, vm_await
+from harness.rpc import TIMEOUT_S, Session
+from harness.screens import Screen, basic, http_ask, token_ask, token_get
+from harness.server import Server
+
+ACTIVE, RUNNING = 3, 3
+TOKEN_S = 30
+PER_USER = 16
+GRAPHICS = 'GRAPHICS=[TYPE="VNC",LISTEN="0.0.0.0"]'
+VM = 'NAME="{}"\nCPU="0.1"\nMEMORY="64"\n{}'
+
+
+@pytest.fixture(scope="module", name="screen")
+def screen_fixture(tmp_path_factory):
+    screen = Screen(tmp_path_factory.mktemp("screen") / "bin")
+    yield screen
+    screen.end()
+
+
+@pytest.fixture(scope="module", name="server")
+def server_fixture(tmp_path_factory, screen):
+    """A server whose ssh is the test's."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("PATH", f"{screen.directory}:{os.environ['PATH']}")
+    server = Server(tmp_path_factory.mktemp("one"), "").start()
+    yield server
+    server.end()
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def cloud(server):
+    """A dummy host with room, and its datastore."""
+    host_make(Session(server))
+
+
+@pytest.fixture(name="vm")
+def vm_fixture(server, cloud, request):
+    """A running VM with a screen."""
+    return vm_run(Session(server), request.node.name)
+
+
+def host_make(admin):
+    host = admin.ok("host.allocate", "far-node", "dummy", "dummy", -1)
+    admin.ok("datastore.allocate", SYSTEM_DS.format("dummies"), -1)
+    state_await(admin, "host.info", host, 2)
+
+
+def vm_run(admin, name, graphics=GRAPHICS):
+    vm = admin.ok("vm.allocate", VM.format(name[:60], graphics))
+    vm_await(admin, vm, ACTIVE, RUNNING)
+    return vm
+
+
+def port_of(admin, vm):
+    return int(re.search(r"<PORT><!\[CDATA\[(\d+)\]\]></PORT>", admin.ok("vm.info", vm))[1])
+
+
+def address(server, token):
+    return f"ws://127.0.0.1:{server.port}/console/ws?token={token}"
+
+
+def opened(server, token, **options):
+    return connect(address(server, token), open_timeout=TIMEOUT_S, proxy=None, **options)
+
+
+def refusal(server, token, **options):
+    """Status and words with which a WebSocket is refused."""
+    with pytest.raises(InvalidStatus) as refused:
+        opened(server, token, **options)
+    response = refused.value.response
+    return response.status_code, response.body.decode()
+
+
+def closed(console):
+    """How the server closes a console: code and reason."""
+    with pytest.raises(ConnectionClosed) as end:
+        while True:
+            console.recv(timeout=TIMEOUT_S)
+    return end.value.rcvd.code, end.value.rcvd.reason
+
+
+def test_bytes_go_both_ways_until_one_side_ends(server, admin, screen, vm):
+    token = token_get(server, server.admin, vm)
+    assert re.fullmatch(r"[0-9a-f]{64}", token)
+    with opened(server, token, subprotocols=["binary"]) as console, screen.accept() as qemu:
+        assert console.subprotocol == "binary"
+        assert screen.asked()[-1].endswith(f"-W 127.0.0.1:{port_of(admin, vm)} -- far-node")
+        qemu.sendall(b"RFB 003.008\n")
+        assert console.recv(timeout=TIMEOUT_S) == b"RFB 003.008\n"
+        much = os.urandom(3 * 1024 * 1024)
+        for begin in range(0, len(much), 2**19):
+            console.send(much[begin:begin + 2**19])
+            assert _exactly(qemu, 2**19) == much[begin:begin + 2**19]
+        qemu.sendall(much)
+        back = b""
+        while len(back) < len(much):
+            back += console.recv(timeout=TIMEOUT_S)
+        assert back == much
+        qemu.shutdown(socket.SHUT_RDWR)
+        code, reason = closed(console)
+        assert (code, "the VM stopped or moved" in reason) == (1000, True)
+
+    with opened(server, token_get(server, server.admin, vm)) as console:
+        qemu = screen.accept()
+        console.send(b"x")
+        assert qemu.recv(1) == b"x"
+    assert qemu.recv(1) == b"", "the connection to the screen is left"
+    qemu.close()
+
+
+def _exactly(wire, count):
+    data = b""
+    while len(data) < count:
+        part = wire.recv(count - len(data))
+        assert part, f"the end after {len(data)} bytes"
+        data += part
+    return data
+
+
+def test_a_token_opens_once_and_no_other_opens(server, screen, vm):
+    token = token_get(server, server.admin, vm)
+    with opened(server, token) as console:
+        screen.accept().close()
+        status, words = refusal(server, token)
+        assert (status, "once" in words and "Ask for another" in words) == (403, True)
+        closed(console)
+    for wrong in ["", "0" * 64, token[:-1], "%00"]:
+        assert refusal(server, wrong)[0] == 403, wrong
+    log = server.log_path.read_text()
+    assert token not in log
+    assert f"console of VM {vm} for user 0" in log
+
+
+@pytest.mark.seconds(180)
+def test_a_token_ends_soon(server, vm):
+    token = token_get(server, server.admin, vm)
+    # Time itself is what is looked at: there is no event to wait for.
+    time.sleep(TOKEN_S + 1)
+    assert refusal(server, token)[0] == 403
+
+
+def test_who_may_not_use_the_vm_gets_no_token(server, admin, screen, vm):
+    uid = admin.ok("user.allocate", "guest", "secret", "", [])
+    status, words = token_ask(server, "guest:secret", vm)
+    assert (status, "Not authorized to perform USE VM" in words) == (403, True), words
+    for wrong in ["guest:wrong", "nobody:secret", "guest", ""]:
+        assert token_ask(server, wrong, vm)[0] == 401, wrong
+    assert http_ask(server, "POST", "/console/token", f"vm={vm}")[0] == 401
+    assert http_ask(server, "POST", "/console/token", f"vm={vm}", {"Authorization": "Bearer abc"})[0] == 401
+
+    admin.ok("vm.chown", vm, uid, -1)
+    with opened(server, token_get(server, "guest:secret", vm)):
+        screen.accept().close()
+    login = admin.ok("user.login", "guest", "", 600, -1)
+    token = token_get(server, f"guest:{login}", vm)
+
+    # What is taken away before the token is used is taken away.
+    admin.ok("vm.chown", vm, 0, -1)
+    status, words = refusal(server, token)
+    assert (status, "Not authorized" in words) == (403, True)
+    admin.ok("vm.chown", vm, uid, -1)
+    token = token_get(server, "guest:secret", vm)
+    admin.ok("user.enable", uid, False)
+    assert refusal(server, token)[0] == 401
+
+
+def test_pages_of_other_servers_are_refused(server, screen, vm):
+    own = f"http://127.0.0.1:{server.port}"
+    token = token_get(server, server.admin, vm)
+    for origin in ["http://evil.example", "null", f"http://127.0.0.1:{server.port + 1}", f"{own}.evil.example"]:
+        status, words = refusal(server, token, origin=origin)
+        assert (status, "Origin" in words) == (403, True), origin
+        assert token_ask(server, server.admin, vm, headers={"Origin": origin})[0] == 403
+    # The token was not used up by them.
+    with opened(server, token, origin=own):
+        screen.accept().close()
+
+
+def test_vms_without_a_screen_say_why(server, admin, cloud):
+    pending = admin.ok("vm.allocate", VM.format("pending", GRAPHICS), True)
+    plain = vm_run(admin, "plain", "")
+    spice = vm_run(admin, "spice", 'GRAPHICS=[TYPE="SPICE",LISTEN="127.0.0.1"]')
+    off = vm_run(admin, "off")
+    admin.ok("vm.action", "poweroff-hard", off)
+    vm_await(admin, off, 8)
+    for vm, status, words in [
+        (pending, 409, "does not run on a host"),
+        (plain, 409, "has no VNC screen"),
+        (spice, 409, "has no VNC screen"),
+        (off, 409, "does not run on a host"),
+        (99999, 404, "Error getting virtual machine [99999]"),
+        (-1, 404, "Error getting"),
+    ]:
+        got, text = token_ask(server, server.admin, vm)
+        assert (got, words in text) == (status, True), f"{vm}: {got} {text}"
+    assert token_ask(server, server.admin, "x")[0] == 400
+    assert "onevm console" in token_ask(server, server.admin, plain, kind="serial")[1]
+
+
+def test_a_vm_that_stops_before_the_token_is_used(server, admin, vm):
+    token = token_get(server, server.admin, vm)
+    admin.ok("vm.action", "poweroff-hard", vm)
+    vm_await(admin, vm, 8)
+    status, words = refusal(server, token)
+    assert (status, "does not run on a host" in words) == (409, True)
+
+
+def test_a_host_that_cannot_be_reached_is_said(server, screen, vm):
+    port = screen.listener.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as nobody:
+        screen.point_at(nobody.getsockname()[1])
+    try:
+        with opened(server, token_get(server, server.admin, vm)) as console:
+            code, reason = closed(console)
+    finally:
+        screen.point_at(port)
+    assert code == 1011
+    assert "cannot be reached on its host: channel 0: open failed: connect failed" in reason
+
+
+def test_what_is_no_websocket_is_refused_in_words(server, vm):
+    status, words, _ = http_ask(server, "GET", "/console/ws?token=abc")
+    assert (status, "WebSocket" in words) == (426, True)
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "x" * 22 + "==",
+               "Sec-WebSocket-Version": "8"}
+    status, words, _ = http_ask(server, "GET", "/console/ws", headers=headers)
+    assert (status, "13" in words) == (400, True)
+    status, _, answered = http_ask(server, "GET", "/console/token", headers=basic(server.admin))
+    assert (status, "POST" in answered["Allow"]) == (405, True)
+    status, words, _ = http_ask(server, "POST", "/console/token", "x" * 10_000, basic(server.admin))
+    assert (status, "4096" in words) == (413, True)
+    assert http_ask(server, "GET", "/console/nothing")[0] == 404
+    # No login of this server rests in the browser.
+    status, _, answered = http_ask(server, "POST", "/console/token", f"vm={vm}")
+    assert (status, answered["WWW-Authenticate"]) == (401, None)
+
+
+def test_messages_that_are_too_long_or_text_end_the_console(server, screen, vm):
+    for message in [b"x" * (1024 * 1024 + 1), "text"]:
+        with opened(server, token_get(server, server.admin, vm)) as console, screen.accept() as qemu:
+            console.send(message)
+            with pytest.raises(ConnectionClosed):
+                while True:
+                    console.recv(timeout=TIMEOUT_S)
+            assert qemu.recv(1) == b""
+
+
+def test_one_user_has_so_many_consoles(server, screen, vm):
+    consoles = []
+    try:
+        for _ in range(PER_USER):
+            consoles.append((opened(server, token_get(server, server.admin, vm)), screen.accept()))
+        status, words = refusal(server, token_get(server, server.admin, vm))
+        assert (status, f"{PER_USER} consoles" in words) == (503, True)
+        # Bytes still go, and a place that is given back is good for another one.
+        consoles[0][1].sendall(b"y")
+        assert consoles[0][0].recv(timeout=TIMEOUT_S) == b"y"
+        for part in consoles.pop():
+            part.close()
+
+        def again():
+            try:
+                return opened(server, token_get(server, server.admin, vm))
+            except InvalidStatus:
+                return None
+
+        console = eventually(again, lambda console: console, "a place")
+        consoles.append((console, screen.accept()))
+    finally:
+        for console, qemu in consoles:
+            console.close()
+            qemu.close()
+
+
+def test_a_browser_that_reads_nothing_ends_neither_others_nor_the_server(server, screen, vm):
+    slow = opened(server, token_get(server, server.admin, vm), max_queue=1)
+    flood = screen.accept()
+    flood.settimeout(1)
+    sent = 0
+    before = server.rss_kib()
+    # Everything between the two is bounded, so the flood comes to a halt.
+    with pytest.raises(TimeoutError):
+        while sent < 256 * 1024 * 1024:
+            sent += flood.send(b"x" * 65536)
+    assert server.rss_kib() - before < 32 * 1024
+    with opened(server, token_get(server, server.admin, vm)) as console, screen.accept() as qemu:
+        qemu.sendall(b"z")
+        assert console.recv(timeout=TIMEOUT_S) == b"z"
+    flood.close()
+    slow.socket.close()
+
+
+def test_the_server_stops_while_consoles_are_open(tmp_path, screen, monkeypatch):
+    monkeypatch.setenv("PATH", f"{screen.directory}:{os.environ['PATH']}")
+    server = Server(tmp_path / "one").start()
+    try:
+        admin = Session(server)
+        host_make(admin)
+        vm = vm_run(admin, "stops")
+        with opened(server, token_get(server, server.admin, vm)) as console, screen.accept() as qemu:
+            server.stop()
+            with pytest.raises(ConnectionClosed):
+                console.recv(timeout=TIMEOUT_S)
+            assert qemu.recv(1) == b""
+    finally:
+        server.end()
+
+
+def test_consoles_by_tls(tmp_path, screen, monkeypatch):
+    from test_tls import authority_make, certificate_make, trusting
+
+    monkeypatch.setenv("PATH", f"{screen.directory}:{os.environ['PATH']}")
+    server = Server(tmp_path / "one", 'TLS = [ CERTIFICATE = "server.pem", KEY = "server.key" ]')
+    etc = server.directory / "etc"
+    authority_make(etc)
+    certificate_make(etc, "server")
+    server.start()
+    try:
+        admin = Session(server)
+        host_make(admin)
+        vm = vm_run(admin, "encrypted")
+        context = trusting(etc)
+        token = token_get(server, server.admin, vm, context=context)
+        with connect(f"wss://localhost:{server.port}/console/ws?token={token}", ssl=context, proxy=None,
+                     origin=f"https://localhost:{server.port}") as console, screen.accept() as qemu:
+            qemu.sendall(b"RFB")
+            assert console.recv(timeout=TIMEOUT_S) == b"RFB"
+    finally:
+        server.end()
