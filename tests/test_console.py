@@ -9,10 +9,12 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from harness.cli import plerion
 from harness.cloud import SYSTEM_DS, eventually, state_await, vm_await
 from harness.rpc import TIMEOUT_S, Session
 from harness.screens import Screen, basic, http_ask, token_ask, token_get
 from harness.server import Server
+from test_tls import authority_make, certificate_make, trusting
 
 ACTIVE, RUNNING = 3, 3
 TOKEN_S = 30
@@ -28,15 +30,40 @@ def screen_fixture(tmp_path_factory):
     screen.end()
 
 
-@pytest.fixture(scope="module", name="server")
-def server_fixture(tmp_path_factory, screen):
+@pytest.fixture(scope="module", name="novnc")
+def novnc_fixture(tmp_path_factory):
+    """What is installed as noVNC: a script of it, and things that are not to be had."""
+    directory = tmp_path_factory.mktemp("share") / "novnc"
+    (directory / "core/util").mkdir(parents=True)
+    (directory / "app").mkdir()
+    (directory / "core/rfb.js").write_text("export default 1;\n")
+    (directory / "core/util/log.js").write_text("log\n")
+    (directory / "core/.hidden.js").write_text("hidden\n")
+    (directory / "core/notes.txt").write_text("notes\n")
+    (directory / "app/ui.js").write_text("ui\n")
+    (directory.parent / "outside.js").write_text("outside\n")
+    (directory / "core/inside.js").symlink_to("util/log.js")
+    (directory / "core/link.js").symlink_to("../../outside.js")
+    (directory / "core/absolute.js").symlink_to(directory.parent / "outside.js")
+    (directory / "core/up").symlink_to("../..")
+    (directory / "core/directory.js").mkdir()
+    os.mkfifo(directory / "core/pipe.js")
+    (directory / "core/large.js").write_bytes(b" " * (5 * 1024 * 1024))
+    return directory
+
+
+def server_make(directory, screen, settings="", **environment):
     """A server whose ssh is the test's."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("PATH", f"{screen.directory}:{os.environ['PATH']}")
-    server = Server(tmp_path_factory.mktemp("one"), "").start()
+    path = f"{screen.directory}:{os.environ['PATH']}"
+    return Server(directory, settings, {"PATH": path, **{name: str(value) for name, value in environment.items()}})
+
+
+@pytest.fixture(scope="module", name="server")
+def server_fixture(tmp_path_factory, screen, novnc):
+    """The server of this file."""
+    server = server_make(tmp_path_factory.mktemp("one"), screen, PLERION_NOVNC_DIR=novnc).start()
     yield server
     server.end()
-    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +161,7 @@ def test_a_token_opens_once_and_no_other_opens(server, screen, vm):
     with opened(server, token) as console:
         screen.accept().close()
         status, words = refusal(server, token)
-        assert (status, "once" in words and "Ask for another" in words) == (403, True)
+        assert (status, "once" in words and "onevm vnc ID --web" in words) == (403, True)
         closed(console)
     for wrong in ["", "0" * 64, token[:-1], "%00"]:
         assert refusal(server, wrong)[0] == 403, wrong
@@ -302,9 +329,8 @@ def test_a_browser_that_reads_nothing_ends_neither_others_nor_the_server(server,
     slow.socket.close()
 
 
-def test_the_server_stops_while_consoles_are_open(tmp_path, screen, monkeypatch):
-    monkeypatch.setenv("PATH", f"{screen.directory}:{os.environ['PATH']}")
-    server = Server(tmp_path / "one").start()
+def test_the_server_stops_while_consoles_are_open(tmp_path, screen):
+    server = server_make(tmp_path / "one", screen).start()
     try:
         admin = Session(server)
         host_make(admin)
@@ -318,11 +344,8 @@ def test_the_server_stops_while_consoles_are_open(tmp_path, screen, monkeypatch)
         server.end()
 
 
-def test_consoles_by_tls(tmp_path, screen, monkeypatch):
-    from test_tls import authority_make, certificate_make, trusting
-
-    monkeypatch.setenv("PATH", f"{screen.directory}:{os.environ['PATH']}")
-    server = Server(tmp_path / "one", 'TLS = [ CERTIFICATE = "server.pem", KEY = "server.key" ]')
+def test_consoles_by_tls(tmp_path, screen):
+    server = server_make(tmp_path / "one", screen, 'TLS = [ CERTIFICATE = "server.pem", KEY = "server.key" ]')
     etc = server.directory / "etc"
     authority_make(etc)
     certificate_make(etc, "server")
@@ -339,3 +362,64 @@ def test_consoles_by_tls(tmp_path, screen, monkeypatch):
             assert console.recv(timeout=TIMEOUT_S) == b"RFB"
     finally:
         server.end()
+
+
+def test_the_page_of_a_screen_and_what_it_may_do(server):
+    for path, kind in [
+        ("/console/vnc.html", "text/html"),
+        ("/console/vnc.js", "text/javascript"),
+        ("/console/vnc.css", "text/css"),
+        ("/console/novnc/core/rfb.js", "text/javascript"),
+        ("/console/novnc/core/inside.js", "text/javascript"),
+    ]:
+        status, _, headers = http_ask(server, "GET", path)
+        assert (status, headers["Content-Type"].split(";")[0]) == (200, kind), path
+        assert "script-src 'self'" in headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert (headers["Referrer-Policy"], headers["X-Content-Type-Options"]) == ("no-referrer", "nosniff")
+    assert http_ask(server, "POST", "/console/vnc.html", "")[0] == 405
+
+
+def test_no_other_file_is_to_be_had(server):
+    for path in [
+        "/console/novnc/../../../etc/passwd",
+        "/console/novnc/core/../app/ui.js",
+        "/console/novnc/core/../../outside.js",
+        "/console/novnc/core/%2e%2e/%2e%2e/outside.js",
+        "/console/novnc/core/..%2f..%2foutside.js",
+        "/console/novnc//etc/passwd",
+        "/console/novnc/core/link.js",
+        "/console/novnc/core/absolute.js",
+        "/console/novnc/core/up/outside.js",
+        "/console/novnc/core/.hidden.js",
+        "/console/novnc/core/notes.txt",
+        "/console/novnc/app/ui.js",
+        "/console/novnc/core/directory.js",
+        "/console/novnc/core/pipe.js",
+        "/console/novnc/core/large.js",
+        "/console/novnc/core/nothing.js",
+        "/console/novnc/",
+        "/console/vnc.html/",
+    ]:
+        status, words, _ = http_ask(server, "GET", path)
+        assert (status, "nothing at this path" in words) == (404, True), f"{path}: {status} {words}"
+
+
+def test_without_novnc_the_page_says_what_to_install(tmp_path, screen):
+    server = server_make(tmp_path / "one", screen, PLERION_NOVNC_DIR=tmp_path / "nowhere").start()
+    try:
+        status, words, _ = http_ask(server, "GET", "/console/vnc.html")
+        assert (status, "apt install novnc" in words) == (404, True), words
+    finally:
+        server.end()
+
+
+def test_the_command_line_prints_the_address(server, admin, screen, vm):
+    printed = plerion(server, "onevm", "vnc", str(vm), "--web")
+    found = re.fullmatch(rf"http://127\.0\.0\.1:{server.port}/console/vnc\.html#vm={vm}&token=([0-9a-f]{{64}})\n", printed)
+    assert found, printed
+    with opened(server, found[1]):
+        screen.accept().close()
+    admin.ok("vm.action", "poweroff-hard", vm)
+    vm_await(admin, vm, 8)
+    assert "does not run on a host" in plerion(server, "onevm", "vnc", str(vm), "--web", status=255)

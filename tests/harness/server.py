@@ -23,8 +23,9 @@ ADMIN = "oneadmin:whole-system-test"
 class Server:
     """One front-end. `start` may be called again after `stop` or `kill`: the state in the directory stays."""
 
-    def __init__(self, directory, settings=""):
+    def __init__(self, directory, settings="", environment=None):
         self.directory = Path(directory)
+        self.environment = environment or {}
         self.process = None
         self.port = None
         self.admin = ADMIN
@@ -54,6 +55,7 @@ class Server:
             "ONE_LOCATION": str(self.directory),
             "ONE_AUTH": str(self.directory / "one_auth"),
             "RUST_BACKTRACE": "1",
+            **self.environment,
         }
         begin = self.log_path.stat().st_size if self.log_path.exists() else 0
         with open(self.log_path, "ab") as log:

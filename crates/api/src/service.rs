@@ -5,13 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::StatusCode;
 use plerion_engine::Engine;
 use plerion_model::{ApiError, zone};
 use plerion_world::{Caller, call_is_hooked};
 
 use crate::caches::Caches;
-use crate::console::{Consoles, Refused, Tunnels};
+use crate::console::{ConsoleSettings, Consoles, Refused};
 use crate::hook::{CALL, call_of};
 use crate::info::{acl_info, info};
 use crate::method::{Handler, Method};
@@ -37,14 +36,14 @@ pub struct ApiService {
 }
 
 impl ApiService {
-    /// Over a running front-end; `tunnels` lead to the screens of its VMs.
+    /// Over a running front-end, with consoles of its VMs.
     #[must_use]
-    pub fn new(engine: Arc<Engine>, tunnels: Tunnels) -> Self {
+    pub fn new(engine: Arc<Engine>, consoles: ConsoleSettings) -> Self {
         Self {
             engine,
             caches: Arc::default(),
             pools: AtomicU64::new(0),
-            consoles: Consoles::new(tunnels),
+            consoles: Consoles::new(consoles),
         }
     }
 
@@ -70,7 +69,7 @@ impl ApiService {
                 self.consoles.token(&self.engine, caller, request)
             }
             "/console/ws" => self.consoles.websocket(&self.engine, request),
-            _ => Ok(Page::text(StatusCode::NOT_FOUND, NO_PAGE)),
+            _ => self.consoles.page(request).await,
         }
     }
 
@@ -119,10 +118,6 @@ impl ApiService {
         }
     }
 }
-
-/// What is said where there is nothing.
-const NO_PAGE: &str = "There is nothing at this path. Consoles are opened by POST /console/token and a WebSocket at \
-    /console/ws.\n";
 
 fn zone_is_disabled(engine: &Engine) -> bool {
     let world = engine.snapshot().world;

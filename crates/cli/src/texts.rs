@@ -340,6 +340,7 @@ const OPTIONS: &[Row] = &[
     ("nic", "Networks: id or name, user[name], and :KEY=VALUE", "网络：编号或名称、user[名称]，可加 :KEY=VALUE"),
     ("raw", "Lines for the template, as they are", "原样加入模板的内容"),
     ("vnc", "A display by VNC; for the subcommand vnc, the viewer to start", "启用 VNC；对子命令 vnc 表示要启动的查看器"),
+    ("web", "Prints an address that shows the screen in a browser", "输出可在浏览器中显示屏幕的地址"),
     ("vnc-password", "Password of that display", "VNC 密码"),
     ("vnc-listen", "Address that display listens on", "VNC 监听地址"),
     ("vnc-keymap", "Keyboard of that display", "VNC 键盘布局"),

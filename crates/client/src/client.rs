@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConfig;
 
 use crate::codec;
 use crate::error::ClientError;
-use crate::http::{Address, Connection, ExchangeError, Response};
+use crate::http::{Address, Connection, ExchangeError, Outgoing, Response};
 use crate::settings::Settings;
 use crate::trust::tls_config;
 use crate::value::{Answer, Param};
@@ -92,10 +94,17 @@ impl Client {
             Some(connection) => connection,
             None => self.connect()?,
         };
-        let response = match self.exchange(connection, &request) {
+        let path = self.address.path.clone();
+        let outgoing = Outgoing {
+            path: &path,
+            kind: "text/xml; charset=utf-8",
+            lines: "",
+            body: &request,
+        };
+        let response = match self.exchange(connection, outgoing) {
             Err(ExchangeError::Io(error, false)) if reused && is_read(method) && !is_timeout(&error) => {
                 let fresh = self.connect()?;
-                self.exchange(fresh, &request)
+                self.exchange(fresh, outgoing)
             }
             other => other,
         };
@@ -111,6 +120,30 @@ impl Client {
         codec::answer_read(&text)
     }
 
+    /// Sends a form to a path of the server beside the interface, as the user who calls (HTTP Basic authentication). Gives
+    /// the status, which may be that of a refusal, and the text.
+    pub fn form_post(&mut self, path: &str, form: &str) -> Result<(u16, String), ClientError> {
+        let connection = self.connect()?;
+        let lines = format!("Authorization: Basic {}\r\n", STANDARD.encode(&self.session));
+        let outgoing = Outgoing {
+            path,
+            kind: "application/x-www-form-urlencoded",
+            lines: &lines,
+            body: form,
+        };
+        let response = self.exchange(connection, outgoing);
+        let response = response.map_err(|error| self.error_of(error, path))?;
+        let text = String::from_utf8(response.body)
+            .map_err(|_| ClientError::Malformed("it is not UTF-8".to_owned()))?;
+        Ok((response.status, text))
+    }
+
+    /// The server's address without a path, as `http://host:port`.
+    pub fn base(&self) -> String {
+        let scheme = if self.address.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.address.authority())
+    }
+
     fn connect(&self) -> Result<Connection, ClientError> {
         Connection::open(&self.address, self.tls.clone(), self.limits.connect_time).map_err(|source| {
             let address = self.address.authority();
@@ -121,10 +154,14 @@ impl Client {
         })
     }
 
-    fn exchange(&mut self, mut connection: Connection, request: &str) -> Result<Response, ExchangeError> {
+    fn exchange(
+        &mut self,
+        mut connection: Connection,
+        outgoing: Outgoing<'_>,
+    ) -> Result<Response, ExchangeError> {
         let result = connection.exchange(
             &self.address,
-            request,
+            outgoing,
             self.limits.call_time,
             self.limits.answer_bytes,
         );

@@ -94,6 +94,19 @@ pub struct Connection {
     closing: bool,
 }
 
+/// What is sent with one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Where to.
+    pub path: &'a str,
+    /// The kind of the body.
+    pub kind: &'a str,
+    /// Further lines of the head, each with its end.
+    pub lines: &'a str,
+    /// The body.
+    pub body: &'a str,
+}
+
 /// What arrived for one request.
 #[derive(Debug)]
 pub struct Response {
@@ -162,19 +175,22 @@ impl Connection {
     pub fn exchange(
         &mut self,
         address: &Address,
-        body: &str,
+        outgoing: Outgoing<'_>,
         limit: Duration,
         body_max: usize,
     ) -> Result<Response, ExchangeError> {
         let deadline = Instant::now() + limit;
         self.deadline_apply(deadline)?;
         let request = format!(
-            "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: plerion/{}\r\nContent-Type: text/xml; charset=utf-8\r\n\
-             Content-Length: {}\r\n\r\n{body}",
-            address.path,
+            "POST {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: plerion/{}\r\nContent-Type: {}\r\n{}\
+             Content-Length: {}\r\n\r\n{}",
+            outgoing.path,
             address.authority(),
             env!("CARGO_PKG_VERSION"),
-            body.len(),
+            outgoing.kind,
+            outgoing.lines,
+            outgoing.body.len(),
+            outgoing.body,
         );
         self.stream
             .write_all(request.as_bytes())

@@ -3,13 +3,13 @@
 use std::fs::OpenOptions;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use jiff::tz::TimeZone;
 use plerion_api::xmlrpc::{Limits, Tls, serve};
-use plerion_api::{ApiService, Tunnels};
+use plerion_api::{ApiService, ConsoleSettings};
 use plerion_drivers::{GREETING_MAX, ProcessLinks, SshSettings, program_identity};
 use plerion_engine::{
     Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash,
@@ -30,6 +30,8 @@ use crate::tls;
 
 /// Seconds between measurements of datastores by scripts, unless oned.conf says `MONITORING_INTERVAL_DATASTORE`.
 const DATASTORE_INTERVAL_S: u32 = 300;
+/// Where distributions install noVNC, unless `PLERION_NOVNC_DIR` says otherwise.
+const NOVNC: &str = "/usr/share/novnc";
 /// Seconds between samples of hosts, unless oned.conf says `MONITORING_INTERVAL_HOST`.
 const MONITOR_INTERVAL_S: u32 = 30;
 
@@ -115,8 +117,11 @@ fn run(places: &Places) -> Result<(), String> {
     let (failed_sender, failed) = oneshot::channel();
     let ssh = ssh_settings(places, &config)?;
     let engine = engine_start(places, config, address, &ssh, hypervisor_conf, failed_sender)?;
-    let tunnels: Tunnels = Arc::new(move |host, far| ssh.tunnel_command(host, far));
-    let service = Arc::new(ApiService::new(engine.clone(), tunnels));
+    let consoles = ConsoleSettings {
+        tunnels: Arc::new(move |host, far| ssh.tunnel_command(host, far)),
+        novnc: std::env::var_os("PLERION_NOVNC_DIR").map_or_else(|| NOVNC.into(), PathBuf::from),
+    };
+    let service = Arc::new(ApiService::new(engine.clone(), consoles));
     let result = runtime.block_on(serve_until_told(listener, tls, service, failed));
     engine.stop();
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));

@@ -4,7 +4,9 @@
 //! * `screen`: where a VM's screen is, and who may see it.
 //! * `request`: the headers of a request, judged.
 //! * `proxy`: a console that is open.
+//! * `pages`: the page that shows a screen, with noVNC.
 
+mod pages;
 mod places;
 mod proxy;
 mod request;
@@ -12,6 +14,7 @@ mod screen;
 mod tokens;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -31,12 +34,21 @@ use tokens::{TOKEN_LIFETIME, Tokens};
 /// Makes the program that is connected to an address of a host by its standard input and output.
 pub type Tunnels = Arc<dyn Fn(&str, SocketAddr) -> std::process::Command + Send + Sync>;
 
+/// What consoles are made of.
+#[derive(Clone)]
+pub struct ConsoleSettings {
+    /// Leads to the screens of VMs.
+    pub tunnels: Tunnels,
+    /// Where noVNC is installed.
+    pub novnc: PathBuf,
+}
+
 /// The subprotocol that programs for WebSockets name, if they name one.
 const SUBPROTOCOL: &str = "binary";
 
 /// The consoles of a front-end.
 pub(crate) struct Consoles {
-    tunnels: Tunnels,
+    settings: ConsoleSettings,
     tokens: Mutex<Tokens>,
     places: Places,
 }
@@ -77,12 +89,26 @@ impl From<Refused> for Page {
 }
 
 impl Consoles {
-    pub(crate) fn new(tunnels: Tunnels) -> Self {
+    pub(crate) fn new(settings: ConsoleSettings) -> Self {
         Self {
-            tunnels,
+            settings,
             tokens: Mutex::default(),
             places: Places::default(),
         }
+    }
+
+    /// Answers `GET` of a page or of what belongs to it.
+    pub(crate) async fn page(&self, request: &PageRequest) -> Result<Page, Refused> {
+        let (directory, method) = (self.settings.novnc.clone(), request.method.clone());
+        let path = request.uri.path().to_owned();
+        let read = tokio::task::spawn_blocking(move || pages::page_get(&directory, &method, &path));
+        read.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a page could not be read");
+            Err(Refused::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "The page cannot be read; the server's log says why.",
+            ))
+        })
     }
 
     /// The session string of a request for a token.
@@ -130,7 +156,7 @@ impl Consoles {
                 StatusCode::FORBIDDEN,
                 format!(
                     "This token opens nothing: each is good once, within {seconds} s. Ask for another one \
-                     with POST /console/token."
+                     with onevm vnc ID --web, or POST /console/token."
                 ),
             )
         })?;
@@ -144,7 +170,7 @@ impl Consoles {
             grant.vm, grant.caller.uid, request.peer
         );
         tracing::info!(host = screen.host, "{what} opened");
-        let command = (self.tunnels)(&screen.host, screen.address).into();
+        let command = (self.settings.tunnels)(&screen.host, screen.address).into();
         let engine = engine.clone();
         let allowed = move || match granted(&engine, &grant.caller, grant.vm) {
             Ok(now) if now == screen => Ok(()),

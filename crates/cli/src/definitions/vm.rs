@@ -58,7 +58,10 @@ const SSH: &[OptDef] = &[
     OptDef::value(None, "ssh-options", OptKind::Text, "options"),
     OptDef::value(None, "cmd", OptKind::Text, "cmd"),
 ];
-const VNC: &[OptDef] = &[OptDef::value(None, "vnc", OptKind::Text, "vnc")];
+const VNC: &[OptDef] = &[
+    OptDef::value(None, "vnc", OptKind::Text, "vnc"),
+    OptDef::flag(None, "web"),
+];
 const FORCE: &[OptDef] = &[OptDef::flag(None, "force")];
 const HOLD: &[OptDef] = &[OptDef::flag(None, "hold")];
 const MULTIPLE: &[OptDef] = &[OptDef::value(Some('m'), "multiple", OptKind::Number, "x")];

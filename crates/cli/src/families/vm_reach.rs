@@ -19,6 +19,8 @@ use crate::xml;
 const LOGIN_DEFAULT: &str = "root";
 /// The viewer that `vnc` starts unless `--vnc` names another.
 const VIEWER_DEFAULT: &str = "vncviewer";
+/// The status of an answer that is good.
+const HTTP_OK: u16 = 200;
 /// The state of a VM that is on a host.
 const STATE_ACTIVE: i64 = 3;
 /// How libvirt is reached on a host.
@@ -42,8 +44,11 @@ pub fn ssh(session: &mut Session, input: &Input) -> Result<(), CliError> {
     run(command)
 }
 
-/// `vnc`: shows the VM's screen in a viewer, through an SSH tunnel to its host.
+/// `vnc`: shows the VM's screen in a viewer, through an SSH tunnel to its host; with `--web` prints where a browser sees it.
 pub fn vnc(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    if input.has("web") {
+        return web_print(session, input.id(0));
+    }
     let text = session.info(Kind::Vm, input.id(0))?;
     let document = xml::document_parse(&text)?;
     let screen = Screen::of(document.root_element())?;
@@ -55,6 +60,21 @@ pub fn vnc(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let ran = run(command);
     tunnel.close()?;
     ran
+}
+
+/// Prints the address of a page with the VM's screen. Its token is in the fragment, which browsers send to nobody.
+fn web_print(session: &mut Session, id: i32) -> Result<(), CliError> {
+    let client = session.client()?;
+    let (status, text) = client.form_post("/console/token", &format!("vm={id}&kind=vnc"))?;
+    if status != HTTP_OK {
+        return Err(CliError::text(text.trim()));
+    }
+    let answer: serde_json::Value = serde_json::from_str(&text)
+        .map_err(|error| CliError::text(format!("The server's answer is no JSON: {error}")))?;
+    let token = answer.get("token").and_then(serde_json::Value::as_str);
+    let token = token.ok_or_else(|| CliError::text("The server's answer holds no token."))?;
+    let base = client.base();
+    session.print(&format!("{base}/console/vnc.html#vm={id}&token={token}\n"))
 }
 
 /// `console`: the VM's serial console on this terminal; `Ctrl` and `]` leave it.
