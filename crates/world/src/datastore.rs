@@ -10,7 +10,7 @@ use crate::auth::{Caller, Target, require};
 use crate::cluster::cluster_named;
 use crate::config::Config;
 use crate::index::members;
-use crate::name::name_check_new;
+use crate::name::{driver_name_check, name_check_new};
 use crate::txn::Txn;
 use crate::world::World;
 
@@ -78,8 +78,8 @@ pub(crate) fn datastore_allocate(
             "No DS_MAD in template: name the datastore driver (fs, …).",
         ));
     }
-    driver_check(&tm_mad)
-        .and_then(|()| driver_check(&ds_mad))
+    driver_name_check(&tm_mad)
+        .and_then(|()| driver_name_check(&ds_mad))
         .map_err(|reason| refused(&reason))?;
     let id = txn.id_next(Kind::Datastore);
     complete(&txn.world.config, &mut template, kind, &tm_mad);
@@ -102,21 +102,6 @@ pub(crate) fn datastore_allocate(
     };
     txn.create(datastore);
     Ok(id)
-}
-
-/// The names of drivers become parts of paths.
-fn driver_check(name: &str) -> Result<(), String> {
-    let good = !name.starts_with('.')
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
-    if good {
-        Ok(())
-    } else {
-        Err(format!(
-            "\"{name}\" is no name of a driver: letters, digits, '_', '.' and '-' only."
-        ))
-    }
 }
 
 /// Sets what follows from the transfer driver, and the directories that images may come from.
@@ -172,7 +157,7 @@ pub(crate) fn datastore_updated(
     new.set("TYPE", kind.as_str());
     let tm_mad = new.get("TM_MAD").unwrap_or_default().to_owned();
     for name in ["DS_MAD", "TM_MAD"] {
-        driver_check(new.get(name).unwrap_or_default()).map_err(ApiError::internal)?;
+        driver_name_check(new.get(name).unwrap_or_default()).map_err(ApiError::internal)?;
     }
     let in_use = !members(&world.index.datastore_images, datastore.id).is_empty();
     let drivers_change = kind != datastore.kind || tm_mad != datastore.tm_mad;

@@ -15,7 +15,7 @@ use crate::auth::{Caller, Target, require};
 use crate::cluster::cluster_named;
 use crate::host_failure::{FENCE_MESSAGE, FENCED_BY_HAND, loss_begin, loss_end, vms_stay};
 use crate::index::members;
-use crate::name::name_check_new;
+use crate::name::{driver_name_check, name_check_new};
 use crate::strangers::{Strangers, WILD, ids_skip, strangers_show};
 use crate::txn::Txn;
 use crate::vm_autostart::vms_restarted;
@@ -106,6 +106,7 @@ pub(crate) fn host_allocate(
                 &format!("{what} cannot be empty."),
             ));
         }
+        driver_name_check(driver).map_err(|reason| ApiError::allocate(Kind::Host, &reason))?;
     }
     let id = txn.id_next(Kind::Host);
     let mut template = Template::new();

@@ -38,6 +38,22 @@ fn fault(kind: Kind, name: &str) -> Option<String> {
     None
 }
 
+/// The names of drivers become parts of paths. A refusal's text.
+pub(crate) fn driver_name_check(name: &str) -> Result<(), String> {
+    let good = !name.starts_with('.')
+        && name.len() <= NAME_CHARACTERS_MAX
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    if good {
+        Ok(())
+    } else {
+        Err(format!(
+            "\"{name}\" is no name of a driver: letters, digits, '_', '.' and '-' only, {NAME_CHARACTERS_MAX} of them at most."
+        ))
+    }
+}
+
 /// The object that has the name already, if names must differ.
 fn taken(world: &World, kind: Kind, owner: Id, name: &str) -> Option<Id> {
     name_scope(kind, owner).and_then(|scope| world.id_by_name(kind, scope, name))

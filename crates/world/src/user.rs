@@ -11,7 +11,7 @@ use crate::auth::{Caller, Target, TokenLimit, require};
 use crate::auth_driver::{CORE, PUBLIC, SERVER_PREFIX};
 use crate::bootstrap::user_new;
 use crate::config::Config;
-use crate::name::name_check_new;
+use crate::name::{driver_name_check, name_check_new};
 use crate::txn::Txn;
 
 /// Most login tokens that a user may have at a time.
@@ -34,6 +34,7 @@ pub(crate) fn user_allocate(
     name_check_new(&txn.world, Kind::User, -1, name)?;
     let driver = if driver.is_empty() { CORE } else { driver };
     service_check_may_set(caller, driver)?;
+    driver_name_check(driver).map_err(|reason| ApiError::allocate(Kind::User, &reason))?;
     let required = driver != PUBLIC && txn.world.config.auth.conf(driver).password_required;
     if password.is_empty() && required {
         return Err(ApiError::allocate(
@@ -129,6 +130,7 @@ pub(crate) fn user_chauth(
     changed(txn, caller, &rights, id, |user| {
         service_check_may_set(caller, &user.auth_driver)?;
         service_check_may_set(caller, driver)?;
+        driver_name_check(driver).map_err(ApiError::action)?;
         if id == 0 && !matches!(driver, "" | "core") {
             return Err(ApiError::action(
                 "The authentication driver of oneadmin cannot be changed: nobody could log in to change it back",
