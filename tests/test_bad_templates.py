@@ -183,6 +183,19 @@ def test_bad_values(admin, made, unmoved, name):
     assert answer.value.startswith(f"[one.{method}] ") and len(answer.value) < 1000
 
 
+def test_the_format_of_a_disk_is_that_of_its_image(admin, made):
+    """QEMU would read what a user wrote into a raw image as a header that names files of the host."""
+    vm = admin.ok("vm.allocate", cloud.VM.format("formats") + f'\nDISK=[IMAGE_ID="{made.image}",DRIVER="qcow2",FORMAT="qcow2"]', True)
+    admin.ok("vm.deploy", vm, made.hosts[0], False, made.system_ds)
+    cloud.vm_await(admin, vm, 3, 3)
+    for text in (f'IMAGE_ID="{made.image}",DRIVER="qcow2",FORMAT="qcow2"', 'TYPE="fs",SIZE="5",FORMAT="raw",DRIVER="qcow2"'):
+        admin.ok("vm.attach", vm, f"DISK=[{text}]")
+        cloud.vm_await(admin, vm, 3, 3)
+    disks = ElementTree.fromstring(admin.ok("vm.info", vm)).findall("TEMPLATE/DISK")
+    assert [(disk.findtext("DRIVER"), disk.findtext("FORMAT")) for disk in disks] == [("raw", "raw")] * 3
+    admin.ok("vm.recover", vm, 3)
+
+
 NAMES = {
     "markup": "<b>&amp;\"'</b>",
     "cdata": "x]]>y",

@@ -143,9 +143,6 @@ fn disk_of_image(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result
 
 /// The image that a DISK waited for is there, and may be larger than was known.
 pub(crate) fn disk_arrived(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result<(), ApiError> {
-    if disk.get("DRIVER").is_some_and(str::is_empty) {
-        disk.remove("DRIVER");
-    }
     size_set(disk, image)?;
     disk_take(world, disk, image, world.datastore(image.datastore_id)?);
     disk.set("IMAGE_STATE", image.state_shown(1, 0).number().to_string());

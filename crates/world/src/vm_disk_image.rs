@@ -25,7 +25,8 @@ fn of_image(world: &World, disk: &mut Vector, image: &Image) {
         .unwrap_or(&world.config.device_prefix)
         .to_owned();
     disk.set_if_missing("DEV_PREFIX", prefix);
-    disk.set_if_missing("DRIVER", image.format.clone());
+    // Whatever the DISK says: its bytes are read as what they were found to be, or a raw image could name files of the host.
+    disk.set("DRIVER", image.format.clone());
     if disk.get("SIZE").is_none_or(str::is_empty) {
         disk.set("SIZE", image.size_mib.to_string());
     }
