@@ -8,7 +8,7 @@ use plerion_model::pci::PciDemand;
 use plerion_model::vm::{DiskDemand, Vm};
 use plerion_model::{Id, Kind, Operation, group};
 use plerion_template::{PackedTemplate, PackedValue, Rank, Requirements};
-use plerion_world::{Target, World, datastores_fit};
+use plerion_world::{Target, World, datastores_fit, memory_binds};
 
 use crate::limits::Limits;
 use crate::owner::owner_may;
@@ -46,6 +46,8 @@ pub(crate) struct Key<'w> {
     last: Option<(Id, &'w str)>,
     /// Host and hypervisor driver of a VM that is to be moved. Its system datastore stays the same.
     pub(crate) leaves: Option<(Id, &'w str)>,
+    /// What such a VM has that cannot go with its memory.
+    pub(crate) bound_by: Option<&'static str>,
 }
 
 impl<'w> Key<'w> {
@@ -76,6 +78,7 @@ impl<'w> Key<'w> {
                 .last_history()
                 .filter(|_| vm.waits_to_leave())
                 .map(|record| (record.host, record.vm_mad.as_str())),
+            bound_by: memory_binds(vm).filter(|_| vm.waits_to_leave()),
             ..Self::default()
         };
         for (name, text) in singles(&vm.template) {

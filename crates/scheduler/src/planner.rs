@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
 
+use plerion_lifecycle::Relocation;
 use plerion_model::numa::NumaDemand;
 use plerion_model::numa_place::NumaChoice;
 use plerion_model::pci::PciDevice;
@@ -162,6 +163,14 @@ impl<'w> Planner<'w> {
         self.numa_find(key.numa?, self.hosts.get(host)?).err()
     }
 
+    /// What keeps a VM that is to be moved from going as it is configured.
+    fn bound_by(&self, key: &Key<'_>) -> Option<&'static str> {
+        match self.world.config.resched {
+            Relocation::Live | Relocation::Save => key.bound_by,
+            Relocation::Poweroff | Relocation::PoweroffHard => None,
+        }
+    }
+
     /// Why a host cannot take a VM, datastores set aside.
     fn host_fault(&self, class: &Class, key: &Key<'_>, host: usize) -> Option<Reason> {
         let row = self.hosts.get(host)?;
@@ -176,6 +185,9 @@ impl<'w> Planner<'w> {
             .is_some_and(|(id, driver)| id == row.host.id || driver != row.host.vm_mad)
         {
             return Some(Reason::Leaving);
+        }
+        if self.bound_by(key).is_some() {
+            return Some(Reason::Bound);
         }
         let is_met = |rule| {
             let rule = self.rules.get(rule);
@@ -409,6 +421,11 @@ impl<'w> Planner<'w> {
                 }
                 _ => reason.to_string(),
             },
+            Reason::Bound => format!(
+                "a VM with {} is not moved with its memory: move it by onevm migrate --poff, or set COLD_MIGRATE_MODE = 1 and \
+                 LIVE_RESCHEDS = 0",
+                self.bound_by(key).unwrap_or_default()
+            ),
             Reason::AutomaticRequirements => explain(class.automatic),
             Reason::Requirements => explain(class.requirements),
             Reason::Affinity => self.affinity_text(key, host).unwrap_or_default(),

@@ -17,6 +17,8 @@ pub enum Reason {
     Rights,
     /// The VM is on the host and is to leave it, or the host has another hypervisor driver.
     Leaving,
+    /// The VM is to be moved with its memory, and has what cannot be.
+    Bound,
     /// The host does not meet AUTOMATIC_REQUIREMENTS: its cluster lacks a datastore or network of the VM.
     AutomaticRequirements,
     /// The host does not meet SCHED_REQUIREMENTS.
@@ -39,12 +41,13 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Expression,
         Self::NoHost,
         Self::HostState,
         Self::Rights,
         Self::Leaving,
+        Self::Bound,
         Self::AutomaticRequirements,
         Self::Requirements,
         Self::Affinity,
@@ -65,6 +68,7 @@ impl Reason {
             Self::HostState => "HOST_STATE",
             Self::Rights => "RIGHTS",
             Self::Leaving => "LEAVING",
+            Self::Bound => "BOUND",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "REQUIREMENTS",
             Self::Affinity => "AFFINITY",
@@ -85,6 +89,7 @@ impl Reason {
             Self::HostState => "No host is enabled and monitored",
             Self::Rights => "The owner may use none of the hosts",
             Self::Leaving => "There is no other host that it could be moved to",
+            Self::Bound => "It cannot be moved with its memory",
             Self::AutomaticRequirements => "No host meets AUTOMATIC_REQUIREMENTS",
             Self::Requirements => "No host meets SCHED_REQUIREMENTS",
             Self::Affinity => "No host suits the rules of its VM group",
@@ -106,6 +111,7 @@ impl fmt::Display for Reason {
             Self::HostState => "not enabled and monitored",
             Self::Rights => "its owner may not use it",
             Self::Leaving => "the VM is to leave it",
+            Self::Bound => "the VM cannot be moved to it with its memory",
             Self::AutomaticRequirements => "AUTOMATIC_REQUIREMENTS not met",
             Self::Requirements => "SCHED_REQUIREMENTS not met",
             Self::Affinity => "rules of the VM group not met",

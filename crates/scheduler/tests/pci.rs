@@ -2,6 +2,7 @@
 
 mod support;
 
+use plerion_lifecycle::Event;
 use plerion_model::Kind;
 use plerion_scheduler::Reason;
 
@@ -74,4 +75,43 @@ fn a_vm_of_two_devices_needs_a_host_with_both() {
     cloud.update(Kind::Host, second, TWO);
     cloud.vm("PCI=[VENDOR=10de]\nPCI=[SHORT_ADDRESS=\"01:00.0\"]");
     assert_eq!(cloud.place().0, second);
+}
+
+#[test]
+fn a_marked_vm_that_cannot_go_with_its_memory_says_so() {
+    for (config, moved) in [
+        ("", false),
+        ("LIVE_RESCHEDS=1", false),
+        ("COLD_MIGRATE_MODE=1", true),
+        ("COLD_MIGRATE_MODE=2", true),
+    ] {
+        let mut cloud = Cloud::with_config(config);
+        for _ in 0..2 {
+            let host = cloud.host(8, 16);
+            cloud.update(Kind::Host, host, CARD);
+        }
+        let vm = cloud.vm("PCI=[VENDOR=10de]");
+        let placement = cloud.plan().placements[0];
+        cloud.deploy(&placement);
+        cloud.vm_settle(vm);
+        cloud.action(vm, Event::Resched);
+        assert_eq!(cloud.plan().placements.len() == 1, moved, "{config}");
+        if moved {
+            continue;
+        }
+        let refusal = cloud.refusal();
+        assert_eq!(refusal.code, Reason::Bound);
+        assert!(
+            refusal.summary.contains(
+                "a VM with PCI devices is not moved with its memory: move it by onevm migrate --poff"
+            ),
+            "{}",
+            refusal.summary
+        );
+        // Off, it has no memory.
+        cloud.action(vm, Event::Poweroff { hard: true });
+        cloud.vm_settle(vm);
+        cloud.action(vm, Event::Resched);
+        assert_eq!(cloud.plan().placements.len(), 1, "{config}");
+    }
 }

@@ -170,7 +170,7 @@ pub use vm_backup::VmBackupCommand;
 pub use vm_deploy::host_refusal;
 pub use vm_device_command::VmDeviceCommand;
 pub use vm_exec::GuestCommand;
-pub use vm_migrate::Migration;
+pub use vm_migrate::{Migration, memory_binds};
 pub use vm_nic_auto::nics_refusal;
 pub use vm_nic_end::vm_without_nic;
 pub use vm_numa::numa_find;

@@ -293,7 +293,6 @@ impl Route<'_> {
         if self.vm.phase != Phase::active(LcmState::Running) {
             return Ok(());
         }
-        let template = &self.vm.template;
         if let Some(numa) = self.vm.demand.numa.as_ref().filter(|_| self.live) {
             let what = if numa.is_pinned() {
                 "whose CPUs are pinned"
@@ -304,22 +303,32 @@ impl Route<'_> {
                 "Cannot live migrate a VM {what}. Migrate it by poweroff (onevm migrate --poff)"
             )));
         }
-        let file_system = template.vectors("DISK").any(|disk| {
-            disk.get("TYPE")
-                .is_some_and(|kind| kind.eq_ignore_ascii_case("filesystem"))
-        });
         let saved = matches!(migration.relocation, Relocation::Live | Relocation::Save);
-        if saved && file_system {
-            return Err(ApiError::action(
-                "Cannot migrate a VM with FILESYSTEM disks with its memory. Migrate it by poweroff (onevm migrate --poff)",
-            ));
+        match memory_binds(self.vm) {
+            Some(what) if saved => Err(ApiError::action(format!(
+                "Cannot migrate a VM with {what} with its memory. Migrate it by poweroff (onevm migrate --poff)"
+            ))),
+            _ => Ok(()),
         }
-        let pci = template.vectors("PCI").next().is_some();
-        if saved && pci {
-            return Err(ApiError::action(
-                "Cannot migrate a VM with PCI devices with its memory. Migrate it by poweroff (onevm migrate --poff)",
-            ));
-        }
-        Ok(())
     }
+}
+
+/// What a running VM has that cannot go to another host with its memory.
+#[must_use]
+pub fn memory_binds(vm: &Vm) -> Option<&'static str> {
+    if vm.phase != Phase::active(LcmState::Running) {
+        return None;
+    }
+    let file_system = vm.template.vectors("DISK").any(|disk| {
+        disk.get("TYPE")
+            .is_some_and(|kind| kind.eq_ignore_ascii_case("filesystem"))
+    });
+    if file_system {
+        return Some("FILESYSTEM disks");
+    }
+    vm.template
+        .vectors("PCI")
+        .next()
+        .is_some()
+        .then_some("PCI devices")
 }
