@@ -18,6 +18,8 @@ from test_tls import authority_make, certificate_make, trusting
 
 ACTIVE, RUNNING = 3, 3
 TOKEN_S = 30
+# Longer than a browser may be silent, and the look at it.
+SILENCE_S = 100
 PER_USER = 16
 GRAPHICS = 'GRAPHICS=[TYPE="VNC",LISTEN="0.0.0.0"]'
 VM = 'NAME="{}"\nCPU="0.1"\nMEMORY="64"\n{}'
@@ -170,12 +172,65 @@ def test_a_token_opens_once_and_no_other_opens(server, screen, vm):
     assert f"console of VM {vm} for user 0" in log
 
 
-@pytest.mark.seconds(180)
-def test_a_token_ends_soon(server, vm):
+@pytest.mark.seconds(240)
+def test_tokens_rights_and_silence_have_their_time(server, admin, screen, vm):
+    """What takes long by itself, side by side."""
     token = token_get(server, server.admin, vm)
-    # Time itself is what is looked at: there is no event to wait for.
-    time.sleep(TOKEN_S + 1)
-    assert refusal(server, token)[0] == 403
+    late = time.monotonic() + TOKEN_S + 1
+    uid = admin.ok("user.allocate", "leaver", "secret", "", [])
+    admin.ok("vm.chown", vm, uid, -1)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_S) as mute:
+        # It answers no ping.
+        mute.sendall(upgrade(token_get(server, server.admin, vm)))
+        with screen.accept() as mute_qemu:
+            _right_take(server, admin, screen, vm)
+            # Time itself is what is looked at: there is no event to wait for.
+            time.sleep(max(0, late - time.monotonic()))
+            assert refusal(server, token)[0] == 403
+            mute_qemu.settimeout(SILENCE_S)
+            assert mute_qemu.recv(1) == b""
+        said = b""
+        while part := mute.recv(65536):
+            said += part
+        assert b"no sign of life" in said
+
+
+def _right_take(server, admin, screen, vm):
+    """A user whose right is taken away while the screen is open."""
+    with opened(server, token_get(server, "leaver:secret", vm)) as console, screen.accept() as qemu:
+        qemu.sendall(b"still here")
+        assert console.recv(timeout=TIMEOUT_S) == b"still here"
+        admin.ok("vm.chown", vm, 0, -1)
+        code, reason = closed(console)
+        assert (code, "Not authorized to perform USE VM" in reason) == (1008, True), reason
+        assert qemu.recv(1) == b""
+
+
+def upgrade(token):
+    """A request for a WebSocket, as bytes."""
+    return (
+        f"GET /console/ws?token={token} HTTP/1.1\r\nHost: one\r\nConnection: keep-alive, Upgrade\r\n"
+        f"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {'x' * 22}==\r\n\r\n"
+    ).encode()
+
+
+def test_requests_that_are_not_quite_an_upgrade(server, screen, vm):
+    good = upgrade(token_get(server, server.admin, vm))
+    for wrong in [
+        good.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        good.replace(b"Connection: keep-alive, Upgrade\r\n", b""),
+        good.replace(b"keep-alive, Upgrade", b"close"),
+        good.replace(b"Upgrade: websocket", b"Upgrade: h2c"),
+        good.replace(b"GET ", b"POST "),
+    ]:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_S) as wire:
+            wire.sendall(wrong)
+            assert wire.recv(65536).split(b" ")[1] == b"426", wrong
+    # They did not use up the token, and what comes with the request belongs to the console.
+    with socket.create_connection(("127.0.0.1", server.port), timeout=TIMEOUT_S) as wire:
+        wire.sendall(good + b"\x82\x81\0\0\0\0x")
+        with screen.accept() as qemu:
+            assert qemu.recv(1) == b"x"
 
 
 def test_who_may_not_use_the_vm_gets_no_token(server, admin, screen, vm):
@@ -375,6 +430,7 @@ def test_the_page_of_a_screen_and_what_it_may_do(server):
         status, _, headers = http_ask(server, "GET", path)
         assert (status, headers["Content-Type"].split(";")[0]) == (200, kind), path
         assert "script-src 'self'" in headers["Content-Security-Policy"]
+        assert f"connect-src 'self' ws://127.0.0.1:{server.port} " in headers["Content-Security-Policy"]
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
         assert (headers["Referrer-Policy"], headers["X-Content-Type-Options"]) == ("no-referrer", "nosniff")
     assert http_ask(server, "POST", "/console/vnc.html", "")[0] == 405

@@ -27,7 +27,8 @@ COUNT = """
   const canvas = new OffscreenCanvas(image.width, image.height);
   const context = canvas.getContext("2d");
   context.drawImage(image, 0, 0);
-  return (%s)(context.getImageData(0, 0, image.width, image.height));
+  const area = document.querySelector("%s").getBoundingClientRect();
+  return (%s)(context.getImageData(area.x, area.y, area.width, area.height));
 })()
 """
 LIT = """(picture) => {
@@ -119,11 +120,11 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def picture(self, path):
-        """Takes a picture of the page, kept at `path`; gives its size, its pixels that are not black, its colours."""
+    def picture(self, path, selector):
+        """Takes a picture of the page, kept at `path`; gives an element's size in it, its pixels that are not black, its colours."""
         data = self.ask("Page.captureScreenshot", format="png")["data"]
         path.write_bytes(base64.b64decode(data))
-        return self.value(COUNT % (data, LIT))
+        return self.value(COUNT % (data, selector, LIT))
 
     def canvas(self, selector):
         """The same of a canvas of the page."""

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use http::header::{ALLOW, CACHE_CONTROL, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
+use http::header::{
+    ALLOW, CACHE_CONTROL, CONNECTION, HOST, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE,
+};
 use http::{HeaderValue, Method, StatusCode};
 use plerion_engine::Engine;
 use plerion_model::{ApiError, ErrorCode, Id};
@@ -101,7 +103,10 @@ impl Consoles {
     pub(crate) async fn page(&self, request: &PageRequest) -> Result<Page, Refused> {
         let (directory, method) = (self.settings.novnc.clone(), request.method.clone());
         let path = request.uri.path().to_owned();
-        let read = tokio::task::spawn_blocking(move || pages::page_get(&directory, &method, &path));
+        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.map(str::to_owned);
+        let read =
+            tokio::task::spawn_blocking(move || pages::page_get(&directory, &method, &path, host.as_deref()));
         read.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a page could not be read");
             Err(Refused::new(

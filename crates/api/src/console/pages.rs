@@ -27,12 +27,17 @@ const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-/// What the page may do: run scripts of this server and talk to it. noVNC paints the pointer from data.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
-    img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What the page may do: run scripts of this server, and talk to it ([`policy`]). noVNC paints the pointer from data.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Answers `GET` of the page and what belongs to it. `directory` is where noVNC is installed. Blocks on files.
-pub(super) fn page_get(directory: &Path, method: &Method, path: &str) -> Result<Page, Refused> {
+pub(super) fn page_get(
+    directory: &Path,
+    method: &Method,
+    path: &str,
+    host: Option<&str>,
+) -> Result<Page, Refused> {
     if method != Method::GET {
         return Err(Refused::new(
             StatusCode::METHOD_NOT_ALLOWED,
@@ -51,13 +56,12 @@ pub(super) fn page_get(directory: &Path, method: &Method, path: &str) -> Result<
             None => return Err(nothing()),
         },
     };
-    Ok(guarded(page))
+    Ok(guarded(page, host))
 }
 
 /// With what browsers are to hold to.
-fn guarded(page: Page) -> Page {
+fn guarded(page: Page, host: Option<&str>) -> Page {
     [
-        (CONTENT_SECURITY_POLICY, POLICY),
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (X_FRAME_OPTIONS, "DENY"),
@@ -67,6 +71,17 @@ fn guarded(page: Page) -> Page {
     .fold(page, |page, (name, value)| {
         page.header(name, HeaderValue::from_static(value))
     })
+    .header(CONTENT_SECURITY_POLICY, policy(host))
+}
+
+/// The policy of a page that was asked for at `host`. To some browsers `'self'` means HTTP alone, so the WebSocket is named.
+fn policy(host: Option<&str>) -> HeaderValue {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
+    let sockets = host
+        .filter(|host| host.bytes().all(plain))
+        .map_or_else(String::new, |host| format!(" ws://{host} wss://{host}"));
+    let text = format!("{POLICY}; connect-src 'self'{sockets}");
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(POLICY))
 }
 
 fn nothing() -> Refused {
@@ -137,6 +152,27 @@ fn beneath_read(directory: &Path, name: &Path) -> Result<Vec<u8>, Errno> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_adds_nothing_but_its_sockets_to_the_policy() {
+        let sockets = |host: Option<&str>| {
+            let policy = policy(host);
+            let (_, sockets) = policy
+                .to_str()
+                .expect("text")
+                .split_once("connect-src ")
+                .expect("named");
+            sockets.to_owned()
+        };
+        assert_eq!(sockets(Some("one:2633")), "'self' ws://one:2633 wss://one:2633");
+        assert_eq!(
+            sockets(Some("[::1]:2633")),
+            "'self' ws://[::1]:2633 wss://[::1]:2633"
+        );
+        for other in [None, Some("one; script-src *"), Some("one evil"), Some("*")] {
+            assert_eq!(sockets(other), "'self'", "{other:?}");
+        }
+    }
 
     #[test]
     fn only_scripts_of_novnc_have_names() {

@@ -2,10 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::header::HeaderName;
 use http::header::{
-    AUTHORIZATION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use http::{HeaderMap, Method, StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use plerion_model::Id;
 
 use super::Refused;
@@ -118,7 +120,9 @@ pub(super) fn websocket_key(request: &PageRequest) -> Result<&[u8], Refused> {
             .get(name)
             .and_then(|value: &http::HeaderValue| value.to_str().ok())
     };
-    let upgrades = word(UPGRADE).is_some_and(|value| value.eq_ignore_ascii_case("websocket"));
+    let upgrades = request.version == Version::HTTP_11
+        && list_has(headers, &CONNECTION, "upgrade")
+        && list_has(headers, &UPGRADE, "websocket");
     let key = headers.get(SEC_WEBSOCKET_KEY);
     match key {
         Some(key) if request.method == Method::GET && upgrades => {
@@ -139,12 +143,17 @@ pub(super) fn websocket_key(request: &PageRequest) -> Result<&[u8], Refused> {
 
 /// Whether a subprotocol is among those that the browser speaks.
 pub(super) fn subprotocol_offered(headers: &HeaderMap, name: &str) -> bool {
+    list_has(headers, &SEC_WEBSOCKET_PROTOCOL, name)
+}
+
+/// Whether a header that is a list has a word in it.
+fn list_has(headers: &HeaderMap, header: &HeaderName, word: &str) -> bool {
     headers
-        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .get_all(header)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|offered| offered.trim() == name)
+        .any(|given| given.trim().eq_ignore_ascii_case(word))
 }
 
 #[cfg(test)]

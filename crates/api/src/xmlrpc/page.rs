@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -28,6 +28,8 @@ pub struct PageRequest {
     pub method: Method,
     /// Its path and what is asked for there.
     pub uri: Uri,
+    /// The version of HTTP that it is in.
+    pub version: Version,
     /// Its headers.
     pub headers: HeaderMap,
     /// Its body.
@@ -120,6 +122,7 @@ pub(super) async fn page_receive(request: Request<Incoming>, peer: SocketAddr) -
     Ok(PageRequest {
         method: head.method,
         uri: head.uri,
+        version: head.version,
         headers: head.headers,
         body: body.to_bytes(),
         peer,
