@@ -81,6 +81,7 @@ class Stage:
             "full_vdc": lambda: self.vdc_full(name),
             "empty_group": lambda: ok("group.allocate", name),
             "recruit": self.recruit,
+            "promoted": self.promoted,
             "service": lambda: ok("user.allocate", name, "secret", "server_cipher", [self.group]),
             "empty_user": lambda: ok("user.allocate", name, "secret", "", []),
         }.get(kind)
@@ -105,6 +106,11 @@ class Stage:
             self.admin.call("user.delete", self.recruited)
         self.recruited = self.admin.ok("user.allocate", "recruit", "recruit", "", [self.group])
         return self.recruited
+
+    def promoted(self):
+        """An administrator whose first group is the shared one."""
+        known = cloud.named(self.admin.ok, "userpool.info", "USER", "promoted")
+        return known or self.admin.ok("user.allocate", "promoted", "promoted", "", [self.group, 0])
 
     def group_with_owner(self, name):
         group = self.admin.ok("group.allocate", name)

@@ -146,8 +146,14 @@ impl Target {
             Object::Vnet(vnet) => target.in_clusters(&vnet.clusters),
             Object::Datastore(datastore) => target.in_clusters(&datastore.clusters),
             Object::Cluster(_) => target.in_clusters(&[id]),
+            // Whoever manages the first group of an administrator would be one by a new password: rules on that group are
+            // about ordinary users.
             Object::User(user) => Self {
-                gid: user.gid,
+                gid: if user.groups.contains(&group::ONEADMIN) {
+                    group::ONEADMIN
+                } else {
+                    user.gid
+                },
                 ..target
             },
             Object::Group(_) => Self { gid: id, ..target },
