@@ -54,7 +54,7 @@ mod pci;
 mod raw;
 mod xml;
 
-pub use coverage::{COVERAGE, Covered, Row};
+pub use coverage::{COVERAGE, Covered, Row, Seen};
 pub use defaults::{defaults, driver_conf_known, driver_conf_unknown};
 pub use error::DomainError;
 pub use input::{ContextDisk, DomainInput, HostFacts, Hypervisor, Metadata};
