@@ -13,6 +13,7 @@ const NAMES: &[&str] = &[
     "instantiate",
     "instantiate-full",
     "update",
+    "users",
     "running",
     "memory",
     "start",
@@ -26,7 +27,7 @@ Measures `plerion serve` in a directory of its own, over HTTP, and prints a tabl
   --quick          a tenth of the sizes: shows that everything works, not how fast it is
   --full           also the start with 100,000 VMs
   --only NAME      only these rows; can be given several times. Names: vm.info vmpool infoextended hostpool
-                   instantiate instantiate-full update running memory start
+                   instantiate instantiate-full update users running memory start
   --binary FILE    the program to measure (default: plerion beside this program)
   --directory DIR  where databases are made; must be on the disk to measure (default: the temporary directory)
   --keep           leave the directories of the servers behind

@@ -67,6 +67,9 @@ pub(crate) fn devices(image: i64, network: i64) -> String {
     format!("DISK=[IMAGE_ID=\"{image}\"]\nNIC=[NETWORK_ID=\"{network}\"]\n")
 }
 
+/// Limits of VMs that are not reached.
+pub(crate) const VM_LIMITS: &str = "VM=[VMS=\"1000000000\",CPU=\"1000000000\",MEMORY=\"1000000000\"]";
+
 /// A limit of every kind, none of which is reached.
 pub(crate) fn quotas(store: i64, image: i64, network: i64) -> String {
     const LARGE: u32 = 1_000_000_000;

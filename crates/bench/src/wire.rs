@@ -20,6 +20,8 @@ pub(crate) enum Value<'a> {
     Text(&'a str),
     /// A truth value.
     Flag(bool),
+    /// A list of numbers.
+    Ints(&'a [i32]),
 }
 
 /// Appends a whole HTTP request that calls `method`. `out` must be empty.
@@ -54,6 +56,14 @@ fn value_write(out: &mut String, value: Value<'_>) {
     let written = match value {
         Value::Int(number) => write!(out, "<int>{number}</int>"),
         Value::Flag(flag) => write!(out, "<boolean>{}</boolean>", u8::from(flag)),
+        Value::Ints(numbers) => {
+            out.push_str("<array><data>");
+            let written = numbers
+                .iter()
+                .try_for_each(|number| write!(out, "<value><int>{number}</int></value>"));
+            out.push_str("</data></array>");
+            written
+        }
         Value::Text(text) => {
             out.push_str("<string>");
             for character in text.chars() {

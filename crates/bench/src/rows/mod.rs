@@ -3,6 +3,7 @@
 mod boot;
 mod read;
 mod start;
+mod users;
 mod write;
 
 use std::time::Duration;
@@ -37,6 +38,9 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<()> {
     }
     if options.wants("instantiate-full") {
         write::instantiate_full(options, report)?;
+    }
+    if options.wants("users") {
+        users::all(options, report)?;
     }
     if options.wants("running") {
         boot::running(options, report)?;

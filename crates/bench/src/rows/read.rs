@@ -11,7 +11,7 @@ use crate::report::{Aim, Report, Row, figure};
 use crate::server::Server;
 use crate::slow;
 use crate::statistics::Times;
-use crate::wire::{Value, request};
+use crate::wire::{Endpoint, Value, request};
 
 /// Calls of a pool for one figure.
 const POOL_CALLS: usize = 40;
@@ -34,12 +34,27 @@ pub(crate) fn all(options: &Options, server: &Server, report: &mut Report) -> Re
         slow_readers(options, server, report)?;
     }
     if options.wants("vm.info") {
+        let count = options.size(super::VMS);
+        let ids: Vec<i32> = (0..count)
+            .map(|at| i32::try_from(at).unwrap_or(i32::MAX))
+            .collect();
         for (connections, aim, reference) in [
             (16, Aim::AtLeast(20_000.0), "967/s"),
             (1, Aim::None, "913/s, p99 2 ms"),
             (64, Aim::None, "543/s, p99 1049 ms"),
         ] {
-            vm_info(options, server, report, connections, aim, reference)?;
+            let (here, note) = vm_info(options, server, server.endpoint(), &ids, connections)?;
+            report.add(Row {
+                what: format!(
+                    "one.vm.info, {} VMs, {connections} connections",
+                    figure(count as f64)
+                ),
+                unit: "/s",
+                aim,
+                reference,
+                here,
+                note,
+            });
         }
     }
     let pools = [
@@ -77,53 +92,40 @@ pub(crate) fn all(options: &Options, server: &Server, report: &mut Report) -> Re
     Ok(())
 }
 
-fn vm_info(
+/// Calls for single VMs by the user of an endpoint: how many per second, and more about them.
+pub(super) fn vm_info(
     options: &Options,
     server: &Server,
-    report: &mut Report,
+    caller: &Endpoint,
+    ids: &[i32],
     connections: usize,
-    aim: Aim,
-    reference: &'static str,
-) -> Result<()> {
-    let endpoint = server.endpoint();
-    let count = options.size(super::VMS);
-    let requests: Vec<Vec<u8>> = (0..count)
-        .map(|at| {
-            let id = i32::try_from(at).unwrap_or(i32::MAX);
-            request(endpoint, "one.vm.info", &[Value::Int(id), Value::Flag(false)])
-        })
+) -> Result<(f64, String)> {
+    let requests: Vec<Vec<u8>> = ids
+        .iter()
+        .map(|id| request(caller, "one.vm.info", &[Value::Int(*id), Value::Flag(false)]))
         .collect();
     let (times, cost) = costed(server, || {
         run(
-            endpoint.port,
+            caller.port,
             load(options, connections, usize::MAX),
             &mut |at, out| {
                 // A step that has no factor with the number of VMs: neighbours are not asked for one after another.
-                out.extend_from_slice(&requests[at.wrapping_mul(7919) % count]);
+                out.extend_from_slice(&requests[at.wrapping_mul(7919) % requests.len()]);
             },
         )
     })?;
-    report.add(Row {
-        what: format!(
-            "one.vm.info, {} VMs, {connections} connections",
-            figure(count as f64)
-        ),
-        unit: "/s",
-        aim,
-        reference,
-        here: times.rate(),
-        note: format!(
-            "p50 {} p99 {} ms, {:.1} KB, {}",
-            figure(times.quantile_ms(0.5)),
-            figure(times.quantile_ms(0.99)),
-            times.body_mean() / 1000.0,
-            cost.text()
-        ),
-    });
-    Ok(())
+    let note = format!(
+        "p50 {} p99 {} ms, {:.1} KB, {}",
+        figure(times.quantile_ms(0.5)),
+        figure(times.quantile_ms(0.99)),
+        times.body_mean() / 1000.0,
+        cost.text()
+    );
+    Ok((times.rate(), note))
 }
 
-fn pool(
+/// One row of calls for a pool, as a request says.
+pub(super) fn pool(
     options: &Options,
     server: &Server,
     report: &mut Report,

@@ -50,7 +50,7 @@ pub(crate) fn all(options: &Options, server: &Server, report: &mut Report) -> Re
     Ok(())
 }
 
-fn note(times: &Times, cost: &Cost) -> String {
+pub(super) fn note(times: &Times, cost: &Cost) -> String {
     format!(
         "p50 {} p99 {} ms, {}",
         figure(times.quantile_ms(0.5)),
@@ -60,7 +60,7 @@ fn note(times: &Times, cost: &Cost) -> String {
 }
 
 /// Makes a VM template; `devices` are further attributes.
-fn template_make(server: &Server, name: &str, devices: &str) -> Result<i64> {
+pub(super) fn template_make(server: &Server, name: &str, devices: &str) -> Result<i64> {
     let text = templates::vm(0, name, devices);
     number(&mut server.client()?, "one.template.allocate", &[text.into()])
 }
@@ -70,7 +70,12 @@ fn instantiate(server: &Server, template: i64, load: Load) -> Result<(Times, Cos
 }
 
 /// The same by the user of an endpoint.
-fn instantiate_as(server: &Server, endpoint: &Endpoint, template: i64, load: Load) -> Result<(Times, Cost)> {
+pub(super) fn instantiate_as(
+    server: &Server,
+    endpoint: &Endpoint,
+    template: i64,
+    load: Load,
+) -> Result<(Times, Cost)> {
     let id = i32::try_from(template).map_err(|error| error.to_string())?;
     let values = [
         Value::Int(id),
