@@ -1,7 +1,10 @@
 """What was acknowledged is there after SIGTERM and after SIGKILL."""
 
 import http.client
+import socket
+import subprocess
 import threading
+import time
 from xml.parsers.expat import ExpatError
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from harness import cloud
 from harness.dump import changed, dump
 from harness.rpc import Session
+from harness.server import BINARY
 
 INTERNAL = 0x2000
 WRITERS = 16
@@ -52,6 +56,38 @@ def test_everything_is_there(own_server, way):
     assert Session(own_server, "dora:secret").ok("user.info", -1) == Session(
         own_server, "dora:a-token-of-dora"
     ).ok("user.info", -1)
+
+
+@pytest.fixture
+def taken(own_server):
+    """A socket that listens where the server is to listen, which does not run."""
+    own_server.stop()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        (own_server.directory / "etc/oned.conf").write_text(f"PORT={listening.getsockname()[1]}\n")
+        yield listening
+
+
+def test_a_port_that_is_still_held_is_waited_for(own_server, taken):
+    """As by what a server that was killed had just forked."""
+
+    def let_go():
+        while "is in use: waiting" not in own_server.log_path.read_text():
+            time.sleep(0.01)
+        taken.close()
+
+    waiting = threading.Thread(target=let_go, daemon=True)
+    waiting.start()
+    own_server.start()
+    waiting.join()
+    assert Session(own_server).ok("user.info", 0)
+
+
+def test_a_port_of_another_server_is_named(own_server, taken):
+    environment = {"PATH": "/usr/bin:/bin", "ONE_LOCATION": str(own_server.directory), "ONE_AUTH": str(own_server.directory / "one_auth")}
+    done = subprocess.run([BINARY, "serve"], env=environment, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{taken.getsockname()[1]}" in done.stderr
+    assert "another server uses the port, or set PORT in oned.conf" in done.stderr
 
 
 def test_ids_go_on(own_server):

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use plerion_api::xmlrpc::{Limits, Tls, serve};
@@ -30,6 +31,10 @@ use crate::tls;
 
 /// Seconds between measurements of datastores by scripts, unless oned.conf says `MONITORING_INTERVAL_DATASTORE`.
 const DATASTORE_INTERVAL_S: u32 = 300;
+/// How long a server that starts waits for a port that is in use.
+const PORT_WAIT: Duration = Duration::from_secs(5);
+/// Time between two looks at such a port: nothing tells when it is free.
+const PORT_LOOK: Duration = Duration::from_millis(50);
 /// Where distributions install noVNC, unless `PLERION_NOVNC_DIR` says otherwise.
 const NOVNC: &str = "/usr/share/novnc";
 /// Seconds between samples of hosts, unless oned.conf says `MONITORING_INTERVAL_HOST`.
@@ -110,7 +115,7 @@ fn run(places: &Places) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let listener = runtime.block_on(TcpListener::bind(address)).map_err(|error| {
+    let listener = runtime.block_on(listen(address)).map_err(|error| {
         format!("cannot listen on {address}: {error}; another server uses the port, or set PORT in oned.conf")
     })?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
@@ -124,8 +129,34 @@ fn run(places: &Places) -> Result<(), String> {
     let service = Arc::new(ApiService::new(engine.clone(), consoles));
     let result = runtime.block_on(serve_until_told(listener, tls, service, failed));
     engine.stop();
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    runtime.shutdown_timeout(Duration::from_secs(5));
     result
+}
+
+/// Listens on an address. Of a server that was killed, what it had just forked holds the port until it becomes the program
+/// that it was forked for; on a busy machine that may be after the next server has started. So a port in use is asked for
+/// again for a time, [`PORT_WAIT`].
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let first = TcpListener::bind(address).await;
+    if !first.as_ref().is_err_and(port_in_use) {
+        return first;
+    }
+    tracing::warn!(
+        "{address} is in use: waiting up to {} s for it",
+        PORT_WAIT.as_secs()
+    );
+    let begun = Instant::now();
+    loop {
+        tokio::time::sleep(PORT_LOOK).await;
+        let bound = TcpListener::bind(address).await;
+        if begun.elapsed() > PORT_WAIT || !bound.as_ref().is_err_and(port_in_use) {
+            return bound;
+        }
+    }
+}
+
+fn port_in_use(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::AddrInUse
 }
 
 fn listen_address(config: &Config) -> Result<SocketAddr, String> {
