@@ -21,7 +21,7 @@ const SEEN_GROUPS: usize = 6;
 /// VMs, each of a user of the cloud.
 const VMS: usize = 10_000;
 /// VMs of a page.
-const PAGE: i32 = 2000;
+const PAGE: usize = 2000;
 /// Id of the first group that is made in a cloud.
 const FIRST_GROUP: usize = 100;
 /// How access rules name a group, the VMs, and the right to use (numbers of the API).
@@ -36,6 +36,7 @@ struct Sizes {
     users: usize,
     groups: usize,
     vms: usize,
+    page: usize,
 }
 
 /// The rows of this file.
@@ -44,6 +45,7 @@ pub(crate) fn all(options: &Options, report: &mut Report) -> Result<()> {
         users: options.size(USERS),
         groups: options.size(GROUPS),
         vms: options.size(VMS),
+        page: options.size(PAGE),
     };
     let (server, _) = Server::new(options)?;
     groups_make(&server, &sizes)?;
@@ -185,12 +187,13 @@ fn reads(
     );
     let whole = request(user, "one.vmpool.info", &pool(-1, -1));
     read::pool(options, server, report, &what, &whole, 8.0, "")?;
-    let what = format!("a page of {PAGE} of {} VMs, {cloud}", figure(sizes.vms as f64));
-    let page = request(
-        server.endpoint(),
-        "one.vmpool.info",
-        &pool(id(sizes.vms / 2), -PAGE),
+    let what = format!(
+        "a page of {} of {} VMs, {cloud}",
+        figure(sizes.page as f64),
+        figure(sizes.vms as f64)
     );
+    let page = pool(id(sizes.vms / 2), -id(sizes.page));
+    let page = request(server.endpoint(), "one.vmpool.info", &page);
     read::pool(options, server, report, &what, &page, 3.0, "")
 }
 
