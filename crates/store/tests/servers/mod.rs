@@ -71,6 +71,35 @@ fn run(command: &mut Process) {
     );
 }
 
+/// The processes that a process has made.
+fn children(pid: u32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+    tasks
+        .filter_map(|task| std::fs::read_to_string(task.expect("a thread").path().join("children")).ok())
+        .flat_map(|text| {
+            text.split_whitespace()
+                .map(|pid| pid.parse().expect("an id"))
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Kills a process; whether it was still running.
+fn running_kill(pid: i32) -> bool {
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return false;
+    };
+    let ended = stat
+        .rsplit(") ")
+        .next()
+        .is_some_and(|rest| rest.starts_with(['Z', 'X']));
+    if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| !ended) {
+        // It may end at this moment.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    !ended
+}
+
 impl Server {
     /// A new server; `None`, and a loud word, when its programs are not installed.
     pub fn start(kind: ServerKind) -> Option<Self> {
@@ -178,11 +207,21 @@ impl Server {
         // The database of PostgreSQL's administrator is empty at first, and ours from now on.
     }
 
-    /// Ends it as a loss of power would.
+    /// Ends it as a loss of power would, with the processes that it has made: PostgreSQL does not start again while one of
+    /// them holds the shared memory.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
+            let made = children(child.id());
             child.kill().expect("runs");
             child.wait().expect("ends");
+            let begin = Instant::now();
+            while made.iter().any(|pid| running_kill(*pid)) {
+                assert!(
+                    begin.elapsed() < READY_WITHIN,
+                    "processes of the server do not end: {made:?}"
+                );
+                std::thread::sleep(POLL);
+            }
         }
     }
 
