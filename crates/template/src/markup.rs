@@ -143,7 +143,7 @@ impl Markup for PlainXml {
 
     fn cdata(&mut self, text: &str) {
         self.out.extend_from_slice(b"<![CDATA[");
-        for (index, part) in cdata_parts(text).enumerate() {
+        for (index, part) in cdata_parts(&carried(text)).enumerate() {
             if index > 0 {
                 self.out.extend_from_slice(b"]]]]><![CDATA[>");
             }
@@ -222,7 +222,7 @@ impl Markup for EscapedXml {
 
     fn cdata(&mut self, text: &str) {
         self.out.extend_from_slice(b"&lt;![CDATA[");
-        for (index, part) in cdata_parts(text).enumerate() {
+        for (index, part) in cdata_parts(&carried(text)).enumerate() {
             if index > 0 {
                 self.out.extend_from_slice(b"]]]]&gt;&lt;![CDATA[&gt;");
             }
@@ -301,6 +301,16 @@ fn escape_into(out: &mut Vec<u8>, text: &str, entity: impl Fn(u8) -> Option<&'st
         out.extend_from_slice(written);
         rest = tail.get(used..).unwrap_or_default();
     }
+}
+
+/// The text without what XML cannot carry, where its absence could make an end of a CDATA section: `]]`, a control character,
+/// `>`.
+fn carried(text: &str) -> std::borrow::Cow<'_, str> {
+    let dropped = |letter: char| matches!(letter, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
+    if text.as_bytes().contains(&b']') && text.contains(dropped) {
+        return text.chars().filter(|letter| !dropped(*letter)).collect();
+    }
+    text.into()
 }
 
 /// The parts of a text between which the end of a CDATA section stands; most texts are one.

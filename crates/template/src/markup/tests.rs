@@ -25,6 +25,15 @@ fn unescaped(text: &str) -> String {
 }
 
 #[test]
+fn what_is_dropped_makes_no_end_of_a_section() {
+    for text in ["]]\u{1}>", "]\u{1f}]>", "]]\u{ffff}>"] {
+        let mut xml = PlainXml::new();
+        xml.cdata_element("C", text);
+        assert_eq!(xml.into_string(), "<C><![CDATA[]]]]><![CDATA[>]]></C>");
+    }
+}
+
+#[test]
 fn elements() {
     let mut xml = PlainXml::new();
     xml.element("A", "<&>\r\u{1}\u{fffe}\u{ff01}é");
