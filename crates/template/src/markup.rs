@@ -143,12 +143,7 @@ impl Markup for PlainXml {
 
     fn cdata(&mut self, text: &str) {
         self.out.extend_from_slice(b"<![CDATA[");
-        for (index, part) in cdata_parts(&carried(text)).enumerate() {
-            if index > 0 {
-                self.out.extend_from_slice(b"]]]]><![CDATA[>");
-            }
-            escape_into(&mut self.out, part, entity_never);
-        }
+        cdata_into(&mut self.out, text, b"]]]]><![CDATA[>", entity_never);
         self.out.extend_from_slice(b"]]>");
     }
 }
@@ -222,12 +217,7 @@ impl Markup for EscapedXml {
 
     fn cdata(&mut self, text: &str) {
         self.out.extend_from_slice(b"&lt;![CDATA[");
-        for (index, part) in cdata_parts(&carried(text)).enumerate() {
-            if index > 0 {
-                self.out.extend_from_slice(b"]]]]&gt;&lt;![CDATA[&gt;");
-            }
-            escape_into(&mut self.out, part, entity_once);
-        }
+        cdata_into(&mut self.out, text, b"]]]]&gt;&lt;![CDATA[&gt;", entity_once);
         self.out.extend_from_slice(b"]]&gt;");
     }
 }
@@ -303,22 +293,21 @@ fn escape_into(out: &mut Vec<u8>, text: &str, entity: impl Fn(u8) -> Option<&'st
     }
 }
 
-/// The text without what XML cannot carry, where its absence could make an end of a CDATA section: `]]`, a control character,
-/// `>`.
-fn carried(text: &str) -> std::borrow::Cow<'_, str> {
-    let dropped = |letter: char| matches!(letter, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
-    if text.as_bytes().contains(&b']') && text.contains(dropped) {
-        return text.chars().filter(|letter| !dropped(*letter)).collect();
-    }
-    text.into()
-}
-
-/// The parts of a text between which the end of a CDATA section stands; most texts are one.
-fn cdata_parts(text: &str) -> impl Iterator<Item = &str> {
+/// Writes the text of a CDATA section as [`escape_into`] does, with `split` for each end of a section in it.
+fn cdata_into(out: &mut Vec<u8>, text: &str, split: &[u8], entity: impl Fn(u8) -> Option<&'static [u8]>) {
     // Without a bracket there is nothing to search for; finding that out is far cheaper than a search.
-    let whole = (!text.as_bytes().contains(&b']')).then_some(text);
-    let parts = whole.is_none().then(|| text.split("]]>"));
-    whole.into_iter().chain(parts.into_iter().flatten())
+    if !text.as_bytes().contains(&b']') {
+        return escape_into(out, text, entity);
+    }
+    // Searched is what XML carries of the text: a character that is dropped may stand within an end.
+    let mut carried = Vec::with_capacity(text.len());
+    escape_into(&mut carried, text, entity_never);
+    for (index, part) in String::from_utf8_lossy(&carried).split("]]>").enumerate() {
+        if index > 0 {
+            out.extend_from_slice(split);
+        }
+        escape_into(out, part, &entity);
+    }
 }
 
 #[cfg(test)]
