@@ -29,7 +29,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::xmlrpc::{Page, PageRequest};
 use places::Places;
-use request::{Wanted, basic, origin_refuse, token_of, wanted, websocket_key};
+use request::{Wanted, basic, header_text, origin_refuse, token_of, wanted, websocket_key};
 use screen::{Screen, caller_now};
 use tokens::{TOKEN_LIFETIME, Tokens};
 
@@ -103,8 +103,7 @@ impl Consoles {
     pub(crate) async fn page(&self, request: &PageRequest) -> Result<Page, Refused> {
         let (directory, method) = (self.settings.novnc.clone(), request.method.clone());
         let path = request.uri.path().to_owned();
-        let host = request.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.map(str::to_owned);
+        let host = header_text(&request.headers, &HOST).map(str::to_owned);
         let read =
             tokio::task::spawn_blocking(move || pages::page_get(&directory, &method, &path, host.as_deref()));
         read.await.unwrap_or_else(|error| {

@@ -211,11 +211,7 @@ async fn screen_missing(tunnel: &mut Tunnel) -> String {
 
 /// As much as a closing frame holds.
 fn reason_cut(reason: &str) -> String {
-    let mut end = REASON_BYTES.min(reason.len());
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason[..end].to_owned()
+    reason[..reason.floor_char_boundary(REASON_BYTES)].to_owned()
 }
 
 #[cfg(test)]

@@ -24,10 +24,14 @@ pub(super) struct Wanted {
     pub(super) vm: Id,
 }
 
+/// A header as text, if it is there and is one.
+pub(super) fn header_text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
 /// The session string in a request: `user:password`, or a login token in place of the password.
 pub(super) fn basic(headers: &HeaderMap) -> Result<String, Refused> {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let encoded = given.and_then(|value| {
+    let encoded = header_text(headers, &AUTHORIZATION).and_then(|value| {
         let (scheme, rest) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("Basic").then_some(rest.trim())
     });
@@ -52,8 +56,7 @@ pub(super) fn origin_refuse(headers: &HeaderMap) -> Result<(), Refused> {
         let (scheme, authority) = origin.split_once("://")?;
         ["http", "https"].contains(&scheme).then_some((scheme, authority))
     });
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let own = match (authority, host) {
+    let own = match (authority, header_text(headers, &HOST)) {
         (Some((scheme, origin)), Some(host)) => authority_same(scheme, origin, host),
         _ => false,
     };
@@ -115,18 +118,13 @@ pub(super) fn token_of(uri: &Uri) -> &str {
 /// The key of a request for a WebSocket.
 pub(super) fn websocket_key(request: &PageRequest) -> Result<&[u8], Refused> {
     let headers = &request.headers;
-    let word = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
-    };
     let upgrades = request.version == Version::HTTP_11
         && list_has(headers, &CONNECTION, "upgrade")
         && list_has(headers, &UPGRADE, "websocket");
     let key = headers.get(SEC_WEBSOCKET_KEY);
     match key {
         Some(key) if request.method == Method::GET && upgrades => {
-            if word(SEC_WEBSOCKET_VERSION) == Some(WEBSOCKET_VERSION) {
+            if header_text(headers, &SEC_WEBSOCKET_VERSION) == Some(WEBSOCKET_VERSION) {
                 return Ok(key.as_bytes());
             }
             Err(Refused::new(
