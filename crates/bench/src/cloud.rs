@@ -9,7 +9,7 @@ use crate::load::{self, Load};
 use crate::server::Server;
 use crate::statistics::Times;
 use crate::templates;
-use crate::wire::{Value, request_write};
+use crate::wire::{Endpoint, Value, request_write};
 
 /// Connections that fill a cloud.
 pub(crate) const FILLERS: usize = 16;
@@ -28,15 +28,29 @@ pub(crate) fn number(client: &mut Client, method: &str, params: &[Param]) -> Res
         .map_err(|error| format!("{method}: {error}"))
 }
 
-/// Makes `count` dummy hosts.
-pub(crate) fn hosts_make(server: &Server, count: usize) -> Result<Times> {
+/// The number of an object as the API takes it.
+pub(crate) fn id(number: usize) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Makes `count` calls that fill a cloud; `make` writes the request of each.
+pub(crate) fn fill(
+    server: &Server,
+    count: usize,
+    make: &mut dyn FnMut(usize, &Endpoint, &mut Vec<u8>),
+) -> Result<Times> {
     let endpoint = server.endpoint();
     let load = Load {
         connections: FILLERS,
         calls: count,
         time: NO_END,
     };
-    load::run(endpoint.port, load, &mut |at, out| {
+    load::run(endpoint.port, load, &mut |at, out| make(at, endpoint, out))
+}
+
+/// Makes `count` dummy hosts.
+pub(crate) fn hosts_make(server: &Server, count: usize) -> Result<Times> {
+    fill(server, count, &mut |at, endpoint, out| {
         let name = format!("host-{at:05}");
         let values = [
             Value::Text(&name),
@@ -50,13 +64,7 @@ pub(crate) fn hosts_make(server: &Server, count: usize) -> Result<Times> {
 
 /// Makes `count` VMs, each of a template of its own.
 pub(crate) fn vms_make(server: &Server, count: usize, hold: bool) -> Result<Times> {
-    let endpoint = server.endpoint();
-    let load = Load {
-        connections: FILLERS,
-        calls: count,
-        time: NO_END,
-    };
-    load::run(endpoint.port, load, &mut |at, out| {
+    fill(server, count, &mut |at, endpoint, out| {
         let template = templates::vm(at, &format!("vm-{at:06}"), "");
         request_write(
             out,

@@ -68,15 +68,15 @@ pub(crate) fn devices(image: i64, network: i64) -> String {
 }
 
 /// Limits of VMs that are not reached.
-pub(crate) const VM_LIMITS: &str = "VM=[VMS=\"1000000000\",CPU=\"1000000000\",MEMORY=\"1000000000\"]";
+pub(crate) const VM_LIMITS: &str = "VM=[VMS=\"1000000000\",CPU=\"1000000000\",MEMORY=\"1000000000\",\
+    RUNNING_VMS=\"1000000000\",SYSTEM_DISK_SIZE=\"1000000000\"]";
 
 /// A limit of every kind, none of which is reached.
 pub(crate) fn quotas(store: i64, image: i64, network: i64) -> String {
     const LARGE: u32 = 1_000_000_000;
     format!(
-        "VM=[VMS=\"{LARGE}\",CPU=\"{LARGE}\",MEMORY=\"{LARGE}\",RUNNING_VMS=\"{LARGE}\",SYSTEM_DISK_SIZE=\"{LARGE}\"]\n\
-         DATASTORE=[ID=\"{store}\",IMAGES=\"{LARGE}\",SIZE=\"{LARGE}\"]\nNETWORK=[ID=\"{network}\",LEASES=\"{LARGE}\"]\n\
-         IMAGE=[ID=\"{image}\",RVMS=\"{LARGE}\"]"
+        "{VM_LIMITS}\nDATASTORE=[ID=\"{store}\",IMAGES=\"{LARGE}\",SIZE=\"{LARGE}\"]\n\
+         NETWORK=[ID=\"{network}\",LEASES=\"{LARGE}\"]\nIMAGE=[ID=\"{image}\",RVMS=\"{LARGE}\"]"
     )
 }
 

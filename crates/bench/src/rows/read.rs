@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{costed, load};
 use crate::Result;
+use crate::cloud::id;
 use crate::load::{Load, run};
 use crate::machine::mib;
 use crate::options::Options;
@@ -35,9 +36,7 @@ pub(crate) fn all(options: &Options, server: &Server, report: &mut Report) -> Re
     }
     if options.wants("vm.info") {
         let count = options.size(super::VMS);
-        let ids: Vec<i32> = (0..count)
-            .map(|at| i32::try_from(at).unwrap_or(i32::MAX))
-            .collect();
+        let ids: Vec<i32> = (0..count).map(id).collect();
         for (connections, aim, reference) in [
             (16, Aim::AtLeast(20_000.0), "967/s"),
             (1, Aim::None, "913/s, p99 2 ms"),

@@ -1,14 +1,12 @@
 //! Calls of a plain user, in a cloud of many users, groups, access rules and limits.
 
-use std::time::Duration;
-
 use super::{load, read, write};
 use crate::Result;
-use crate::cloud::{self, FILLERS, number};
-use crate::load::{Load, run};
+use crate::cloud::{self, FILLERS, fill, id, number};
 use crate::options::Options;
 use crate::report::{Aim, Report, Row, figure};
 use crate::server::Server;
+use crate::statistics::Times;
 use crate::templates;
 use crate::wire::{Endpoint, Value, request, request_write};
 
@@ -62,27 +60,12 @@ pub(crate) fn all(options: &Options, report: &mut Report) -> Result<()> {
     instantiate(options, &server, &user, first_user, report)
 }
 
-/// Makes `count` calls of a method.
-fn fill(server: &Server, count: usize, make: &mut dyn FnMut(usize, &Endpoint, &mut Vec<u8>)) -> Result<()> {
-    let endpoint = server.endpoint();
-    let load = Load {
-        connections: FILLERS,
-        calls: count,
-        time: Duration::MAX,
-    };
-    run(endpoint.port, load, &mut |at, out| make(at, endpoint, out)).map(drop)
-}
-
-fn id(number: usize) -> i32 {
-    i32::try_from(number).unwrap_or(i32::MAX)
-}
-
 /// The id of the group of the user of a number.
 fn group_of(user: usize, sizes: &Sizes) -> usize {
     FIRST_GROUP + user % sizes.groups
 }
 
-fn groups_make(server: &Server, sizes: &Sizes) -> Result<()> {
+fn groups_make(server: &Server, sizes: &Sizes) -> Result<Times> {
     fill(server, sizes.groups, &mut |at, endpoint, out| {
         let name = format!("group-{at}");
         request_write(out, endpoint, "one.group.allocate", &[Value::Text(&name)]);
@@ -111,7 +94,7 @@ fn users_make(server: &Server, sizes: &Sizes) -> Result<usize> {
 }
 
 /// Each group may use the VMs of the next ones.
-fn rules_make(server: &Server, sizes: &Sizes) -> Result<()> {
+fn rules_make(server: &Server, sizes: &Sizes) -> Result<Times> {
     let named = |group: usize| RULE_GROUP | (FIRST_GROUP + group % sizes.groups) as u64;
     fill(server, sizes.groups * SEEN_GROUPS, &mut |at, endpoint, out| {
         let (group, next) = (at % sizes.groups, at / sizes.groups);
@@ -138,7 +121,7 @@ fn limits_make(server: &Server, sizes: &Sizes, first_user: usize) -> Result<()> 
     Ok(())
 }
 
-fn vms_give(server: &Server, sizes: &Sizes, first_user: usize) -> Result<()> {
+fn vms_give(server: &Server, sizes: &Sizes, first_user: usize) -> Result<Times> {
     fill(server, sizes.vms, &mut |at, endpoint, out| {
         let user = at % sizes.users;
         let owners = [id(at), id(first_user + user), id(group_of(user, sizes))];
