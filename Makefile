@@ -45,8 +45,8 @@ build:
 # Cargo's tests come last, so that its closing lines are the last ones.
 test: test-packages lint
 	$(CARGO) build --locked --bin plerion
-	tests/run.sh
-	for backend in postgresql mysql; do TEST_BACKEND=$$backend tests/run.sh $(BACKEND_TESTS) || exit 1; done
+	tests/run.sh -n 3 --dist loadfile
+	for backend in postgresql mysql; do TEST_BACKEND=$$backend tests/run.sh -n 3 --dist loadfile $(BACKEND_TESTS) || exit 1; done
 	$(MAKE) --no-print-directory lab
 	$(CARGO) test --workspace --locked
 

@@ -145,7 +145,7 @@ AR = [ TYPE = IP4, IP = {GUEST_NETWORK}.100, SIZE = 100 ]
 
     def vms_left(self):
         """VMs that are not DONE."""
-        identifiers = ElementTree.fromstring(self.fe("onevm list -x")).findall("VM/ID")
+        identifiers = ElementTree.fromstring(self.lab.api("vmpool.info", -2, -1, -1, -1)).findall("VM/ID")
         return [Vm(self, int(found.text), STORAGES["ssh"]) for found in identifiers]
 
     def identifier(self, line):

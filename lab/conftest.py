@@ -13,6 +13,15 @@ def pytest_report_header(config):
     return f"plerion binary: {cluster.BINARY}"
 
 
+def pytest_collection_modifyitems(config, items):
+    """The files that may take longest come first, so that two parts end at about the same time."""
+    seconds_of = config.pluginmanager.getplugin("harness.bound").seconds_of
+    bounds = {}
+    for item in items:
+        bounds[item.path] = bounds.get(item.path, 0) + seconds_of(item)
+    items.sort(key=lambda item: -bounds[item.path])
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """What the front-end wrote goes with the report of a test that fails."""

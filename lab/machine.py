@@ -4,6 +4,8 @@ Outside of its own namespaces a lab has processes, control groups and one direct
 the directory's `state.json` before they are made, so that a run which was killed can be cleaned up by the next one.
 """
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -164,6 +166,15 @@ def lab_remove(directory):
         for cgroup in reversed(state["cgroups"]):
             cgroup_remove(pathlib.Path(cgroup))
     shutil.rmtree(directory)
+
+
+@contextlib.contextmanager
+def one_at_a_time():
+    """What labs that start at the same moment do one after the other."""
+    LAB_ROOT.mkdir(parents=True, exist_ok=True)
+    with (LAB_ROOT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def stale_remove(say):

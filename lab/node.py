@@ -1,6 +1,7 @@
 """One node of the lab: a machine of its own as far as its programs can tell, made of namespaces."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 import select
@@ -18,6 +19,8 @@ PATH = "/usr/local/bin:/usr/local/sbin:/usr/bin:/usr/sbin:/bin:/sbin"
 MOUNT_SECONDS = 20
 READY_SECONDS = 60
 RUN_SECONDS = 60
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class Failed(RuntimeError):
@@ -156,6 +159,16 @@ class Node:
         """The command line that runs `arguments` on the node's network, but with this machine's files."""
         return ["nsenter", "-t", str(self.pid), "-n", "--", *[str(argument) for argument in arguments]]
 
+    @contextlib.contextmanager
+    def on_network(self):
+        """What the calling thread connects to meanwhile is what the node's programs would reach."""
+        with open("/proc/thread-self/ns/net") as own, open(f"/proc/{self.pid}/ns/net") as network:
+            network_enter(network)
+            try:
+                yield
+            finally:
+                network_enter(own)
+
     def run(self, arguments, user=None, input=None, check=True, seconds=RUN_SECONDS):
         """Runs a command in the node, as root or as `user`; gives its CompletedProcess with texts."""
         done = subprocess.run(
@@ -188,3 +201,9 @@ class Node:
     def link_set(self, up):
         """Plugs or unplugs the node's management link, at the switch."""
         self.lab.switch(["ip", "link", "set", self.link, "up" if up else "down"])
+
+
+def network_enter(namespace):
+    """Moves the calling thread to a network namespace, given as an open file."""
+    if LIBC.setns(namespace.fileno(), CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")

@@ -14,11 +14,16 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "seconds(n): bound of one test in seconds, instead of test_seconds")
 
 
+def seconds_of(item):
+    """The bound of a test."""
+    marker = item.get_closest_marker("seconds")
+    return marker.args[0] if marker else int(item.config.getini("test_seconds"))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     """The alarm also ends a call into a library that has no time-out."""
-    marker = item.get_closest_marker("seconds")
-    seconds = marker.args[0] if marker else int(item.config.getini("test_seconds"))
+    seconds = seconds_of(item)
 
     def late(_signal, _frame):
         faulthandler.dump_traceback()

@@ -223,28 +223,39 @@ impl Running {
 
     /// Waits for the end, which comes by itself, at the deadline or when the action is stopped.
     pub(crate) fn wait(&mut self) -> Act<ExitStatus> {
-        let pid = Pid::from_child(&self.child);
-        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
-            .map_err(|error| failed(format!("cannot watch {}: {error}", self.name)))?;
-        loop {
-            let left = self.limits.remaining()?;
-            let timeout = Timespec::try_from(left).unwrap_or(Timespec {
-                tv_sec: 3600,
-                tv_nsec: 0,
-            });
-            let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
-            match rustix::event::poll(&mut descriptors, Some(&timeout)) {
-                Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => break,
-                Err(error) => return Err(failed(format!("cannot wait for {}: {error}", self.name))),
-            }
-        }
+        while !self.ends_within(self.limits.remaining()?)? {}
         let status = self.reap()?;
         // A program that was killed because the action was stopped reports that, not its signal.
         if !status.success() {
             self.limits.remaining()?;
         }
         Ok(status)
+    }
+
+    /// How a program that is about to end did so; none if it has not within `patience`.
+    pub(crate) fn wait_at_most(&mut self, patience: Duration) -> Act<Option<ExitStatus>> {
+        if self.ends_within(patience)? {
+            self.reap().map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// Whether it has ended, after `patience` at the latest; a signal may cut that short.
+    fn ends_within(&self, patience: Duration) -> Act<bool> {
+        let pid = Pid::from_child(&self.child);
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .map_err(|error| failed(format!("cannot watch {}: {error}", self.name)))?;
+        let timeout = Timespec::try_from(patience).unwrap_or(Timespec {
+            tv_sec: 3600,
+            tv_nsec: 0,
+        });
+        let mut descriptors = [PollFd::new(&pidfd, PollFlags::IN)];
+        match rustix::event::poll(&mut descriptors, Some(&timeout)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => Ok(false),
+            Ok(_) => Ok(true),
+            Err(error) => Err(failed(format!("cannot wait for {}: {error}", self.name))),
+        }
     }
 
     fn reap(&mut self) -> Act<ExitStatus> {

@@ -376,6 +376,7 @@ fn whole_transfers_over_ssh() {
     assert!(error.text.contains("1/missing"), "{error}");
     let error = transfer(&mut agent, there("1/missing"), here("0/5/disk.1")).expect_err("no source there");
     assert!(error.text.contains("1/missing"), "{error}");
+    let unreached = there("0/5/disk.0");
     let outside = Location::There(sshd.target(), "/etc/passwd".to_owned());
     let error = transfer(&mut agent, outside.clone(), here("0/5/disk.1")).expect_err("refused there");
     assert_eq!(error.kind, ErrorKind::Refused, "{error}");
@@ -385,6 +386,9 @@ fn whole_transfers_over_ssh() {
         let error = transfer(&mut agent, pair.0, pair.1).expect_err("one end must be here");
         assert_eq!(error.kind, ErrorKind::Refused);
     }
+    drop(sshd);
+    let error = transfer(&mut agent, here("1/image"), unreached).expect_err("nobody listens there");
+    assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
 }
 
 #[test]
@@ -408,6 +412,7 @@ fn a_changed_host_key_and_odd_names_are_refused() {
     for target in [sshd.target(), lax] {
         let error = push(target);
         assert!(error.text.contains("Host key verification failed"), "{error}");
+        assert_eq!(error.kind, ErrorKind::Unreachable, "{error}");
     }
     for (host, program) in [
         ("-oProxyCommand=touch /x", "/p"),

@@ -5,12 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use plerion_drivers::{Environment, Place, Plan, intent_plan, output_of};
 use plerion_model::{Id, Kind};
-use plerion_protocol::{Action, ActionKey, ContextFile, ErrorKind, ObjectKind, Report, Request, ToNode};
+use plerion_protocol::{
+    Action, ActionKey, ContextFile, ErrorKind, Location, ObjectKind, Report, Request, ToNode,
+};
 use plerion_world::{Caller, Command, Intent, IntentKey, IntentResult, Order, Site, World};
 
 /// Actions of one intent at most; the number is part of the key that agents see.
 const STEPS_MAX: u32 = 256;
-/// How often a step is asked for whose agent or host was restarted in the middle of it.
+/// How often a step is asked for in the middle of which an agent or host was restarted, or a connection lost.
 const ATTEMPTS_MAX: u32 = 8;
 
 /// What the dispatcher wants done.
@@ -42,12 +44,29 @@ struct Work {
     ended: bool,
     /// How often the step has been asked for, from 1.
     attempt: u32,
+    /// Whose link must be up before the step is asked for again: the other end of a transfer that was cut off.
+    waits: Option<Site>,
 }
 
 impl Work {
+    /// Whether the step that is due is one of this agent's.
+    fn is_at(&self, site: Site) -> bool {
+        self.plan
+            .steps
+            .get(self.at)
+            .is_some_and(|step| site_of(step.place) == site)
+    }
+
     /// Whether the step that is due could as well be left out.
     fn is_dispensable(&self) -> bool {
         self.plan.steps.get(self.at).is_some_and(|step| step.dispensable)
+    }
+
+    /// The step is to be asked for again after this report, once that link is up.
+    fn again(&mut self, report: &Report, waits: Option<Site>) {
+        self.attempt = report.attempt.saturating_add(1);
+        self.sent = false;
+        self.waits = waits;
     }
 
     /// Leaves the step out. Returns what is said of it.
@@ -146,6 +165,7 @@ impl Dispatcher {
                         sent: false,
                         ended: false,
                         attempt: 1,
+                        waits: None,
                     },
                 );
                 self.go_on(intent.key, out);
@@ -157,6 +177,7 @@ impl Dispatcher {
                     sent: false,
                     ended: true,
                     attempt: 1,
+                    waits: None,
                 };
                 self.work.insert(intent.key, work);
                 out.push(ended(intent.key, Err(reason)));
@@ -169,9 +190,10 @@ impl Dispatcher {
         let Some(work) = self.work.get_mut(&key) else {
             return;
         };
-        if work.sent || work.ended {
+        if work.sent || work.ended || work.waits.is_some_and(|site| !self.up.contains(&site)) {
             return;
         }
+        work.waits = None;
         let Some(step) = work.plan.steps.get(work.at) else {
             work.ended = true;
             out.push(ended(key, Ok(work.plan.output.clone())));
@@ -206,6 +228,9 @@ impl Dispatcher {
             }
             self.go_on(key, &mut out);
         }
+        for key in self.keys_waiting(site) {
+            self.go_on(key, &mut out);
+        }
         out
     }
 
@@ -222,12 +247,15 @@ impl Dispatcher {
     fn keys_at(&self, site: Site) -> Vec<IntentKey> {
         self.work
             .iter()
-            .filter(|(_, work)| {
-                work.plan
-                    .steps
-                    .get(work.at)
-                    .is_some_and(|step| site_of(step.place) == site)
-            })
+            .filter(|(_, work)| work.is_at(site))
+            .map(|(key, _)| *key)
+            .collect()
+    }
+
+    fn keys_waiting(&self, site: Site) -> Vec<IntentKey> {
+        self.work
+            .iter()
+            .filter(|(_, work)| work.waits == Some(site))
             .map(|(key, _)| *key)
             .collect()
     }
@@ -267,8 +295,16 @@ impl Dispatcher {
                 self.go_on(key, &mut out);
             }
             Err(error) if error.kind == ErrorKind::Interrupted && work.attempt < ATTEMPTS_MAX => {
-                work.attempt = report.attempt.saturating_add(1);
-                work.sent = false;
+                work.again(report, None);
+                self.go_on(key, &mut out);
+            }
+            Err(error) if error.kind == ErrorKind::Unreachable && work.attempt < ATTEMPTS_MAX => {
+                let far = work
+                    .plan
+                    .steps
+                    .get(index)
+                    .and_then(|step| far_end(&step.action, world));
+                work.again(report, far);
                 self.go_on(key, &mut out);
             }
             Err(error) if work.is_dispensable() => {
@@ -283,7 +319,8 @@ impl Dispatcher {
                     | ErrorKind::Epoch
                     | ErrorKind::Version
                     | ErrorKind::Failed
-                    | ErrorKind::Interrupted => error.text.clone(),
+                    | ErrorKind::Interrupted
+                    | ErrorKind::Unreachable => error.text.clone(),
                 };
                 out.push(ended(key, Err(reason)));
             }
@@ -337,6 +374,18 @@ fn site_of(place: Place) -> Site {
         Place::FrontEnd => Site::FrontEnd,
         Place::Host(id) => Site::Host(id),
     }
+}
+
+/// The host at the other end of a transfer.
+fn far_end(action: &Action, world: &World) -> Option<Site> {
+    let Action::Transfer { source, destination } = action else {
+        return None;
+    };
+    let ((Location::There(target, _), _) | (_, Location::There(target, _))) = (source, destination) else {
+        return None;
+    };
+    let host = world.hosts.values().find(|host| host.name == target.host)?;
+    Some(Site::Host(host.id))
 }
 
 /// The key that an agent sees: the part carries the part of the intent and the index of the action within its plan.

@@ -502,4 +502,7 @@ pub enum ErrorKind {
     Deadline,
     /// It was interrupted (the agent or the host was restarted) and looking at the host could not settle how it ended.
     Interrupted,
+    /// The other host that it needs was not reached, or the connection was lost. What was carried over stays there: it
+    /// may be asked for again.
+    Unreachable,
 }

@@ -104,7 +104,10 @@ impl Simulation {
                 | Action::DomainDestroy { .. }
                 | Action::DomainSave { .. }
         );
-        if self.random.chance(self.profile.action_fails) {
+        if matches!(action, Action::Transfer { .. }) && self.random.chance(self.profile.transfer_cut) {
+            self.fault_count("transfer cut off");
+            Verdict::Cut
+        } else if self.random.chance(self.profile.action_fails) {
             self.fault_count("action fails");
             Verdict::Fails
         } else if self.random.chance(self.profile.action_denied)
@@ -189,6 +192,10 @@ impl Simulation {
             Verdict::Fails => Err(ActionError::new(ErrorKind::Failed, "it failed")),
             Verdict::Late => Err(ActionError::new(ErrorKind::Deadline, "too late")),
             Verdict::Stopped => Err(ActionError::new(ErrorKind::Failed, "a newer step has stopped it")),
+            Verdict::Cut => Err(ActionError::new(
+                ErrorKind::Unreachable,
+                "the connection was lost",
+            )),
         };
         if let Some(node) = self.nodes.get_mut(number)
             && let Some(entry) = node.journal.get_mut(&key)

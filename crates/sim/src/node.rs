@@ -109,6 +109,8 @@ pub(crate) enum Verdict {
     Late,
     /// It was stopped for a newer step.
     Stopped,
+    /// The connection to the host at its other end was lost.
+    Cut,
 }
 
 /// A machine.

@@ -26,6 +26,8 @@ pub(crate) struct Profile {
     pub(crate) action_denied: PerMille,
     /// An action does not end in time.
     pub(crate) action_late: PerMille,
+    /// A transfer loses its connection.
+    pub(crate) transfer_cut: PerMille,
     /// An action takes long.
     pub(crate) action_slow: PerMille,
     /// A message comes twice.
@@ -63,6 +65,7 @@ impl Profile {
             action_fails: 0,
             action_denied: 0,
             action_late: 0,
+            transfer_cut: 0,
             action_slow: 0,
             duplicate: 0,
             guest_ends: 0,
@@ -82,6 +85,7 @@ impl Profile {
         profile.action_fails = some(120);
         profile.action_denied = some(60);
         profile.action_late = some(40);
+        profile.transfer_cut = some(120);
         profile.action_slow = some(150);
         profile.duplicate = some(100);
         profile.guest_ends = some(300);

@@ -15,7 +15,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{ActionOutput, FrameError, PROTOCOL_VERSION, SshTarget, frame_read, frame_write};
+use plerion_protocol::{
+    ActionOutput, ErrorKind, FrameError, PROTOCOL_VERSION, SshTarget, frame_read, frame_write,
+};
 use serde::{Deserialize, Serialize};
 
 use self::channel::{TimedReader, TimedWriter};
@@ -31,6 +33,10 @@ use crate::{names, state};
 const STALL_TIME_MAX: Duration = Duration::from_secs(300);
 /// Longest transfer that the far end takes part in.
 pub(crate) const FAR_TIME_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Time for ssh to end once nothing more is read from it or written to it.
+const SSH_END_TIME_MAX: Duration = Duration::from_secs(2);
+/// With which ssh ends when it could not connect or lost the connection (ssh(1), EXIT STATUS).
+const SSH_CONNECTION_LOST: i32 = 255;
 /// Bytes gathered before they are written to the channel.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// Options of ssh that no others override: ssh takes the first value of each.
@@ -146,19 +152,23 @@ fn session_run(
         .map_err(|error| frame_failed(&error))
         .and_then(|()| serve(&mut reader, &mut writer));
     drop(writer);
-    let status = session_end(&mut running, result.is_ok());
     match result {
-        Ok(()) => status?,
+        Ok(()) => session_end(&mut running)?,
         Err(error) => {
             // Deadlines and stops say enough; for the rest the words of ssh are usually the cause.
             limits.remaining()?;
+            let kind = if is_unreachable(&mut running)? {
+                ErrorKind::Unreachable
+            } else {
+                error.kind
+            };
             let words = error_collected(errors);
             let text = if words.is_empty() {
                 error.text
             } else {
                 format!("{} (ssh to {}: {words})", error.text, target.host)
             };
-            return Err(plerion_protocol::ActionError::new(error.kind, text));
+            return Err(plerion_protocol::ActionError::new(kind, text));
         }
     }
     let copy_us = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -264,11 +274,8 @@ impl Far {
     }
 }
 
-/// Waits for ssh after a success; after a failure it is killed by being dropped later.
-fn session_end(running: &mut Running, succeeded: bool) -> Act<()> {
-    if !succeeded {
-        return Ok(());
-    }
+/// Waits for ssh after a success; after a failure it is killed by being dropped.
+fn session_end(running: &mut Running) -> Act<()> {
     let status = running.wait()?;
     if status.success() {
         return Ok(());
@@ -276,6 +283,13 @@ fn session_end(running: &mut Running, succeeded: bool) -> Act<()> {
     Err(failed(format!(
         "the other end of the transfer ended with {status}"
     )))
+}
+
+/// Whether a transfer failed because the connection did: ssh says so by a status of its own. (What the far end has
+/// against it is its end's status.)
+fn is_unreachable(running: &mut Running) -> Act<bool> {
+    let status = running.wait_at_most(SSH_END_TIME_MAX)?;
+    Ok(status.and_then(|status| status.code()) == Some(SSH_CONNECTION_LOST))
 }
 
 /// ssh to one end. Of forwardings there are those named here, or none at all.
