@@ -3,9 +3,11 @@
 import secrets
 
 import pytest
-from cloud import STORAGES, Vm
+from agents import agent_kill
+from cloud import IMAGE_ERROR, STORAGES, Vm
 from lab import wait_until
 from layout import names, nothing_check
+from writing import JOB_SECONDS, copy_check, disk_lengthen, filled, job, job_abort, job_wait, no_copy_left, writer_start
 
 BACKUP_SECONDS = 60
 MARKER_OFFSET, BLOCK = 1024 * 1024, 4096
@@ -45,13 +47,21 @@ def directory(cloud, image):
 
 
 @pytest.mark.seconds(300)
-def test_disks_come_back_and_become_images(cloud, store):
+def test_disks_come_back_and_become_images(cloud, store, tmp_path):
     storage = STORAGES["ssh"]
     data = cloud.image_make(storage, "backup-data", "--size", "8", "--type", "DATABLOCK")
     disks = [f"IMAGE_ID = {cloud.os_image(storage)}", f"IMAGE_ID = {data}"]
     vm = cloud.vm_make(storage, disks).running().guest_wait()
     first, second = (f"marker-{secrets.token_hex(8)}" for _ in range(2))
     marker_write(vm, first)
+    # The guest goes on writing while its disk becomes an image.
+    writer_start(vm)
+    saved = cloud.identifier(f"onevm disk-saveas {vm.id} 1 saved-live")
+    cloud.image_wait(saved, "saved-live")
+    no_copy_left(vm)
+    content = copy_check(cloud.image_file(storage, saved), storage.format, tmp_path / "raw")
+    assert content[MARKER_OFFSET:].startswith(first.encode())
+    cloud.fe(f"oneimage delete {saved}")
     vm.act("poweroff --hard", "POWEROFF")
     image = backed_up(vm, store, 1)
     assert names(directory(cloud, image)) == ["disk.0", "disk.1"]
@@ -96,5 +106,28 @@ def test_what_cannot_be_is_said_and_leaves_nothing(cloud, store):
     place = cloud.datastore(cloud.lab.front_end, store) / str(vm.id)
     wait_until(BACKUP_SECONDS, lambda: not place.exists() or names(place) == [], f"{place} holds something")
     (vm.directory(vm.host()) / "disk.0.away").rename(vm.directory(vm.host()) / "disk.0")
+    # Copies of a disk that is written to: whatever ends them, the VM runs, and nothing of them stays.
+    disk_lengthen(vm, 0)
+    vm.act("resume", "RUNNING")
+    image = cloud.identifier(f"onevm disk-saveas {vm.id} 0 aborted")
+    job_wait(vm)
+    assert vm.state() == "HOTPLUG_SAVEAS"
+    assert cloud.fe(f"onevm poweroff {vm.id}", check=False), "something else was begun meanwhile"
+    job_abort(vm)
+    no_copy_left(vm)
+    assert "cancelled" in vm.xml().findtext("USER_TEMPLATE/ERROR")
+    assert int(cloud.lab.show("image", image).findtext("STATE")) == IMAGE_ERROR
+    cloud.fe(f"oneimage delete {image}")
+    # An agent that is killed leaves the job to its successor, which begins it anew.
+    image = cloud.identifier(f"onevm disk-saveas {vm.id} 0 given-up")
+    job_wait(vm)
+    before = filled(vm)
+    agent_kill(vm.host())
+    wait_until(JOB_SECONDS, lambda: filled(vm) not in (None, before), "the copy is not begun anew")
+    job_wait(vm)
+    cloud.fe(f"onevm recover --failure {vm.id}")
+    no_copy_left(vm)
+    assert job(vm, "--completed") == "Cancelled"
+    cloud.fe(f"oneimage delete {image}")
     vm.terminate()
     nothing_check(vm)

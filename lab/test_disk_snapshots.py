@@ -8,6 +8,7 @@ import pytest
 from cloud import IMAGE_READY, STORAGES
 from lab import wait_until
 from layout import names, nothing_check
+from writing import copy_check, writer_start
 
 SEEN_SECONDS = 30
 MARKER_OFFSET, BLOCK = 1024 * 1024, 4096
@@ -98,7 +99,7 @@ def test_a_disk_goes_back_to_what_it_was(cloud, name):
 
 
 @pytest.mark.seconds(300)
-def test_a_snapshot_is_taken_while_the_guest_writes(cloud):
+def test_a_snapshot_is_taken_while_the_guest_writes(cloud, tmp_path):
     storage = STORAGES["qcow2"]
     vm, data = with_data(cloud, storage, "snap-live")
     boot_id = vm.guest_boot_id()
@@ -108,6 +109,19 @@ def test_a_snapshot_is_taken_while_the_guest_writes(cloud):
         assert os.readlink(vm.directory(vm.host()) / "disk.1") == f"disk.1.snap/{number + 1}"
     write(vm, "third")
     assert (read(vm), vm.guest_boot_id()) == ("third", boot_id)
+    # What it is now becomes an image while the guest goes on.
+    writer_start(vm)
+    image = cloud.identifier(f"onevm disk-saveas {vm.id} 1 taken-live")
+    cloud.image_wait(image, "taken-live")
+    vm.wait("RUNNING")
+    content = copy_check(cloud.image_file(storage, image), storage.format, tmp_path / "raw")
+    assert content[MARKER_OFFSET:].startswith(b"third")
+    # So does what it was in a snapshot, whose file nothing writes to.
+    old = cloud.identifier(f"onevm disk-saveas {vm.id} 1 taken-old --snapshot 0")
+    cloud.image_wait(old, "taken-old")
+    vm.wait("RUNNING")
+    for made in (image, old):
+        cloud.fe(f"oneimage delete {made}")
     # A guest with snapshots goes on elsewhere.
     other = next(node for node in cloud.lab.hosts if node is not vm.host())
     cloud.fe(f"onevm migrate --live {vm.id} {other.name}")

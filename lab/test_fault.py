@@ -1,6 +1,7 @@
 """Faults in mid-action: the front-end killed, a host out of reach, an agent killed. Nothing is lost, nothing twice."""
 
 import pytest
+from agents import agent_kill
 from cloud import HOST_ERROR, HOST_MONITORED, STORAGES, VM_SECONDS
 from lab import wait_until
 from node import Failed
@@ -115,18 +116,6 @@ def test_host_out_of_reach_while_a_guest_runs(cloud):
     cloud.host_wait(2, HOST_MONITORED, BACK_SECONDS)
     assert vm.qemus() == before
     vm.terminate()
-
-
-def agent_pids(node):
-    """The agent's process on a host: a program whose first words are `node daemon`."""
-    script = "for f in /proc/[0-9]*; do tr '\\0' ' ' <$f/cmdline 2>/dev/null | grep -qE '^[^ ]+ node daemon ' && basename $f; done; :"
-    return node.out(["bash", "-c", script]).split()
-
-
-def agent_kill(node):
-    (pid,) = agent_pids(node)
-    node.run(["kill", "-9", pid])
-    wait_until(BACK_SECONDS, lambda: agent_pids(node) not in ([], [pid]), f"the agent of {node.name} was not started again")
 
 
 def test_agent_killed_in_prolog(cloud, slow_image):

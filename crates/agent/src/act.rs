@@ -4,6 +4,7 @@ use std::sync::{PoisonError, RwLock};
 
 use plerion_protocol::{Action, ActionOutput, Location};
 
+use crate::evidence::Evidence;
 use crate::fault::{Act, refused};
 use crate::hypervisor::Hypervisor;
 use crate::limits::Limits;
@@ -27,6 +28,19 @@ pub(crate) struct Means {
 impl Means {
     fn roots(&self) -> Roots {
         self.roots.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes away what is left of an action that nobody waits for any more.
+    pub(crate) fn tidy(&self, evidence: &Evidence) -> Act<()> {
+        match evidence {
+            Evidence::Copies { disks, passing, .. } => storage::copies_tidy(&self.roots(), disks, *passing),
+            Evidence::Nothing
+            | Evidence::File { .. }
+            | Evidence::Gone { .. }
+            | Evidence::Moved { .. }
+            | Evidence::DomainRuns { .. }
+            | Evidence::DomainGone { .. } => Ok(()),
+        }
     }
 
     /// Does one action to its end.
@@ -62,6 +76,9 @@ impl Means {
             } => self.hypervisor.disk_snapshot(name, uuid, target, limits, || {
                 storage::snapshot_take(&roots, path, *snapshot, limits)
             }),
+            Action::DomainDisksCopy {
+                name, uuid, disks, ..
+            } => self.hypervisor.disks_copy(&roots, (name, uuid), disks, limits),
             Action::DiskLink {
                 source,
                 destination,

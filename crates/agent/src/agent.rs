@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use plerion_protocol::{
-    ActionError, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, Report, Request, ServerHello,
-    Watch,
+    ActionError, ActionKey, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, Report, Request,
+    ServerHello, Watch,
 };
 
 use crate::act::Means;
@@ -174,6 +174,31 @@ impl Agent {
             epoch.highest()
         };
         self.runner.submit(request, highest);
+    }
+
+    /// Forgets what the front-end waits for no longer, with what it has left.
+    pub(crate) fn forget(self: &Arc<Self>, keys: &[ActionKey]) {
+        let (left, plain): (Vec<_>, Vec<_>) = self
+            .runner
+            .unwanted(keys)
+            .into_iter()
+            .partition(|(_, evidence)| evidence.leaves_files());
+        let plain: Vec<ActionKey> = plain.into_iter().map(|(key, _)| key).collect();
+        self.runner.forget(&plain);
+        if left.is_empty() {
+            return;
+        }
+        // Large files take their time to go, and the channel is not to wait for it.
+        let agent = Arc::clone(self);
+        std::thread::spawn(move || {
+            for (key, evidence) in left {
+                match agent.means.tidy(&evidence) {
+                    Ok(()) => agent.runner.forget(&[key]),
+                    // It stays in the journal: the front-end says it again after the next hello.
+                    Err(error) => tracing::error!(%key, %error, "cannot delete what an action has left"),
+                }
+            }
+        });
     }
 
     /// Ends what must not run, then sets what is watched. The front-end says this first of all, and nothing that it says

@@ -6,7 +6,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use plerion_protocol::{Action, ActionOutput, Location};
+use plerion_protocol::{Action, ActionOutput, DiskTaken, Location};
 use serde::{Deserialize, Serialize};
 
 /// Tells one state of a file from another.
@@ -46,6 +46,15 @@ pub(crate) enum Evidence {
         /// Where to.
         path: String,
     },
+    /// Nothing would tell; a job that copies disks of a running domain must not go on without whoever puts them in place.
+    Copies {
+        /// UUID.
+        uuid: String,
+        /// What is copied where to.
+        disks: Vec<DiskTaken>,
+        /// Whether the copies serve later steps only.
+        passing: bool,
+    },
     /// The domain runs with that UUID.
     DomainRuns {
         /// Name.
@@ -66,6 +75,9 @@ pub(crate) enum Evidence {
 pub(crate) trait DomainLook {
     /// UUID of the running domain of that name; `Err` when libvirt does not answer.
     fn running_uuid(&self, name: &str) -> Result<Option<String>, plerion_protocol::ActionError>;
+
+    /// Ends the job that copies disks of a domain to these files, if there is one.
+    fn copies_end(&self, uuid: &str, disks: &[DiskTaken]) -> Result<(), plerion_protocol::ActionError>;
 }
 
 impl FileId {
@@ -97,6 +109,13 @@ impl Evidence {
                 ..
             } => Self::file(destination, false),
             Action::ImageRegister { destination, .. } => Self::file(destination, true),
+            Action::DomainDisksCopy {
+                uuid, disks, passing, ..
+            } => Self::Copies {
+                uuid: uuid.clone(),
+                disks: disks.clone(),
+                passing: *passing,
+            },
             Action::PathDelete { path } => Self::Gone { path: path.clone() },
             Action::FileReplace { source, destination } => {
                 let real = Path::new(source).canonicalize().ok();
@@ -139,6 +158,11 @@ impl Evidence {
         }
     }
 
+    /// Whether something is to be deleted once nobody waits for the action any more.
+    pub(crate) fn leaves_files(&self) -> bool {
+        matches!(self, Self::Copies { .. })
+    }
+
     fn file(path: &str, image: bool) -> Self {
         Self::File {
             path: path.to_owned(),
@@ -151,6 +175,12 @@ impl Evidence {
     pub(crate) fn examine(&self, domains: &dyn DomainLook) -> Option<ActionOutput> {
         match self {
             Self::Nothing => None,
+            Self::Copies { uuid, disks, .. } => {
+                if let Err(error) = domains.copies_end(uuid, disks) {
+                    tracing::warn!(uuid, %error, "a backup job that was left may go on");
+                }
+                None
+            }
             Self::File { path, before, image } => {
                 let now = FileId::at(Path::new(path))?;
                 if Some(now) == *before {
@@ -205,6 +235,10 @@ pub(crate) mod tests {
                 .iter()
                 .find(|(known, _)| known == name)
                 .map(|(_, uuid)| uuid.clone()))
+        }
+
+        fn copies_end(&self, _: &str, _: &[DiskTaken]) -> Result<(), plerion_protocol::ActionError> {
+            Ok(())
         }
     }
 

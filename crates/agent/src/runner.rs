@@ -152,6 +152,24 @@ impl Runner {
         self.dispatch(inner);
     }
 
+    /// What the front-end waits for no longer: copies of running disks that are still made are stopped, and what has ended
+    /// of them all is given back, to be tidied and then forgotten.
+    pub(crate) fn unwanted(&self, keys: &[ActionKey]) -> Vec<(ActionKey, Evidence)> {
+        let inner = self.lock();
+        for job in keys.iter().filter_map(|key| inner.jobs.get(key)) {
+            let request = job.request.as_deref();
+            if request.is_some_and(|request| matches!(request.action, Action::DomainDisksCopy { .. })) {
+                job.cancel.cancel();
+            }
+        }
+        keys.iter()
+            .filter_map(|key| {
+                let entry = inner.journal.get(key).filter(|entry| entry.outcome.is_some())?;
+                Some((*key, entry.evidence.clone()))
+            })
+            .collect()
+    }
+
     /// Drops journal entries that the front-end has committed.
     pub(crate) fn forget(&self, keys: &[ActionKey]) {
         if let Err(error) = self.lock().journal.forget(keys) {

@@ -109,7 +109,7 @@ fn messages_read(
         }
         match message {
             ToNode::Do(request) => agent.request(*request),
-            ToNode::Forget(keys) => agent.runner.forget(&keys),
+            ToNode::Forget(keys) => agent.forget(&keys),
             ToNode::Watch(watch) => agent.watch(watch),
             ToNode::Ping(number) => drop(sender.send(FromNode::Pong(number))),
             ToNode::Hello(_) => {

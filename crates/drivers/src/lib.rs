@@ -10,6 +10,7 @@ mod plan;
 mod plan_backup;
 mod plan_context;
 mod plan_device;
+mod plan_disk_save;
 mod plan_domain;
 mod plan_image;
 mod plan_migrate;

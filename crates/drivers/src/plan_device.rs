@@ -6,15 +6,16 @@ use plerion_model::Id;
 use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
 use plerion_model::vm_state::{LcmState, Phase};
-use plerion_protocol::{Action, Device, DomainChange, Location};
+use plerion_protocol::{Action, Device, DomainChange};
 use plerion_template::Vector;
 use plerion_world::vm_without_nic;
 
 use crate::plan::{COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
 use crate::plan_context::context_plan;
+use crate::plan_disk_save::disk_save;
 use crate::plan_domain::Driver;
 use crate::plan_script_disk::disk_of;
-use crate::plan_snapshot::{disk_snapshot_plan, snapshot_file};
+use crate::plan_snapshot::disk_snapshot_plan;
 use crate::plan_transfer::{disk_end, disk_prepare};
 use crate::plan_xml::{bridge_add, with_input};
 use crate::transfer::{Transfer, disk_format};
@@ -62,6 +63,7 @@ pub(crate) fn device_plan(
             &disk_of(stay, disk)?,
             (image, snapshot),
             environment,
+            live,
         ),
         DeviceChange::DiskSnapshotCreate { .. }
         | DeviceChange::DiskSnapshotRevert { .. }
@@ -79,7 +81,7 @@ pub(crate) fn device_plan(
 }
 
 /// Whether the machine goes on running while the change is made.
-fn is_live(vm: &Vm) -> bool {
+pub(crate) fn is_live(vm: &Vm) -> bool {
     transient(vm.phase.lcm).is_some_and(|row| row.done == Phase::active(LcmState::Running))
 }
 
@@ -161,63 +163,6 @@ fn disk_grow(
         plan.front_end(action, COPY_DEADLINE_S);
     } else {
         plan.host(stay.host.id, action, COPY_DEADLINE_S);
-    }
-    Ok(())
-}
-
-/// Copies a disk that rests to where its new image is to be.
-fn disk_save(
-    plan: &mut Plan,
-    stay: &Stay<'_>,
-    driver: Driver,
-    disk: &Vector,
-    (image, snapshot): (Id, Id),
-    environment: &Environment<'_>,
-) -> Result<(), String> {
-    let transfer = Transfer::of_disk(stay, disk);
-    if driver == Driver::Dummy || transfer == Transfer::Dummy {
-        return Ok(());
-    }
-    let image = stay
-        .world
-        .images
-        .get(image)
-        .ok_or_else(|| format!("image {image} is gone"))?;
-    let destination = image.source.clone();
-    let id = disk.get("DISK_ID").unwrap_or_default();
-    let on_host = if snapshot < 0 {
-        stay.disk_path(id)
-    } else {
-        snapshot_file(stay, disk, snapshot)
-    };
-    let flatten = |source: String| -> Result<Action, String> {
-        Ok(Action::DiskFlatten {
-            source,
-            destination: destination.clone(),
-            format: disk_format(disk)?,
-        })
-    };
-    match transfer {
-        _ if stay.vm.files_at_front_end => {
-            // What lies elsewhere is an image that all see.
-            let rest = on_host.strip_prefix(stay.directory.as_str());
-            let at_home = rest.map_or_else(|| on_host.clone(), |rest| format!("{}{rest}", stay.home));
-            plan.front_end(flatten(at_home)?, COPY_DEADLINE_S);
-        }
-        // Its file refers to no other there.
-        Transfer::Ssh => {
-            let action = Action::Transfer {
-                source: Location::There((environment.ssh_target)(&stay.host.name), on_host),
-                destination: Location::Here(destination),
-            };
-            plan.front_end(action, COPY_DEADLINE_S);
-        }
-        Transfer::Shared => plan.host(stay.host.id, flatten(on_host)?, COPY_DEADLINE_S),
-        Transfer::Dummy | Transfer::Script(_) => {
-            return Err(format!(
-                "disk {id} cannot be saved: the transfer driver of its datastore does not do that yet"
-            ));
-        }
     }
     Ok(())
 }

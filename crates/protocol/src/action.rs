@@ -48,6 +48,17 @@ pub struct MirrorDisk {
     pub format: DiskFormat,
 }
 
+/// A disk of a running domain that is copied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskTaken {
+    /// Its target (`vda`).
+    pub target: String,
+    /// File to make.
+    pub destination: String,
+    /// Format of that file.
+    pub format: DiskFormat,
+}
+
 /// One end of a transfer, seen from the agent that does it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -212,6 +223,18 @@ pub enum Action {
         path: String,
         /// The snapshot's number.
         snapshot: u32,
+    },
+    /// Copies disks of a running domain, all as they are at one moment, while its guest goes on writing. The copies refer to
+    /// no other file and appear under their names only when all are whole. Stopped when the front-end forgets it.
+    DomainDisksCopy {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// Disks, at least one.
+        disks: Vec<DiskTaken>,
+        /// Whether the copies serve the steps after this one only: they are deleted when the action is forgotten.
+        passing: bool,
     },
     /// Makes `destination` a symbolic link to `source`. For QCOW2 images in the layout of the shared and qcow2
     /// drivers: to `<source>.snap/<highest>`, made on first use.

@@ -13,8 +13,8 @@ mod numa;
 mod pci;
 
 pub use action::{
-    Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, ErrorKind, ImageSource,
-    Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SnapshotWork, SshTarget,
+    Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, DiskTaken, ErrorKind,
+    ImageSource, Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SnapshotWork, SshTarget,
 };
 pub use bridge::Bridge;
 pub use domain_change::{Device, DomainChange};

@@ -101,6 +101,17 @@ impl Simulation {
                 self.stranger_refuse(number, name, uuid)?;
                 self.domain_save(number, name, checkpoint)
             }
+            Action::DomainDisksCopy {
+                name, uuid, disks, ..
+            } => {
+                if !self.runs(number, name, uuid) {
+                    return Err(failed("no such domain"));
+                }
+                for disk in disks {
+                    self.file_make(number, &disk.destination)?;
+                }
+                Ok(ActionOutput::default())
+            }
             Action::DomainReboot { name, uuid }
             | Action::DomainReset { name, uuid }
             | Action::DomainMedia { name, uuid, .. }

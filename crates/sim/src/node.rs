@@ -75,6 +75,7 @@ impl Class {
             Action::DomainShutdown { .. } => Self::Wait,
             Action::DiskCopy { .. }
             | Action::DiskFlatten { .. }
+            | Action::DomainDisksCopy { .. }
             | Action::FileReplace { .. }
             | Action::Transfer { .. }
             | Action::ImageRegister { .. }
@@ -322,6 +323,7 @@ impl Node {
             | Action::DomainChange { .. }
             | Action::DiskSnapshot { .. }
             | Action::DomainDiskSnapshot { .. }
+            | Action::DomainDisksCopy { .. }
             | Action::ScriptRun(_) => Evidence::Nothing,
         }
     }

@@ -146,6 +146,7 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::DiskOverlay { destination, .. } => format!("overlay {destination}"),
         Action::DiskSnapshot { path, snapshot, .. } => format!("snapshot {snapshot} of {path}"),
         Action::DomainDiskSnapshot { name, snapshot, .. } => format!("snapshot {snapshot} of {name}"),
+        Action::DomainDisksCopy { name, disks, .. } => format!("copy {} disks of {name}", disks.len()),
         Action::DiskLink { destination, .. } => format!("link {destination}"),
         Action::DiskMake { destination, .. } => format!("make {destination}"),
         Action::PathDelete { path } => format!("delete {path}"),

@@ -5,7 +5,6 @@ use plerion_model::image::{Image, ImageState, ImageType};
 use plerion_model::snapshot::SnapshotTree;
 use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
-use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{PackedTemplate, Template, Vector};
 
@@ -49,7 +48,7 @@ pub(crate) fn vm_disk_save_as(
     })?;
     let real = is_on_real_host(&vm);
     if real {
-        resting_disk_check(&vm, &disk)?;
+        storage_check(&vm, &disk, WHAT)?;
     } else {
         begun.only_dummy_storage(WHAT)?;
     }
@@ -66,17 +65,6 @@ pub(crate) fn vm_disk_save_as(
     };
     begun.go(txn, caller, &template, change, None);
     Ok(image_id)
-}
-
-/// Refuses what real hosts do not do: their agents copy the files of disks that nothing has open.
-fn resting_disk_check(vm: &Vm, disk: &Vector) -> Result<(), ApiError> {
-    if vm.phase == Phase::active(LcmState::Running) {
-        return Err(ApiError::action(format!(
-            "{WHAT} while VM {} runs is not supported yet: power it off or suspend it first",
-            vm.id
-        )));
-    }
-    storage_check(vm, disk, WHAT)
 }
 
 fn snapshot_is_there(vm: &Vm, wanted: &SaveAs<'_>) -> bool {

@@ -356,7 +356,7 @@ fn what_real_hosts_do_not_do_yet_is_refused_before_anything_changes() {
     let snapshot = VmDeviceCommand::DiskSnapshotCreate(0, "s".into());
     for (command, words) in [
         (snapshot, "not supported yet with the transfer driver dummy"),
-        (save, "power it off or suspend it first"),
+        (save, "not supported yet with the transfer driver dummy"),
     ] {
         let refused = change(&mut cloud, id, command).expect_err("not yet");
         assert!(refused.text.contains(words), "{}", refused.text);

@@ -12,12 +12,12 @@ use crate::limits::Limits;
 use crate::names;
 use crate::network;
 
-/// Longest wait for the event that a device is gone; then it is looked at.
-const REMOVED_WAIT_S: &str = "2";
+/// Longest wait for an event; then it is looked at.
+const EVENT_WAIT_S: &str = "2";
 /// A guest that was still booting has missed the request to let go of a device: it is asked again after this.
 const DETACH_REPEAT: Duration = Duration::from_secs(10);
-/// Where virsh finds the description of a device.
-const STDIN: &str = "/dev/stdin";
+/// Where virsh finds a description that it is given.
+pub(super) const STDIN: &str = "/dev/stdin";
 
 impl Hypervisor {
     /// See [`plerion_protocol::Action::DomainChange`].
@@ -91,23 +91,16 @@ impl Hypervisor {
                 asked = Some(Instant::now());
                 continue;
             }
-            self.removed_await(uuid, limits)
+            self.event_await(uuid, "device-removed", limits)
                 .map_err(|error| late(name, device, &error))?;
         }
         Ok(())
     }
 
-    /// Waits until a device of the domain is gone, or for a while.
-    fn removed_await(&self, uuid: &str, limits: &Limits) -> Act<()> {
+    /// Waits until something happens to the domain, or for a while.
+    pub(super) fn event_await(&self, uuid: &str, event: &str, limits: &Limits) -> Act<()> {
         limits.remaining()?;
-        let arguments = [
-            "event",
-            uuid,
-            "--event",
-            "device-removed",
-            "--timeout",
-            REMOVED_WAIT_S,
-        ];
+        let arguments = ["event", uuid, "--event", event, "--timeout", EVENT_WAIT_S];
         match self.virsh().ask(&arguments, limits) {
             Ok(_) => Ok(()),
             // It says that it has timed out by its exit status; whatever else it may be, the next look tells.
@@ -132,7 +125,7 @@ impl Hypervisor {
     }
 
     /// A call that reads a description from its standard input, and must find its domain.
-    fn told(&self, arguments: &[&str], xml: &str, limits: &Limits) -> Act<()> {
+    pub(super) fn told(&self, arguments: &[&str], xml: &str, limits: &Limits) -> Act<()> {
         match self.virsh().change_with(arguments, xml, limits)? {
             Reply::Done(_) => Ok(()),
             Reply::NoDomain | Reply::NotRunning => Err(failed(format!(

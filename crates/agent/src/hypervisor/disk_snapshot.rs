@@ -84,7 +84,7 @@ impl Hypervisor {
         self.done(&arguments, limits)
     }
 
-    fn disk_sources(&self, uuid: &str, limits: &Limits) -> Act<Vec<DiskSource>> {
+    pub(super) fn disk_sources(&self, uuid: &str, limits: &Limits) -> Act<Vec<DiskSource>> {
         match self.virsh().ask(&["dumpxml", uuid], limits)? {
             Reply::Done(xml) => disk_sources(&xml),
             Reply::NoDomain | Reply::NotRunning => Err(failed("the domain does not run on this host")),

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile, WildSample};
+use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile, DiskTaken, WildSample};
 
 use super::stats::{Measured, dominfo_read};
 use super::virsh::{Reply, Virsh};
@@ -364,6 +364,11 @@ impl DomainLook for Hypervisor {
     fn running_uuid(&self, name: &str) -> Result<Option<String>, ActionError> {
         names::domain_check(name)?;
         self.running(name, &Limits::new(LOOK_TIME_MAX))
+    }
+
+    fn copies_end(&self, uuid: &str, disks: &[DiskTaken]) -> Result<(), ActionError> {
+        names::uuid_check(uuid)?;
+        self.copy_job_end(uuid, disks)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Domains: starting and ending them, and knowing at once when they change.
 
 mod device;
+mod disk_copy;
 mod disk_snapshot;
 mod domain;
 mod events;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use plerion_protocol::Device;
 
 use crate::fault::{Act, refused};
+use crate::roots::path_text;
 
 /// Checks that the XML is that of a domain with this name and UUID.
 pub(crate) fn domain_xml_check(xml: &str, name: &str, uuid: &str) -> Act<()> {
@@ -107,6 +108,29 @@ pub(crate) fn disk_links_resolve(xml: &str) -> Act<String> {
     Ok(resolved)
 }
 
+/// What libvirt is told to copy which disks to which QCOW2 files with.
+pub(crate) fn backup_xml(disks: &[(&str, PathBuf)]) -> Act<String> {
+    let mut xml = "<domainbackup mode='push'><disks>".to_owned();
+    for (target, file) in disks {
+        let file = escaped(path_text(file)?);
+        xml.push_str(&format!(
+            "<disk name='{}' backup='yes' type='file'><driver type='qcow2'/><target file='{file}'/></disk>",
+            escaped(target)
+        ));
+    }
+    xml.push_str("</disks></domainbackup>");
+    Ok(xml)
+}
+
+/// The files that a backup job writes to.
+pub(crate) fn backup_targets(xml: &str) -> Act<Vec<PathBuf>> {
+    let document = parse(xml)?;
+    let targets = document.descendants().filter(|node| node.has_tag_name("target"));
+    Ok(targets
+        .filter_map(|target| target.attribute("file").map(PathBuf::from))
+        .collect())
+}
+
 fn parse(xml: &str) -> Act<roxmltree::Document<'_>> {
     roxmltree::Document::parse(xml)
         .map_err(|error| refused(format!("the domain XML is not well-formed: {error}")))
@@ -152,6 +176,22 @@ mod tests {
         assert!(device_xml_check(disk, &card).is_err());
         assert!(device_xml_check(&xml, &card).is_err(), "a domain is no device");
         assert!(device_xml_check("<disk>", &drive("vda")).is_err());
+    }
+
+    #[test]
+    fn a_backup_names_the_files_that_it_writes_to() {
+        let files = [
+            ("vda", PathBuf::from("/ds/0/7/.a&'b.part")),
+            ("vdb", PathBuf::from("/ds/c")),
+        ];
+        let xml = backup_xml(&files).expect("made");
+        let [(_, first), (_, second)] = files;
+        assert_eq!(backup_targets(&xml).expect("read"), [first, second]);
+        assert!(
+            backup_targets("<domainbackup mode='pull'/>")
+                .expect("read")
+                .is_empty()
+        );
     }
 
     #[test]

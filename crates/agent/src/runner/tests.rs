@@ -25,8 +25,8 @@ fn bench(scratch: &Scratch) -> Bench {
         Mutex::new(report_sender),
         Mutex::new(begun_sender),
     );
-    let doer = move |action: &Action, _: &Limits| {
-        let Action::DomainReboot { name, .. } = action else {
+    let doer = move |action: &Action, limits: &Limits| {
+        let (Action::DomainReboot { name, .. } | Action::DomainDisksCopy { name, .. }) = action else {
             panic!("a fault for the test")
         };
         begun_sender
@@ -34,7 +34,8 @@ fn bench(scratch: &Scratch) -> Bench {
             .expect("lock")
             .send(name.clone())
             .expect("begun");
-        released.lock().expect("lock").recv().expect("released")
+        let outcome = released.lock().expect("lock").recv().expect("released");
+        limits.remaining().and(outcome)
     };
     let sink = move |report| {
         report_sender
@@ -302,4 +303,34 @@ fn an_interruption_under_an_earlier_front_end_does_not_count() {
             .result
             .is_ok()
     );
+}
+
+#[test]
+fn copies_of_running_disks_end_when_nobody_waits_for_them() {
+    let scratch = Scratch::new("unwanted");
+    let bench = bench(&scratch);
+    let mut copies = request(1, 1, 0, 1);
+    copies.action = Action::DomainDisksCopy {
+        name: "one-1".to_owned(),
+        uuid: String::new(),
+        disks: Vec::new(),
+        passing: true,
+    };
+    let other = request(2, 1, 0, 1);
+    let keys = [copies.key, other.key];
+    for request in [copies, other] {
+        bench.runner.submit(request, 5);
+        bench.begun.recv_timeout(PATIENCE).expect("begun");
+    }
+    assert_eq!(bench.runner.unwanted(&keys), [], "both run");
+    for _ in keys {
+        bench.release.send(Ok(ActionOutput::default())).expect("released");
+        let report = bench.reports.recv_timeout(PATIENCE).expect("reported");
+        let stopped = report
+            .result
+            .is_err_and(|error| error.kind == ErrorKind::Interrupted);
+        assert_eq!(stopped, report.key == keys[0], "{}", report.key);
+    }
+    let [(_, left), (_, plain)] = bench.runner.unwanted(&keys).try_into().expect("both have ended");
+    assert!(left.leaves_files() && !plain.leaves_files());
 }

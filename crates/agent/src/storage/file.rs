@@ -7,6 +7,7 @@ use plerion_protocol::ActionOutput;
 
 use super::copy::file_copy;
 use super::part::{DISK_MODE, PartFile, directory_make, missing_is_fine};
+use super::taken::taken_path;
 use crate::fault::{Act, IoContext, refused};
 use crate::limits::Limits;
 use crate::roots::{Roots, regular_open};
@@ -23,6 +24,7 @@ pub(crate) fn path_delete(roots: &Roots, path: &str) -> Act<ActionOutput> {
     // Unfinished and resumable leftovers of the same name go with it.
     let leftovers = [
         part_path(&path),
+        part_path(&taken_path(&path)),
         sibling(&path, ".resume"),
         sibling(&path, ".fetch"),
         sibling(&path, GONE),

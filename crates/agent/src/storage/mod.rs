@@ -17,6 +17,7 @@ mod iso;
 mod part;
 mod qemu_img;
 mod snapshot;
+mod taken;
 mod transfer;
 mod unpack;
 
@@ -30,6 +31,7 @@ pub(crate) use file::{entry_delete, file_replace, path_delete};
 pub(crate) use image::{Wanted, image_output, image_register, image_stat};
 pub(crate) use part::{directory_make, missing_is_fine};
 pub(crate) use snapshot::{Taken, disk_snapshot, snapshot_take};
+pub(crate) use taken::{Copies, copies_tidy, filled_path};
 pub(crate) use transfer::{
     FAR_TIME_MAX, Far, NearSession, TransferContext, receive_main, send_main, transfer_pull, transfer_push,
 };

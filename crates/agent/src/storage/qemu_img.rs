@@ -121,6 +121,15 @@ pub(crate) fn flatten(source: &Path, destination: &Path, limits: &Limits) -> Act
         .map(drop)
 }
 
+/// Writes what a QCOW2 image shows into a raw file, which has holes where the image has none or only zeros.
+pub(crate) fn to_raw(source: &Path, destination: &Path, limits: &Limits) -> Act<()> {
+    Program::new("qemu-img")
+        .args(["convert", "-q", "-f", "qcow2", "-O", "raw"])
+        .args([path_text(source)?, path_text(destination)?])
+        .run_ok(limits)
+        .map(drop)
+}
+
 /// Grows a QCOW2 image.
 pub(crate) fn grow(path: &Path, bytes: u64, limits: &Limits) -> Act<()> {
     Program::new("qemu-img")
