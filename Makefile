@@ -5,7 +5,7 @@ CARGO ?= cargo
 TEST_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu \
 	libvirt-clients genisoimage openssh-server sudo iproute2 nftables iptables ipset iputils-ping \
 	busybox-static syslinux syslinux-common mtools dosfstools fdisk cpio kmod zstd xz-utils shellcheck openssl \
-	libxml2-utils python3-venv lld novnc chromium mariadb-server-core mariadb-client-core postgresql
+	libxml2-utils python3-venv lld novnc chromium mariadb-server-core mariadb-client-core postgresql slapd ldap-utils
 SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/up/test/*.sh packaging/guest/*.sh)
 GUEST_SCRIPTS := packaging/guest/rootfs/init $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
 GUEST_OUT ?= target/guest
@@ -50,7 +50,7 @@ test: test-packages lint
 	$(MAKE) --no-print-directory lab
 	$(CARGO) test --workspace --locked
 
-# The tests start database servers of their own: no cluster is made and no service runs.
+# The tests start database servers and directories of their own: no cluster is made, and no service has anything to serve.
 # Without root the tests that lack a package say that they are skipped.
 test-packages:
 	@missing=$$(for p in $(TEST_PACKAGES); do \
@@ -59,6 +59,7 @@ test-packages:
 	if [ $$(id -u) -ne 0 ]; then echo "not installed (run as root to install):" $$missing; exit 0; fi; \
 	mkdir -p /etc/postgresql-common; \
 	[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
+	[ -e /etc/ldap/slapd.d ] || echo 'slapd slapd/no_configuration boolean true' | debconf-set-selections; \
 	apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends $$missing
 
 lint:

@@ -1,7 +1,6 @@
 //! Who a session string belongs to.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +12,7 @@ use plerion_world::{CORE, Caller, PUBLIC, TokenLimit, World};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::auth_external::{AuthExternal, Login, Registry};
+use crate::auth_external::{AuthExternal, AuthPlaces, Login, Registry};
 use crate::auth_key::{SSH, key_check};
 use crate::auth_service::{SERVER_CIPHER, service_caller};
 use crate::auth_verdict::Credential;
@@ -65,11 +64,11 @@ enum Way<'a> {
 }
 
 impl Authenticator {
-    /// An authenticator with an empty cache. Drivers are the scripts below a directory.
+    /// An authenticator with an empty cache. Drivers find there what they need.
     ///
     /// # Errors
     /// When argon2 does not work at all.
-    pub fn new(clock: Arc<dyn Clock>, scripts: PathBuf) -> Result<Self, String> {
+    pub fn new(clock: Arc<dyn Clock>, places: AuthPlaces) -> Result<Self, String> {
         let nobody = password_hash(&hex(&clock.random().to_ne_bytes()))?;
         Ok(Self {
             cache: SessionCache::new(clock.random()),
@@ -78,7 +77,7 @@ impl Authenticator {
             clock,
             nobody,
             hashing: Slots::new(HASHES_AT_A_TIME, usize::MAX),
-            external: AuthExternal::new(scripts),
+            external: AuthExternal::new(places),
         })
     }
 

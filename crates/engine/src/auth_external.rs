@@ -7,6 +7,7 @@ use plerion_model::user::User;
 use plerion_model::{ApiError, Id};
 use plerion_world::{CORE, ExternalCommand, PUBLIC, SERVER_PREFIX, World, groups_differ};
 
+use crate::auth_ldap::{LDAP, Ldap};
 use crate::auth_said::Said;
 use crate::auth_script::AuthScripts;
 use crate::auth_verdict::{Credential, Verdict};
@@ -41,24 +42,45 @@ pub(crate) enum Login {
     Busy,
 }
 
+/// Where drivers find what they need.
+#[derive(Clone, Debug)]
+pub struct AuthPlaces {
+    /// Directory of drivers that are scripts.
+    pub scripts: PathBuf,
+    /// What describes the servers of the driver `ldap`.
+    pub ldap_conf: PathBuf,
+    /// Directory of the files that map their groups.
+    pub ldap_mappings: PathBuf,
+}
+
 /// Asks drivers.
 pub(crate) struct AuthExternal {
     scripts: AuthScripts,
-    slots: Slots,
+    ldap: Ldap,
+    /// Of their own, so that scripts that hang do not keep the users of a directory out, nor the other way round.
+    script_slots: Slots,
+    ldap_slots: Slots,
 }
 
 impl AuthExternal {
-    /// With the scripts below a directory.
-    pub(crate) fn new(scripts: PathBuf) -> Self {
+    /// Drivers with what they need.
+    pub(crate) fn new(places: AuthPlaces) -> Self {
         Self {
-            scripts: AuthScripts::new(scripts),
-            slots: Slots::new(ASKED_AT_A_TIME, WAITING_MAX),
+            scripts: AuthScripts::new(places.scripts),
+            ldap: Ldap::new(places.ldap_conf, places.ldap_mappings),
+            script_slots: Slots::new(ASKED_AT_A_TIME, WAITING_MAX),
+            ldap_slots: Slots::new(ASKED_AT_A_TIME, WAITING_MAX),
         }
     }
 
     /// Whether a driver can be asked at all.
     pub(crate) fn has(&self, driver: &str) -> bool {
-        self.scripts.find(driver).is_some()
+        self.is_ldap(driver) || self.scripts.find(driver).is_some()
+    }
+
+    /// Whether a driver is the one of directories, or a link to where its script was.
+    fn is_ldap(&self, driver: &str) -> bool {
+        driver == LDAP || self.scripts.links_to(driver, LDAP)
     }
 
     /// Asks about a user, or about a name that is no user's yet. `known` is asked for the user first when it was this one's
@@ -71,14 +93,25 @@ impl AuthExternal {
         credential: &Credential<'_>,
         known: impl FnOnce() -> Option<Id>,
     ) -> Login {
-        let Some(_slot) = self.slots.take() else {
+        let is_ldap = self.is_ldap(driver);
+        let slots = if is_ldap {
+            &self.ldap_slots
+        } else {
+            &self.script_slots
+        };
+        let Some(_slot) = slots.take() else {
             return Login::Busy;
         };
         if let Some(user) = known().and_then(|id| registry.world().users.get(id).cloned()) {
             return Login::Good(user);
         }
         let shown = user.map_or("(no such user)", |user| user.name.as_str());
-        match self.ask(driver, credential) {
+        let verdict = if is_ldap {
+            self.ldap.ask(&registry.world(), credential, user.is_some())
+        } else {
+            self.script_ask(driver, credential)
+        };
+        match verdict {
             Verdict::Good(said) => settle(registry, driver, user, said),
             Verdict::Bad(why) => {
                 tracing::warn!(driver, user = shown, "the authentication driver refused: {why}");
@@ -91,7 +124,7 @@ impl AuthExternal {
         }
     }
 
-    fn ask(&self, driver: &str, credential: &Credential<'_>) -> Verdict {
+    fn script_ask(&self, driver: &str, credential: &Credential<'_>) -> Verdict {
         match self.scripts.find(driver) {
             Some(script) => self.scripts.ask(&script, credential),
             None => Verdict::Broken(format!(

@@ -31,10 +31,16 @@ impl AuthScripts {
 
     /// The script of a driver, if there is one.
     pub(crate) fn find(&self, driver: &str) -> Option<PathBuf> {
-        let is_name = !driver.is_empty() && !driver.starts_with('.') && !driver.contains('/');
-        is_name
+        is_name(driver)
             .then(|| self.directory.join(driver).join("authenticate"))
             .filter(|path| path.is_file())
+    }
+
+    /// Whether the directory of a driver is a link to that of another, which need not be there.
+    pub(crate) fn links_to(&self, driver: &str, other: &str) -> bool {
+        is_name(driver)
+            && std::fs::read_link(self.directory.join(driver))
+                .is_ok_and(|target| target.file_name().is_some_and(|name| name == other))
     }
 
     /// Where the script of a driver would be.
@@ -68,6 +74,10 @@ impl AuthScripts {
             None => Verdict::Broken(format!("{shown} was ended by a signal")),
         }
     }
+}
+
+fn is_name(driver: &str) -> bool {
+    !driver.is_empty() && !driver.starts_with('.') && !driver.contains('/')
 }
 
 /// The document that scripts read.

@@ -1,6 +1,5 @@
 //! [`Engine`]: the front-end with its threads.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -15,7 +14,7 @@ use plerion_template::Template;
 use plerion_world::{Caller, Command, Config, ExternalCommand, Measurements, Order, Reply, World};
 
 use crate::auth::Authenticator;
-use crate::auth_external::Registry;
+use crate::auth_external::{AuthPlaces, Registry};
 use crate::clock::Clock;
 use crate::coordinator::{CoordinatorHandle, Notice, Parts, coordinator_queue, coordinator_start};
 use crate::core::{Core, CoreError};
@@ -71,8 +70,8 @@ pub struct EngineSettings<S> {
     pub samples_kept: SamplesKept,
     /// Where files of VMs are kept for people; none are without.
     pub vm_files: Option<VmFilesSettings>,
-    /// Directory of authentication drivers that are scripts.
-    pub auth_scripts: PathBuf,
+    /// Where authentication drivers find what they need.
+    pub auth: AuthPlaces,
     /// How hooks are run; none are without.
     pub hooks: Option<HookSettings>,
     /// Called once when the database failed: the process must end.
@@ -126,7 +125,7 @@ impl Engine {
     /// When the database fails or a thread cannot be started.
     pub fn start<S: Store + 'static>(settings: EngineSettings<S>) -> Result<Arc<Self>, EngineError> {
         let authenticator =
-            Authenticator::new(settings.clock.clone(), settings.auth_scripts).map_err(EngineError::Auth)?;
+            Authenticator::new(settings.clock.clone(), settings.auth).map_err(EngineError::Auth)?;
         let mut core = Core::start(
             settings.store,
             settings.config,

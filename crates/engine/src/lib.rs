@@ -6,6 +6,7 @@
 mod auth;
 mod auth_external;
 mod auth_key;
+mod auth_ldap;
 mod auth_said;
 mod auth_script;
 mod auth_service;
@@ -35,7 +36,7 @@ mod woken;
 mod writer;
 
 pub use auth::{Authenticator, password_hash};
-pub use auth_external::Registry;
+pub use auth_external::{AuthPlaces, Registry};
 pub use clock::{Clock, SystemClock};
 pub use core::{Core, CoreError};
 pub use dispatcher::{Dispatch, Dispatcher};

@@ -13,7 +13,8 @@ use plerion_api::xmlrpc::{Limits, Tls, serve};
 use plerion_api::{ApiService, ConsoleSettings};
 use plerion_drivers::{GREETING_MAX, ProcessLinks, SshSettings, program_identity};
 use plerion_engine::{
-    Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings, password_hash,
+    AuthPlaces, Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings,
+    password_hash,
 };
 use plerion_store::{SampleReader, SampleStore};
 use plerion_world::Config;
@@ -230,7 +231,11 @@ fn engine_start(
         samples: samples_open(places),
         samples_kept,
         vm_files: Some(vm_files),
-        auth_scripts: places.var.join("remotes/auth"),
+        auth: AuthPlaces {
+            scripts: places.var.join("remotes/auth"),
+            ldap_conf: places.etc.join("auth/ldap_auth.conf"),
+            ldap_mappings: places.var.clone(),
+        },
         hooks: Some(hooks),
         failed: Box::new(move |error| {
             // When nobody waits any more, the front-end is stopping already.

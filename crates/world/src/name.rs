@@ -22,8 +22,8 @@ fn fault(kind: Kind, name: &str) -> Option<String> {
         return Some("Invalid NAME, it holds a control character".into());
     }
     let forbidden: &str = match kind {
-        // A colon ends the user name in a session, and blanks end it in many clients.
-        Kind::User => ":,& <>\t",
+        // A colon ends the user name in a session, and blanks end it in many clients. Commas are in names from directories.
+        Kind::User => ":& <>\t",
         // Host names become arguments of ssh.
         Kind::Host => " <>&'\"`$;|\\/",
         Kind::Group | Kind::Cluster | Kind::Datastore => "&",
