@@ -10,6 +10,7 @@ from harness.databases import program
 from harness.directory import BASE, READER, READER_PASSWORD, DirectoryServer, free_port, group, person
 from harness.rpc import Session
 from harness.server import Server
+from test_tls import authority_make, certificate_make
 
 REFUSED = 0x100
 # A yes is not remembered: each call is a login.
@@ -172,6 +173,9 @@ def test_who_is_not_in_the_group_is_refused(server, directory, admin):
     assert f"the user is not in the group {group('cloud')}" in log_of(server)
     directory.member("cloud", "add", person("gil"))
     user_of(server, "gil:secret")
+    # By a rule, as Active Directory has one for groups in groups; this one is the usual comparison of names.
+    use(server, described("one", port=directory.port, group=f"'{group('cloud')}'", group_field="'member:2.5.13.1'"))
+    user_of(server, "gil:secret")
     directory.member("cloud", "delete", person("gil"))
     assert refused(server, "gil:secret"), "who has left is in"
 
@@ -291,6 +295,47 @@ def test_a_server_that_talks_nonsense_lets_nobody_in(server):
     assert "one: the server gave an entry that cannot be read" in log_of(server)
 
 
+def test_no_other_server_is_asked(server, directory):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        away = f"ou=elsewhere,{BASE}"
+        directory.change(f"dn: {away}\nobjectClass: referral\nobjectClass: extensibleObject\nou: elsewhere\n"
+                         f"ref: ldap://127.0.0.1:{other.getsockname()[1]}/{away}\n")
+        # In the midst of a search, and instead of its base.
+        for base in (BASE, away):
+            use(server, described("one", port=directory.port, base=f"'{base}'"))
+            assert refused(server, "nobody:secret")
+        other.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            other.accept()
+        directory.change(f"dn: {away}\nchangetype: delete\n")
+    assert "is referred to another server" in log_of(server)
+
+
+def test_so_many_ask_at_a_time_and_hold_up_nobody_else(server, admin):
+    answers = []
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as silent:
+        use(server, described("one", port=silent.getsockname()[1], timeout=30))
+        threads = [threading.Thread(target=lambda: answers.append(refused(server, "nobody:secret"))) for _ in range(12)]
+        for thread in threads:
+            thread.start()
+        taken = [silent.accept()[0] for _ in range(8)]
+        assert admin.ok("user.allocate", "meanwhile", "secret", "core", []) >= 0
+        assert user_of(server, "meanwhile:secret").findtext("NAME") == "meanwhile"
+        silent.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+        silent.setblocking(True)
+        for _ in range(4):
+            taken.pop(0).close()
+            taken.append(silent.accept()[0])
+        for connection in taken:
+            connection.close()
+        for thread in threads:
+            thread.join()
+    assert answers == [True] * 12
+    assert "one: the server ended the connection" in log_of(server)
+
+
 def test_a_description_of_no_use_is_told(server, directory, admin):
     admin.ok("user.allocate", "ole", "", "ldap", [])
     directory.person_add("ole", "secret")
@@ -316,3 +361,65 @@ def test_a_token_is_no_question_for_the_directory(server, directory):
     directory.stop()
     assert user_of(server, f"pia:{token}").findtext("NAME") == "pia"
     directory.start()
+
+
+@pytest.fixture(scope="module", name="encrypted")
+def encrypted_fixture(tmp_path_factory):
+    """A directory with a certificate for the name localhost, by an authority of its own in `authority`."""
+    if program("slapd") is None:
+        pytest.skip("slapd is not installed: nothing is tested of directories")
+    authority = tmp_path_factory.mktemp("authority")
+    authority_make(authority)
+    certificate_make(authority, "server", "DNS:localhost")
+    instance = DirectoryServer(tls=authority)
+    instance.authority = authority
+    instance.person_add("ann", "secret")
+    yield instance
+    instance.end()
+
+
+@pytest.fixture(scope="module", name="ldap_server")
+def ldap_server_fixture(tmp_path_factory, database_settings):
+    """A front-end whose users are all of a directory."""
+    place = tmp_path_factory.mktemp("one")
+    instance = Server(place, database_settings() + 'DEFAULT_AUTH = "ldap"\nSESSION_EXPIRATION_TIME = 0\n')
+    (place / "etc/auth").mkdir()
+    instance.start()
+    yield instance
+    instance.end()
+
+
+@pytest.mark.parametrize("method", ["simple_tls", "start_tls"])
+def test_encrypted_to_whom_an_authority_vouches_for(ldap_server, encrypted, tmp_path, method):
+    authority_make(tmp_path)
+    port = encrypted.tls_port if method == "simple_tls" else encrypted.port
+
+    def of(host="localhost", authority=encrypted.authority):
+        trust = f"{{':method': ':{method}', ':tls_options': {{':ca_file': '{authority}/ca.pem'}}}}" if authority else f":{method}"
+        use(ldap_server, described("one", host=host, port=port, encryption=trust))
+        return "ann:secret"
+
+    assert user_of(ldap_server, of()).findtext("PASSWORD") == person("ann")
+    asked = encrypted.log()
+    for wrong, words in (
+        ({"authority": tmp_path}, "invalid peer certificate"),
+        ({"authority": None}, "certificate"),
+        ({"host": "127.0.0.1"}, "not valid for name"),
+        ({"authority": tmp_path / "absent"}, ":ca_file"),
+    ):
+        before = len(log_of(ldap_server))
+        assert refused(ldap_server, of(**wrong)), wrong
+        assert words in log_of(ldap_server)[before:], wrong
+    said = encrypted.log()[len(asked):]
+    assert "BIND" not in said and "SRCH" not in said
+
+
+def test_encryption_that_a_server_has_not_is_no_way_round(ldap_server, directory):
+    directory.person_add("zoe", "secret")
+    asked = directory.log()
+    use(ldap_server, described("one", port=directory.port, encryption=":start_tls"))
+    assert refused(ldap_server, "zoe:secret")
+    use(ldap_server, described("one", port=directory.port, encryption=":simple_tls", timeout=2))
+    assert refused(ldap_server, "zoe:secret")
+    said = directory.log()[len(asked):]
+    assert "BIND" not in said and "SRCH" not in said

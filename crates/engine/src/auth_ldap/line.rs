@@ -196,7 +196,12 @@ fn roots(authorities: Option<&Path>) -> Result<RootCertStore, String> {
 }
 
 fn says(error: LdapError) -> String {
-    error.to_string()
+    match error {
+        LdapError::EndOfStream | LdapError::ResultRecv { .. } | LdapError::OpSend { .. } => {
+            "the server ended the connection".to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 fn failure(what: &str, result: &LdapResult) -> String {
