@@ -11,11 +11,19 @@
     )
 )]
 
+mod certificate;
+mod certificate_token;
 mod der;
+mod dn;
 mod rsa;
 mod service_token;
 mod signed_token;
+mod trust;
 
+pub use certificate::Certificate;
+pub use certificate_token::{certificate_token, certificate_token_check};
+pub use dn::{dn_escaped, dn_stored};
 pub use rsa::{RsaPrivate, RsaPublic};
 pub use service_token::{ServiceToken, TokenError, service_password_stored};
 pub use signed_token::{signed_token, signed_token_check};
+pub use trust::Trust;

@@ -1,43 +1,14 @@
 //! Keys and signatures as OpenSSL and OpenSSH make them.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod place;
 
+use place::Place;
 use plerion_credential::{RsaPrivate, RsaPublic, signed_token, signed_token_check};
 
-/// A directory, gone at the end.
-struct Place(PathBuf);
-
 impl Place {
-    fn new(name: &str) -> Self {
-        let place = std::env::temp_dir().join(format!("plerion-keys-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&place).expect("a directory");
-        Self(place)
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> Vec<u8> {
-        let output = Command::new(program)
-            .args(arguments)
-            .current_dir(&self.0)
-            .output()
-            .expect("the program runs");
-        assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-        output.stdout
-    }
-
     fn key(&self, file: &str) -> Result<RsaPrivate, String> {
-        RsaPrivate::parse(&read(&self.0.join(file)))
+        RsaPrivate::parse(&self.read(file))
     }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).expect("removed");
-    }
-}
-
-fn read(path: &Path) -> String {
-    std::fs::read_to_string(path).expect("a file")
 }
 
 #[test]
@@ -52,7 +23,7 @@ fn private_keys_of_all_forms_are_read_and_give_the_public_one() {
     place.run("ssh-keygen", &["-q", "-p", "-N", "", "-P", "", "-f", "openssh"]);
     for (file, label) in [("pkcs1", "RSA"), ("pkcs8", "PRIVATE"), ("openssh", "OPENSSH")] {
         assert!(
-            read(&place.0.join(file)).starts_with(&format!("-----BEGIN {label}")),
+            place.read(file).starts_with(&format!("-----BEGIN {label}")),
             "{file}"
         );
     }

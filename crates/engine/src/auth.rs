@@ -12,10 +12,11 @@ use plerion_world::{CORE, Caller, PUBLIC, TokenLimit, World};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::auth_certificate::{Certificates, X509};
 use crate::auth_external::{AuthExternal, AuthPlaces, Login, Registry};
 use crate::auth_key::{SSH, key_check};
 use crate::auth_service::{SERVER_CIPHER, service_caller};
-use crate::auth_verdict::Credential;
+use crate::auth_verdict::{Credential, Verdict};
 use crate::back_off::BackOff;
 use crate::clock::Clock;
 use crate::session_cache::{CredentialDigest, SessionCache};
@@ -47,6 +48,7 @@ pub struct Authenticator {
     nobody: String,
     hashing: Slots,
     external: AuthExternal,
+    certificates: Certificates,
 }
 
 /// How it is found out whether a credential is a user's.
@@ -57,6 +59,8 @@ enum Way<'a> {
     External(&'a str, Option<&'a User>),
     /// By a token that the user has signed.
     Signed(&'a User),
+    /// By a token that the user has signed, with a certificate.
+    Certificate(&'a User),
     /// By a token with which a service, this user, speaks for another.
     Service(&'a User),
     /// It is nobody's, and takes as long as a password.
@@ -77,6 +81,7 @@ impl Authenticator {
             clock,
             nobody,
             hashing: Slots::new(HASHES_AT_A_TIME, usize::MAX),
+            certificates: Certificates::new(places.settings.clone()),
             external: AuthExternal::new(places),
         })
     }
@@ -117,6 +122,7 @@ impl Authenticator {
                     self.caller_by_driver(registry, driver, user, name, secret, digest)
                 }
                 Way::Service(service) => Ok(self.caller_by_service(&world, service, digest, secret)),
+                Way::Certificate(user) => self.caller_by_certificate(user, digest, secret),
                 Way::Signed(user) => Ok(self.caller_by_signature(user, digest, secret)),
                 Way::Nobody => {
                     self.verify(&self.nobody, secret);
@@ -140,6 +146,7 @@ impl Authenticator {
             Some(user) if user.auth_driver == CORE => Way::Core(user),
             Some(user) if user.auth_driver == PUBLIC => Way::Nobody,
             Some(user) if user.auth_driver == SSH && drivers.offers(SSH) => Way::Signed(user),
+            Some(user) if user.auth_driver == X509 && drivers.offers(X509) => Way::Certificate(user),
             Some(user) if user.auth_driver == SERVER_CIPHER && drivers.offers(SERVER_CIPHER) => {
                 Way::Service(user)
             }
@@ -201,6 +208,29 @@ impl Authenticator {
             Err(why) => {
                 tracing::warn!(user = user.name, "a signed token was refused: {why}");
                 None
+            }
+        }
+    }
+
+    /// `Err` when nothing was found out about the credential.
+    fn caller_by_certificate(
+        &self,
+        user: &User,
+        digest: CredentialDigest,
+        secret: &str,
+    ) -> Result<Option<Caller>, ApiError> {
+        match self.certificates.check(user, secret, self.clock.now()) {
+            Verdict::Good(_) => {
+                self.seen(digest);
+                Ok(Some(Caller::of(user)))
+            }
+            Verdict::Bad(why) => {
+                tracing::warn!(user = user.name, "a certificate was refused: {why}");
+                Ok(None)
+            }
+            Verdict::Broken(why) => {
+                tracing::error!(user = user.name, "no certificate can be looked at: {why}");
+                Err(ApiError::authentication())
             }
         }
     }

@@ -51,6 +51,8 @@ pub struct AuthPlaces {
     pub ldap_conf: PathBuf,
     /// Directory of the files that map their groups.
     pub ldap_mappings: PathBuf,
+    /// Directory of their settings: `etc/auth`.
+    pub settings: PathBuf,
 }
 
 /// Asks drivers.

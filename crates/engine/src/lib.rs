@@ -4,6 +4,8 @@
 //! intents, without threads. [`Engine`] runs both with threads around them; the simulator runs them by itself.
 
 mod auth;
+mod auth_certificate;
+mod auth_conf;
 mod auth_external;
 mod auth_key;
 mod auth_ldap;

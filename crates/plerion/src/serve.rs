@@ -235,6 +235,7 @@ fn engine_start(
             scripts: places.var.join("remotes/auth"),
             ldap_conf: places.etc.join("auth/ldap_auth.conf"),
             ldap_mappings: places.var.clone(),
+            settings: places.etc.join("auth"),
         },
         hooks: Some(hooks),
         failed: Box::new(move |error| {

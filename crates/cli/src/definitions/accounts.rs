@@ -21,7 +21,13 @@ const KEY: &[OptDef] = &[OptDef::value(
     OptKind::Text,
     "path_to_private_key_pem",
 )];
-const LOGIN: &[OptDef] = &[OptDef::flag(None, "ssh")];
+const CERTIFICATE: &[OptDef] = &[OptDef::value(
+    Some('c'),
+    "cert",
+    OptKind::Text,
+    "path_to_user_cert_pem",
+)];
+const LOGIN: &[OptDef] = &[OptDef::flag(None, "ssh"), OptDef::flag(None, "x509")];
 const GROUP_OPTION: &[OptDef] = &[OptDef::value(
     None,
     "group",
@@ -40,7 +46,7 @@ pub static USERS: Command = Command {
         with(
             "create",
             &[ArgDef::needed(ArgKind::Text, "username"), PASSWORD],
-            &[DRIVER, KEY, GROUP_OPTION],
+            &[DRIVER, KEY, CERTIFICATE, GROUP_OPTION],
             user::create,
         ),
         shared::update(&[USER, FILE]),
@@ -55,13 +61,13 @@ pub static USERS: Command = Command {
         with(
             "login",
             &[ArgDef::optional(ArgKind::Text, "username")],
-            &[TIME, LOGIN, KEY, GROUP_OPTION],
+            &[TIME, LOGIN, KEY, CERTIFICATE, GROUP_OPTION],
             user::login,
         ),
         with(
             "token-create",
             &[ArgDef::optional(ArgKind::Text, "username")],
-            &[TIME, LOGIN, KEY, GROUP_OPTION],
+            &[TIME, LOGIN, KEY, CERTIFICATE, GROUP_OPTION],
             user::login,
         ),
         plain(
@@ -73,14 +79,19 @@ pub static USERS: Command = Command {
             user::token_delete,
         ),
         shared::delete(&[USER_SOME]),
-        with("passwd", &[USER, PASSWORD], &[DRIVER, KEY], user::passwd),
+        with(
+            "passwd",
+            &[USER, PASSWORD],
+            &[DRIVER, KEY, CERTIFICATE],
+            user::passwd,
+        ),
         plain("chgrp", &[USER_SOME, GROUP], user::chgrp),
         plain("addgroup", &[USER_SOME, GROUP], user::group_add),
         plain("delgroup", &[USER_SOME, GROUP], user::group_remove),
         with(
             "chauth",
             &[USER, ArgDef::optional(ArgKind::Text, "auth"), PASSWORD],
-            &[DRIVER, KEY],
+            &[DRIVER, KEY, CERTIFICATE],
             user::chauth,
         ),
         with("key", &[], &[KEY], user_key::key),

@@ -15,6 +15,7 @@ pub mod marketapp;
 pub mod secgroup;
 pub mod template;
 pub mod user;
+pub mod user_certificate;
 pub mod user_key;
 pub mod vdc;
 pub mod vm;

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::io::IsTerminal;
 
 use plerion_client::Param;
+use plerion_credential::dn_escaped;
 use roxmltree::{Document, Node};
 use sha2::{Digest, Sha256};
 
-use super::{common, user_key};
+use super::{common, user_certificate, user_key};
 use crate::error::CliError;
 use crate::family::{Context, Input, ListSpec};
 use crate::format::moment_text;
@@ -172,7 +173,8 @@ fn driver_of(input: &Input) -> &str {
     }
 }
 
-/// The password of argument `index`, of the file it names, or typed; of a user who logs in by a key, the public key.
+/// The password of argument `index`, of the file it names, or typed; of a user who logs in by a key or a
+/// certificate, the public key or the subject.
 fn password_of(input: &Input, index: usize, driver: &str) -> Result<String, CliError> {
     let given = input.text(index);
     let password = if input.has("read-file") {
@@ -183,6 +185,8 @@ fn password_of(input: &Input, index: usize, driver: &str) -> Result<String, CliE
             .to_owned()
     } else if given.is_empty() && driver == "ssh" {
         return user_key::stored(input);
+    } else if given.is_empty() && user_certificate::is_asked(input, driver) {
+        return user_certificate::stored(input);
     } else if given.is_empty() && std::io::stdin().is_terminal() {
         password_ask("Password: ")?
     } else {
@@ -190,6 +194,8 @@ fn password_of(input: &Input, index: usize, driver: &str) -> Result<String, CliE
     };
     Ok(if input.has("sha256") {
         sha256_text(&password)
+    } else if user_certificate::is_driver(driver) {
+        dn_escaped(&password)
     } else {
         password
     })
@@ -231,11 +237,16 @@ pub fn chauth(session: &mut Session, input: &Input) -> Result<(), CliError> {
         driver => driver,
     };
     let password = match input.text(2) {
-        "" if driver != "ssh" && !input.has("read-file") => String::new(),
+        "" if !by_file(input, driver) => String::new(),
         _ => password_of(input, 2, driver)?,
     };
     let params = [input.id(0).into(), driver.into(), password.into()];
     session.call("one.user.chauth", &params).map(drop)
+}
+
+/// Whether what is stored comes from a file.
+fn by_file(input: &Input, driver: &str) -> bool {
+    driver == "ssh" || input.has("read-file") || user_certificate::is_asked(input, driver)
 }
 
 /// `chgrp`.
@@ -332,19 +343,20 @@ pub fn umask(session: &mut Session, input: &Input) -> Result<(), CliError> {
 pub fn login(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let seconds = input.number("time").unwrap_or(TOKEN_SECONDS);
     let name = match input.text(0) {
-        "" if input.has("ssh") => {
+        "" if input.has("ssh") || input.has("x509") => {
             return Err(CliError::text(
-                "Name the user whose key it is: oneuser login NAME --ssh",
+                "Name the user whose key it is: oneuser login NAME --ssh, or --x509",
             ));
         }
         "" => session.client()?.user_name().to_owned(),
         name => name.to_owned(),
     };
+    // A proof is good for this one call.
+    let end = session.now.saturating_add(PROOF_SECONDS);
     if input.has("ssh") {
-        // It is good for this one call.
-        let end = session.now.saturating_add(PROOF_SECONDS);
-        let proof = user_key::proof(input, &name, end)?;
-        session.login_as(&name, proof);
+        session.login_as(&name, user_key::proof(input, &name, end)?);
+    } else if input.has("x509") {
+        session.login_as(&name, user_certificate::proof(input, &name, end)?);
     }
     let group = input.number("group").unwrap_or(-1);
     let params = [name.as_str().into(), "".into(), seconds.into(), group.into()];

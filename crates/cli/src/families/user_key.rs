@@ -1,6 +1,6 @@
 //! RSA keys of users who log in by them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plerion_credential::{RsaPrivate, signed_token};
 
@@ -11,10 +11,14 @@ use crate::sources;
 
 /// The private key of the option, else that of ssh.
 fn private(input: &Input) -> Result<RsaPrivate, CliError> {
-    let path = match input.value("key") {
+    private_read(&match input.value("key") {
         Some(path) => PathBuf::from(path),
         None => PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".ssh/id_rsa"),
-    };
+    })
+}
+
+/// The private key in a file.
+pub fn private_read(path: &Path) -> Result<RsaPrivate, CliError> {
     let shown = path.display().to_string();
     RsaPrivate::parse(&sources::file_read(&shown)?)
         .map_err(|error| CliError::text(format!("{shown}: {error}. --key names another file.")))
