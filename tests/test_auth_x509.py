@@ -21,6 +21,7 @@ default_ca = ours
 [ours]
 new_certs_dir = .
 database = index
+unique_subject = no
 serial = serial
 crlnumber = number
 default_md = sha256
@@ -287,3 +288,60 @@ def test_who_was_revoked_is_out(strict, authority):
     (trusted / "root.r0").write_bytes(b"")
     looked(good, True)
     assert "root.r0: there is neither a certificate nor a CRL in it" in log(server)
+
+
+def service_session(server, owner, service, target, end=None, inside=None):
+    """A session of a service whose tokens OpenSSL signs."""
+    text = f"{service}:{inside or target}:{int(time.time()) + 60 if end is None else end}"
+    signed = subprocess.run(["openssl", "pkeyutl", "-sign", "-inkey", f"{owner}.key"], input=text.encode(), stdout=subprocess.PIPE, check=True)
+    return Session(server, f"{service}:{target}:{base64.b64encode(base64.b64encode(signed.stdout)).decode()}")
+
+
+@pytest.fixture
+def portal(server, authority):
+    """A certificate of a service that the server is told of; the place of it and its key, without the ending."""
+    owner = authority.issue("portal", "/O=Works/CN=the portal")
+    (server.directory / "etc/auth/server_x509_auth.conf").write_text(f':srv_user: portal\n:one_cert: "{owner}.pem"\n:one_key: "{owner}.key"\n')
+    return owner
+
+
+def test_a_service_speaks_for_users_by_certificate(server, admin, authority, portal):
+    wim = admin.ok("user.allocate", "wim", "secret", "", [])
+    assert refused(service_session(server, portal, "portal", "wim"))
+    ok(server, "oneuser", "create", "portal", "--driver", "server_x509", "--cert", f"{portal}.pem")
+    good = service_session(server, portal, "portal", "wim")
+    assert is_in(good, "wim")
+    assert is_in(service_session(server, portal, "portal", "portal"), "portal")
+    stranger = authority.issue("stranger", "/O=Works/CN=the portal2")
+    for bad in (
+        service_session(server, stranger, "portal", "wim"),
+        service_session(server, portal, "portal", "oneadmin", inside="wim"),
+        service_session(server, portal, "portal", "wim", int(time.time())),
+        service_session(server, portal, "portal", "nobody-there"),
+        # Not the service of the settings, although its driver is the same and its certificate, too.
+        service_session(server, portal, "other", "wim"),
+        # A user's own token, and the service's name without one.
+        session(server, portal, "portal"),
+        Session(server, "portal:wim:"),
+    ):
+        assert refused(bad)
+    text = log(server)
+    for words in ("made with the password or key of the service", "made for another service or user", "the token has ended"):
+        assert words in text, words
+    admin.ok("user.allocate", "other", "/O=Works/CN=the\\20portal", "server_x509", [])
+    assert refused(service_session(server, portal, "other", "wim"))
+    assert "does not name it" in log(server)
+    admin.ok("user.enable", wim, False)
+    assert refused(good)
+    admin.ok("user.enable", wim, True)
+    assert is_in(good, "wim")
+    # Another certificate than the one that is stored, and one that has ended.
+    past = authority.issue("portal-past", "/O=Works/CN=the portal", "-startdate", "20200101000000Z", "-enddate", "20210101000000Z")
+    settings = server.directory / "etc/auth/server_x509_auth.conf"
+    for owner, words in ((stranger, "is not what is stored for it"), (past, "has ended, or is not good yet")):
+        settings.write_text(f":srv_user: portal\n:one_cert: {owner}.pem\n")
+        assert refused(service_session(server, owner, "portal", "wim"))
+        assert refused(good)
+        assert words in log(server)
+    settings.unlink()
+    assert refused(good)

@@ -1,7 +1,8 @@
-//! Tokens of the driver `server_cipher`: a service that both sides share a password with speaks for any user.
+//! Tokens of services that speak for any user: `SERVICE:USER:END`, sealed. The session string is `SERVICE:USER:TOKEN`.
 //!
-//! The form is that of 7.4: `SERVICE:USER:END`, encrypted with AES-256 in CBC mode under the first 32 hexadecimal digits of the
-//! password's SHA-256 as they are, from a block of zeros, in Base64. The session string is `SERVICE:USER:TOKEN`.
+//! The forms are those of 7.4. For the driver `server_cipher`, with which both sides share a password: encrypted with AES-256 in CBC
+//! mode under the first 32 hexadecimal digits of the password's SHA-256 as they are, from a block of zeros, in Base64. For
+//! `server_x509`: signed with the service's RSA key as a token of `ssh` is, in Base64, and that in Base64 once more.
 
 use aes::Aes256;
 use base64::Engine;
@@ -9,6 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use cbc::cipher::block_padding::Pkcs7;
 use cbc::cipher::{BlockModeDecrypt, BlockModeEncrypt, KeyIvInit};
 use sha2::{Digest, Sha256};
+
+use crate::rsa::{RsaPrivate, RsaPublic};
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
@@ -36,7 +39,7 @@ impl std::fmt::Display for TokenError {
             Self::Key => {
                 "what is stored for it is no SHA-256 of a password: set it with oneuser passwd --sha256, or chauth"
             }
-            Self::Form => "the token was not made with the password of the service",
+            Self::Form => "the token was not made with the password or key of the service",
             Self::Names => "the token was made for another service or user",
             Self::Ended => "the token has ended",
         })
@@ -79,16 +82,32 @@ impl ServiceToken {
     /// # Errors
     /// When it was not made with this password.
     pub fn open(token: &str, stored: &str) -> Result<Self, TokenError> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return Err(TokenError::Form);
-        }
-        // Some clients break lines.
-        let digits: String = token.split_ascii_whitespace().collect();
-        let bytes = STANDARD.decode(digits).map_err(|_| TokenError::Form)?;
+        let bytes = decoded(token)?;
         let cipher = cbc::Decryptor::<Aes256>::new(&key(stored)?.into(), &IV.into());
         let plain = cipher
             .decrypt_padded_vec::<Pkcs7>(&bytes)
             .map_err(|_| TokenError::Form)?;
+        Self::parse(plain)
+    }
+
+    /// The token as a service with an RSA key signs it; `None` when the names are too long for the key.
+    #[must_use]
+    pub fn sign(&self, key: &RsaPrivate) -> Option<String> {
+        let signed = key.sign(format!("{}:{}:{}", self.service, self.user, self.end).as_bytes())?;
+        Some(STANDARD.encode(STANDARD.encode(signed)))
+    }
+
+    /// Reads a token that was signed.
+    ///
+    /// # Errors
+    /// When it was not signed with this key.
+    pub fn open_signed(token: &str, key: &RsaPublic) -> Result<Self, TokenError> {
+        let inner = String::from_utf8(decoded(token)?).map_err(|_| TokenError::Form)?;
+        let text = key.open(&decoded(&inner)?).ok_or(TokenError::Form)?;
+        Self::parse(text)
+    }
+
+    fn parse(plain: Vec<u8>) -> Result<Self, TokenError> {
         let text = String::from_utf8(plain).map_err(|_| TokenError::Form)?;
         let mut parts = text.split(':');
         let (Some(service), Some(user), Some(end), None) =
@@ -116,6 +135,15 @@ impl ServiceToken {
         }
         Ok(())
     }
+}
+
+fn decoded(token: &str) -> Result<Vec<u8>, TokenError> {
+    if token.len() > TOKEN_BYTES_MAX {
+        return Err(TokenError::Form);
+    }
+    // Some clients break lines.
+    let digits: String = token.split_ascii_whitespace().collect();
+    STANDARD.decode(digits).map_err(|_| TokenError::Form)
 }
 
 /// The digits themselves are the key, not what they stand for.

@@ -6,7 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use place::Place;
 use plerion_credential::{
-    Certificate, RsaPrivate, Trust, certificate_token, certificate_token_check, dn_stored,
+    Certificate, RsaPrivate, ServiceToken, TokenError, Trust, certificate_token, certificate_token_check,
+    dn_stored,
 };
 
 const DAY_S: i64 = 86_400;
@@ -337,4 +338,42 @@ fn tokens_are_made_and_read() {
     for broken in ["", "=", "AAAA", "QTo=", token.get(4..).expect("ASCII")] {
         bad(broken, "ann", 1);
     }
+}
+
+#[test]
+fn services_sign_as_openssl_does() {
+    let place = place("services");
+    let token = ServiceToken {
+        service: "web".into(),
+        user: "ann".into(),
+        end: 2000,
+    };
+    std::fs::write(place.0.join("text"), "web:ann:2000").expect("a file");
+    place.openssl("pkeyutl -sign -inkey ann.key -in text -out signed", "");
+    place.openssl("base64 -A -in signed -out once", "");
+    place.openssl("base64 -A -in once -out twice", "");
+    let (theirs, key) = (place.read("twice"), place.key("ann"));
+    assert_eq!(token.sign(&key).as_deref(), Some(theirs.as_str()));
+    assert_eq!(
+        ServiceToken::open_signed(&theirs, key.public()),
+        Ok(token.clone())
+    );
+    place.user("eve", "/CN=eve", "root");
+    let forged = token.sign(&place.key("eve")).expect("a token");
+    for broken in [
+        forged.as_str(),
+        "",
+        "QQ==",
+        &place.read("once"),
+        &"A".repeat(8000),
+    ] {
+        let error = ServiceToken::open_signed(broken, key.public());
+        assert_eq!(error, Err(TokenError::Form), "{broken}");
+    }
+    // What a user signed is no token of a service.
+    let user = certificate_token("ann", 2000, &key, &[]).expect("a token");
+    assert_eq!(
+        ServiceToken::open_signed(&user, key.public()),
+        Err(TokenError::Form)
+    );
 }

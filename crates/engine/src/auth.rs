@@ -4,38 +4,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use plerion_model::ApiError;
 use plerion_model::user::User;
-use plerion_model::{ApiError, Seconds};
-use plerion_world::{CORE, Caller, PUBLIC, TokenLimit, World};
-use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
+use plerion_world::{CORE, Caller, PUBLIC, World};
 
 use crate::auth_certificate::{Certificates, X509};
 use crate::auth_external::{AuthExternal, AuthPlaces, Login, Registry};
 use crate::auth_key::{SSH, key_check};
-use crate::auth_service::{SERVER_CIPHER, service_caller};
+use crate::auth_password::{password_hash, password_matches};
+use crate::auth_service::{Opener, SERVER_CIPHER, service_caller};
+use crate::auth_service_certificate::{SERVER_X509, ServiceCertificate};
+use crate::auth_token::token_caller;
 use crate::auth_verdict::{Credential, Verdict};
 use crate::back_off::BackOff;
 use crate::clock::Clock;
 use crate::session_cache::{CredentialDigest, SessionCache};
 use crate::slots::Slots;
-use crate::token::{hex, token_hash};
+use crate::token::hex;
 
 /// Passwords hashed at a time; each takes some 20 MiB and tens of milliseconds.
 const HASHES_AT_A_TIME: usize = 2;
-
-/// Hashes a password for storing (argon2id).
-///
-/// # Errors
-/// When the password is too long for the algorithm.
-pub fn password_hash(password: &str) -> Result<String, String> {
-    Argon2::default()
-        .hash_password(password.as_bytes())
-        .map(|hash| hash.to_string())
-        .map_err(|error| format!("the password cannot be hashed: {error}"))
-}
 
 /// Finds out who calls.
 pub struct Authenticator {
@@ -49,6 +37,7 @@ pub struct Authenticator {
     hashing: Slots,
     external: AuthExternal,
     certificates: Certificates,
+    service_certificate: ServiceCertificate,
 }
 
 /// How it is found out whether a credential is a user's.
@@ -82,6 +71,7 @@ impl Authenticator {
             nobody,
             hashing: Slots::new(HASHES_AT_A_TIME, usize::MAX),
             certificates: Certificates::new(places.settings.clone()),
+            service_certificate: ServiceCertificate::new(places.settings.clone()),
             external: AuthExternal::new(places),
         })
     }
@@ -121,7 +111,7 @@ impl Authenticator {
                 Way::External(driver, user) => {
                     self.caller_by_driver(registry, driver, user, name, secret, digest)
                 }
-                Way::Service(service) => Ok(self.caller_by_service(&world, service, digest, secret)),
+                Way::Service(service) => self.caller_by_service(&world, service, digest, secret),
                 Way::Certificate(user) => self.caller_by_certificate(user, digest, secret),
                 Way::Signed(user) => Ok(self.caller_by_signature(user, digest, secret)),
                 Way::Nobody => {
@@ -147,7 +137,10 @@ impl Authenticator {
             Some(user) if user.auth_driver == PUBLIC => Way::Nobody,
             Some(user) if user.auth_driver == SSH && drivers.offers(SSH) => Way::Signed(user),
             Some(user) if user.auth_driver == X509 && drivers.offers(X509) => Way::Certificate(user),
-            Some(user) if user.auth_driver == SERVER_CIPHER && drivers.offers(SERVER_CIPHER) => {
+            Some(user)
+                if [SERVER_CIPHER, SERVER_X509].contains(&user.auth_driver.as_str())
+                    && drivers.offers(&user.auth_driver) =>
+            {
                 Way::Service(user)
             }
             Some(user) if drivers.offers(&user.auth_driver) => Way::External(&user.auth_driver, Some(user)),
@@ -180,21 +173,32 @@ impl Authenticator {
         })
     }
 
+    /// `Err` when nothing was found out about the credential.
     fn caller_by_service(
         &self,
         world: &World,
         service: &User,
         digest: CredentialDigest,
         secret: &str,
-    ) -> Option<Caller> {
-        match service_caller(world, service, secret, self.clock.now()) {
+    ) -> Result<Option<Caller>, ApiError> {
+        let now = self.clock.now();
+        let opener = if service.auth_driver == SERVER_X509 {
+            self.service_certificate.key(service, now).map(Opener::Key)
+        } else {
+            Ok(Opener::Stored(&service.password))
+        };
+        let opener = opener.map_err(|why| {
+            tracing::error!(service = service.name, "the service cannot log in: {why}");
+            ApiError::authentication()
+        })?;
+        match service_caller(world, service, secret, now, &opener) {
             Ok(user) => {
                 self.seen(digest);
-                Some(Caller::of(user))
+                Ok(Some(Caller::of(user)))
             }
             Err(why) => {
                 tracing::warn!(service = service.name, "a service was refused: {why}");
-                None
+                Ok(None)
             }
         }
     }
@@ -294,41 +298,4 @@ impl Authenticator {
         let slot = self.hashing.take();
         slot.is_some() && password_matches(stored, password)
     }
-}
-
-fn password_matches(stored: &str, password: &str) -> bool {
-    if stored.starts_with("$argon2") {
-        return PasswordHash::new(stored).is_ok_and(|hash| {
-            Argon2::default()
-                .verify_password(password.as_bytes(), &hash)
-                .is_ok()
-        });
-    }
-    // Passwords that were stored by a 7.4.0 server: SHA-256, hexadecimal.
-    let digest = hex(&Sha256::digest(password.as_bytes()));
-    digest.as_bytes().ct_eq(stored.as_bytes()).into()
-}
-
-fn token_caller(user: &User, secret: &str, now: Seconds) -> Option<Caller> {
-    let hash = token_hash(secret);
-    let token = user
-        .tokens
-        .iter()
-        .find(|token| bool::from(token.hash.as_bytes().ct_eq(hash.as_bytes())))?;
-    let lives = token.expires < 0 || token.expires > now;
-    let member = token.egid < 0 || user.groups.contains(&token.egid);
-    if !lives || !member {
-        return None;
-    }
-    let mut caller = Caller::of(user);
-    caller.token = Some(TokenLimit {
-        expires: token.expires,
-        egid: token.egid,
-    });
-    if token.egid >= 0 {
-        // That group alone.
-        caller.gid = token.egid;
-        caller.groups = vec![token.egid];
-    }
-    Some(caller)
 }
