@@ -1,4 +1,4 @@
-"""Backups: disks of a VM that is off are copied to the front-end, come back in place, and become images that boot."""
+"""Backups: disks of a VM, also of one that runs, are copied to the front-end, come back in place, and become images that boot."""
 
 import secrets
 
@@ -31,11 +31,11 @@ def backups(vm):
     return [int(found.text) for found in vm.xml().findall("BACKUPS/BACKUP_IDS/ID")]
 
 
-def backed_up(vm, store, count):
-    """Makes a backup of a VM that is off; gives its image."""
+def backed_up(vm, store, count, state="POWEROFF"):
+    """Makes a backup of a VM in a state; gives its image."""
     vm.cloud.fe(f"onevm backup {vm.id} -d {store}")
     wait_until(BACKUP_SECONDS, lambda: len(backups(vm)) == count, lambda: f"no backup {count}: {vm.cloud.fe(f'onevm show {vm.id}')}")
-    vm.wait("POWEROFF")
+    vm.wait(state)
     return backups(vm)[-1]
 
 
@@ -51,7 +51,7 @@ def test_disks_come_back_and_become_images(cloud, store, tmp_path):
     storage = STORAGES["ssh"]
     data = cloud.image_make(storage, "backup-data", "--size", "8", "--type", "DATABLOCK")
     disks = [f"IMAGE_ID = {cloud.os_image(storage)}", f"IMAGE_ID = {data}"]
-    vm = cloud.vm_make(storage, disks).running().guest_wait()
+    vm = cloud.vm_make(storage, disks, extra='BACKUP_CONFIG = [ FS_FREEZE = "SUSPEND" ]').running().guest_wait()
     first, second = (f"marker-{secrets.token_hex(8)}" for _ in range(2))
     marker_write(vm, first)
     # The guest goes on writing while its disk becomes an image.
@@ -62,13 +62,17 @@ def test_disks_come_back_and_become_images(cloud, store, tmp_path):
     content = copy_check(cloud.image_file(storage, saved), storage.format, tmp_path / "raw")
     assert content[MARKER_OFFSET:].startswith(first.encode())
     cloud.fe(f"oneimage delete {saved}")
-    vm.act("poweroff --hard", "POWEROFF")
-    image = backed_up(vm, store, 1)
+    # So do all of its disks a backup, for which it pauses for an instant.
+    image = backed_up(vm, store, 1, "RUNNING")
+    no_copy_left(vm)
+    assert vm.host().out(["virsh", "-q", "-c", "qemu:///system", "domstate", "--reason", vm.domain]).strip() == "running (unpaused)"
     assert names(directory(cloud, image)) == ["disk.0", "disk.1"]
-    vm.act("resume", "RUNNING")
-    vm.guest_wait()
+    content = copy_check(directory(cloud, image) / "disk.1", storage.format, tmp_path / "raw")
+    assert content[MARKER_OFFSET:].startswith(first.encode())
     marker_write(vm, second)
     vm.act("poweroff --hard", "POWEROFF")
+    later = backed_up(vm, store, 2)
+    assert (directory(cloud, later) / "disk.1").read_bytes()[MARKER_OFFSET:].startswith(second.encode())
     before = (vm.directory(vm.host()) / "disk.1").stat().st_ino
     cloud.fe(f"onevm restore {vm.id} {image}")
     wait_until(BACKUP_SECONDS, lambda: (vm.directory(vm.host()) / "disk.1").stat().st_ino != before, "the disk does not come back")
@@ -89,19 +93,22 @@ def test_disks_come_back_and_become_images(cloud, store, tmp_path):
     assert marker_read(again, len(first)) == first
     again.terminate()
     place = directory(cloud, image)
-    for made in [*images, image, data]:
+    for made in [*images, image, later, data]:
         cloud.fe(f"oneimage delete {made}")
     wait_until(BACKUP_SECONDS, lambda: not place.exists(), f"{place} stays")
 
 
 def test_what_cannot_be_is_said_and_leaves_nothing(cloud, store):
-    vm = cloud.vm_make(STORAGES["ssh"]).running()
-    refusal = cloud.fe(f"onevm backup {vm.id} -d {store}", check=False)
-    assert "power it off first" in str(refusal)
+    extra = 'BACKUP_CONFIG = [ FS_FREEZE = "AGENT" ]\nFEATURES = [ GUEST_AGENT = NO ]'
+    vm = cloud.vm_make(STORAGES["ssh"], extra=extra).running()
+    cloud.fe(f"onevm backup {vm.id} -d {store}")
+    error = wait_until(BACKUP_SECONDS, lambda: vm.xml().findtext("USER_TEMPLATE/ERROR"), "no word of the failure")
+    assert "qemu-guest-agent" in error
+    no_copy_left(vm)
     vm.act("poweroff --hard", "POWEROFF")
     (vm.directory(vm.host()) / "disk.0").rename(vm.directory(vm.host()) / "disk.0.away")
     cloud.fe(f"onevm backup {vm.id} -d {store}")
-    wait_until(BACKUP_SECONDS, lambda: vm.xml().findtext("USER_TEMPLATE/ERROR"), "no word of the failure")
+    wait_until(BACKUP_SECONDS, lambda: "cannot find" in vm.xml().findtext("USER_TEMPLATE/ERROR"), "no word of the failure")
     assert backups(vm) == []
     place = cloud.datastore(cloud.lab.front_end, store) / str(vm.id)
     wait_until(BACKUP_SECONDS, lambda: not place.exists() or names(place) == [], f"{place} holds something")
@@ -129,5 +136,14 @@ def test_what_cannot_be_is_said_and_leaves_nothing(cloud, store):
     no_copy_left(vm)
     assert job(vm, "--completed") == "Cancelled"
     cloud.fe(f"oneimage delete {image}")
+    cloud.lab.api("vm.updateconf", vm.id, 'BACKUP_CONFIG = [ FS_FREEZE = "NONE" ]', 1)
+    cloud.fe(f"onevm backup {vm.id} -d {store}")
+    job_wait(vm)
+    assert vm.state() == "BACKUP"
+    cloud.fe(f"onevm backup-cancel {vm.id}")
+    no_copy_left(vm)
+    assert job(vm, "--completed") == "Cancelled"
+    assert backups(vm) == []
+    wait_until(BACKUP_SECONDS, lambda: not place.exists() or names(place) == [], f"{place} holds something")
     vm.terminate()
     nothing_check(vm)

@@ -77,8 +77,14 @@ impl Means {
                 storage::snapshot_take(&roots, path, *snapshot, limits)
             }),
             Action::DomainDisksCopy {
-                name, uuid, disks, ..
-            } => self.hypervisor.disks_copy(&roots, (name, uuid), disks, limits),
+                name,
+                uuid,
+                disks,
+                freeze,
+                ..
+            } => self
+                .hypervisor
+                .disks_copy(&roots, (name, uuid), disks, *freeze, limits),
             Action::DiskLink {
                 source,
                 destination,

@@ -6,7 +6,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use plerion_protocol::{Action, ActionOutput, DiskTaken, Location};
+use plerion_protocol::{Action, ActionOutput, DiskTaken, Freeze, Location};
 use serde::{Deserialize, Serialize};
 
 /// Tells one state of a file from another.
@@ -52,6 +52,9 @@ pub(crate) enum Evidence {
         uuid: String,
         /// What is copied where to.
         disks: Vec<DiskTaken>,
+        /// How the guest is kept from writing, at the beginning.
+        #[serde(default)]
+        freeze: Freeze,
         /// Whether the copies serve later steps only.
         passing: bool,
     },
@@ -76,8 +79,13 @@ pub(crate) trait DomainLook {
     /// UUID of the running domain of that name; `Err` when libvirt does not answer.
     fn running_uuid(&self, name: &str) -> Result<Option<String>, plerion_protocol::ActionError>;
 
-    /// Ends the job that copies disks of a domain to these files, if there is one.
-    fn copies_end(&self, uuid: &str, disks: &[DiskTaken]) -> Result<(), plerion_protocol::ActionError>;
+    /// Ends the job that copies disks of a domain to these files, if there is one, and lets its guest go on.
+    fn copies_end(
+        &self,
+        uuid: &str,
+        disks: &[DiskTaken],
+        freeze: Freeze,
+    ) -> Result<(), plerion_protocol::ActionError>;
 }
 
 impl FileId {
@@ -110,10 +118,15 @@ impl Evidence {
             } => Self::file(destination, false),
             Action::ImageRegister { destination, .. } => Self::file(destination, true),
             Action::DomainDisksCopy {
-                uuid, disks, passing, ..
+                uuid,
+                disks,
+                freeze,
+                passing,
+                ..
             } => Self::Copies {
                 uuid: uuid.clone(),
                 disks: disks.clone(),
+                freeze: *freeze,
                 passing: *passing,
             },
             Action::PathDelete { path } => Self::Gone { path: path.clone() },
@@ -175,8 +188,10 @@ impl Evidence {
     pub(crate) fn examine(&self, domains: &dyn DomainLook) -> Option<ActionOutput> {
         match self {
             Self::Nothing => None,
-            Self::Copies { uuid, disks, .. } => {
-                if let Err(error) = domains.copies_end(uuid, disks) {
+            Self::Copies {
+                uuid, disks, freeze, ..
+            } => {
+                if let Err(error) = domains.copies_end(uuid, disks, *freeze) {
                     tracing::warn!(uuid, %error, "a backup job that was left may go on");
                 }
                 None
@@ -237,7 +252,12 @@ pub(crate) mod tests {
                 .map(|(_, uuid)| uuid.clone()))
         }
 
-        fn copies_end(&self, _: &str, _: &[DiskTaken]) -> Result<(), plerion_protocol::ActionError> {
+        fn copies_end(
+            &self,
+            _: &str,
+            _: &[DiskTaken],
+            _: Freeze,
+        ) -> Result<(), plerion_protocol::ActionError> {
             Ok(())
         }
     }

@@ -2,9 +2,12 @@
 
 use plerion_model::Id;
 use plerion_model::image::Image;
-use plerion_protocol::{Action, Location};
+use plerion_model::vm_backup::{BackupRun, FsFreeze};
+use plerion_protocol::{Action, DiskTaken, Freeze, Location};
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
+use crate::plan_device::is_live;
+use crate::plan_disk_save::{disks_take, passing_copy, taken};
 use crate::plan_domain::{Driver, domain_absent};
 use crate::plan_script_disk::disk_of;
 use crate::plan_transfer::number;
@@ -13,7 +16,8 @@ use crate::transfer::{Transfer, disk_format};
 /// Size that the dummy datastore driver says a backup has, in MiB (recorded).
 const DUMMY_MIB: u64 = 1024;
 
-/// The disks of a VM that is off are copied to a directory of their own.
+/// Disks are copied to a directory of their own: of a VM that is off as they lie on its host, of one that runs from copies that
+/// its hypervisor makes there, all of one moment.
 pub(crate) fn backup(
     plan: &mut Plan,
     stay: &Stay<'_>,
@@ -33,8 +37,13 @@ pub(crate) fn backup(
     if run.place.is_empty() || Transfer::of(stay) != Transfer::Ssh {
         return Err(unsupported(stay));
     }
-    // The disks must be nobody's meanwhile.
-    domain_absent(plan, stay, driver);
+    let live = is_live(stay.vm);
+    if live {
+        disks_take(plan, stay, copies(stay, run)?, freeze_of(run.freeze), true);
+    } else {
+        // The disks must be nobody's meanwhile.
+        domain_absent(plan, stay, driver);
+    }
     let mut size_mib: u64 = 0;
     for id in &run.disks {
         let disk = disk_of(stay, *id)?;
@@ -43,11 +52,14 @@ pub(crate) fn backup(
             .format
             .get_or_insert_with(|| format.as_str().to_owned());
         size_mib = size_mib.saturating_add(number(&disk, "SIZE").unwrap_or(0));
+        let number = id.to_string();
+        let path = if live {
+            passing_copy(stay, &number)
+        } else {
+            stay.disk_path(&number)
+        };
         let action = Action::Transfer {
-            source: Location::There(
-                (environment.ssh_target)(&stay.host.name),
-                stay.disk_path(&id.to_string()),
-            ),
+            source: Location::There((environment.ssh_target)(&stay.host.name), path),
             destination: Location::Here(format!("{}/disk.{id}", run.place)),
         };
         plan.front_end(action, COPY_DEADLINE_S);
@@ -55,6 +67,19 @@ pub(crate) fn backup(
     plan.output.source = Some(run.place.clone());
     plan.output.size_mib = Some(size_mib);
     Ok(())
+}
+
+fn copies(stay: &Stay<'_>, run: &BackupRun) -> Result<Vec<DiskTaken>, String> {
+    let copy = |id: &Id| taken(&disk_of(stay, *id)?, passing_copy(stay, &id.to_string()));
+    run.disks.iter().map(copy).collect()
+}
+
+fn freeze_of(freeze: FsFreeze) -> Freeze {
+    match freeze {
+        FsFreeze::None => Freeze::None,
+        FsFreeze::Agent => Freeze::Agent,
+        FsFreeze::Suspend => Freeze::Suspend,
+    }
 }
 
 /// Disks come back under names of their own and take the places of those that were there: a transfer that fails leaves them.

@@ -1,7 +1,7 @@
 //! What the copy of a disk to a new image means, and how disks of a running machine are copied.
 
 use plerion_model::Id;
-use plerion_protocol::{Action, DiskTaken, Location};
+use plerion_protocol::{Action, DiskTaken, Freeze, Location};
 use plerion_template::Vector;
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, Stay};
@@ -55,7 +55,7 @@ pub(crate) fn disk_save(
         Transfer::Ssh => {
             let source = if written {
                 let copy = passing_copy(stay, id);
-                disks_take(plan, stay, vec![taken(disk, copy.clone())?], true);
+                disks_take(plan, stay, vec![taken(disk, copy.clone())?], Freeze::None, true);
                 copy
             } else {
                 on_host
@@ -66,7 +66,9 @@ pub(crate) fn disk_save(
             };
             plan.front_end(action, COPY_DEADLINE_S);
         }
-        Transfer::Shared if written => disks_take(plan, stay, vec![taken(disk, destination)?], false),
+        Transfer::Shared if written => {
+            disks_take(plan, stay, vec![taken(disk, destination)?], Freeze::None, false);
+        }
         Transfer::Shared => plan.host(stay.host.id, flatten(on_host)?, COPY_DEADLINE_S),
         Transfer::Dummy | Transfer::Script(_) => {
             return Err(format!(
@@ -98,12 +100,19 @@ pub(crate) fn taken(disk: &Vector, destination: String) -> Result<DiskTaken, Str
 }
 
 /// Copies disks of a running machine, all as they are at one moment; `passing` where the copies go again with this plan.
-pub(crate) fn disks_take(plan: &mut Plan, stay: &Stay<'_>, disks: Vec<DiskTaken>, passing: bool) {
+pub(crate) fn disks_take(
+    plan: &mut Plan,
+    stay: &Stay<'_>,
+    disks: Vec<DiskTaken>,
+    freeze: Freeze,
+    passing: bool,
+) {
     let (name, uuid) = stay.domain();
     let action = Action::DomainDisksCopy {
         name,
         uuid,
         disks,
+        freeze,
         passing,
     };
     plan.host(stay.host.id, action, COPY_DEADLINE_S);

@@ -27,6 +27,25 @@ impl BackupMode {
     }
 }
 
+/// How a running guest is kept from writing at the moment of its backup (`FS_FREEZE`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FsFreeze {
+    /// Not at all.
+    #[default]
+    None,
+    /// Its agent freezes its file systems.
+    Agent,
+    /// It is paused.
+    Suspend,
+}
+
+impl FsFreeze {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 /// What a backup that was made is known by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupMade {
@@ -51,6 +70,9 @@ pub struct BackupRun {
     pub keep_last: u32,
     /// DISK_IDs.
     pub disks: Vec<Id>,
+    /// What happens to a guest that runs.
+    #[serde(default, skip_serializing_if = "FsFreeze::is_none")]
+    pub freeze: FsFreeze,
     /// The job that asked for it.
     pub job: Option<Id>,
     /// The directory on the front-end that it is put in; empty where the datastore driver chooses by itself.

@@ -59,6 +59,19 @@ pub struct DiskTaken {
     pub format: DiskFormat,
 }
 
+/// How a guest is kept from writing at the moment that copies of its disks are of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Freeze {
+    /// Not at all: the copies are what a power cut would leave.
+    #[default]
+    None,
+    /// Its agent writes out and freezes its file systems.
+    Agent,
+    /// The domain is paused.
+    Suspend,
+}
+
 /// One end of a transfer, seen from the agent that does it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -233,6 +246,9 @@ pub enum Action {
         uuid: String,
         /// Disks, at least one.
         disks: Vec<DiskTaken>,
+        /// What happens to the guest at that moment.
+        #[serde(default)]
+        freeze: Freeze,
         /// Whether the copies serve the steps after this one only: they are deleted when the action is forgotten.
         passing: bool,
     },

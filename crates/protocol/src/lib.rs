@@ -13,7 +13,7 @@ mod numa;
 mod pci;
 
 pub use action::{
-    Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, DiskTaken, ErrorKind,
+    Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, DiskTaken, ErrorKind, Freeze,
     ImageSource, Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SnapshotWork, SshTarget,
 };
 pub use bridge::Bridge;

@@ -8,9 +8,8 @@ use plerion_model::datastore::DatastoreType;
 use plerion_model::image::{ImageState, ImageType};
 use plerion_model::numbers::id_list;
 use plerion_model::vm::Vm;
-use plerion_model::vm_backup::{BackupMode, BackupRun, RestoreRun};
+use plerion_model::vm_backup::{BackupMode, BackupRun, FsFreeze, RestoreRun};
 use plerion_model::vm_history::HistoryAction;
-use plerion_model::vm_state::{Phase, VmState};
 use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::PackedVector;
 
@@ -170,6 +169,13 @@ fn run_of(txn: &Txn<'_>, vm: &Vm, order: &BackupOrder) -> Result<BackupRun, ApiE
         keep_last: setting("KEEP_LAST")
             .and_then(|text| text.trim().parse().ok())
             .unwrap_or(0),
+        freeze: if is("FS_FREEZE", "AGENT") {
+            FsFreeze::Agent
+        } else if is("FS_FREEZE", "SUSPEND") {
+            FsFreeze::Suspend
+        } else {
+            FsFreeze::None
+        },
         disks: disks_of(vm, job.map(|job| &**job), is("BACKUP_VOLATILE", "YES"))?,
         job: order.job,
         place: String::new(),
@@ -233,12 +239,6 @@ fn datastore_check(txn: &Txn<'_>, vm: &Vm, run: &BackupRun) -> Result<(), ApiErr
         )));
     }
     drivers_check(vm, &store.ds_mad, "Backups are")?;
-    if store.ds_mad != DUMMY && vm.phase != Phase::rest(VmState::Poweroff) {
-        return Err(ApiError::action(format!(
-            "VM {} runs: backups of running VMs are not supported yet with the datastore driver {}; power it off first",
-            vm.id, store.ds_mad
-        )));
-    }
     if store.ds_mad != DUMMY && run.mode == BackupMode::Increment {
         return Err(ApiError::action(format!(
             "Increments are not supported yet with the datastore driver {}: set MODE to FULL",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{ActionOutput, DiskTaken};
+use plerion_protocol::{ActionError, ActionOutput, DiskTaken, Freeze};
 
 use super::device::STDIN;
 use super::domain::Hypervisor;
@@ -17,6 +17,8 @@ use crate::storage::{Copies, filled_path};
 
 /// Time for a job to end that was told to.
 const END_TIME_MAX: Duration = Duration::from_secs(60);
+/// Time for a guest to freeze or to go on.
+const FREEZE_TIME_MAX: Duration = Duration::from_secs(30);
 /// What virsh says where no backup job is.
 const NO_JOB: &str = "no domain backup job present";
 const ENDED: &str = "the domain ended while its disks were copied";
@@ -36,6 +38,7 @@ impl Hypervisor {
         roots: &Roots,
         (name, uuid): (&str, &str),
         disks: &[DiskTaken],
+        freeze: Freeze,
         limits: &Limits,
     ) -> Act<ActionOutput> {
         names::domain_check(name)?;
@@ -49,7 +52,7 @@ impl Hypervisor {
             .map(|disk| Ok((disk, self.disk_bytes(uuid, &disk.target, limits)?)))
             .collect::<Act<Vec<_>>>()?;
         let copies = Copies::begin(roots, &sizes, limits)?;
-        if let Err(error) = self.copy_job_run(name, uuid, disks, limits) {
+        if let Err(error) = self.copy_job_run((name, uuid), disks, freeze, limits) {
             // The files go only when nothing writes to them.
             if let Err(left) = self.copy_job_end(uuid, disks) {
                 tracing::error!(name, %left, "a backup job that failed may go on");
@@ -91,7 +94,13 @@ impl Hypervisor {
     }
 
     /// Has QEMU fill the files; they are whole when this returns without an error.
-    fn copy_job_run(&self, name: &str, uuid: &str, disks: &[DiskTaken], limits: &Limits) -> Act<()> {
+    fn copy_job_run(
+        &self,
+        (name, uuid): (&str, &str),
+        disks: &[DiskTaken],
+        freeze: Freeze,
+        limits: &Limits,
+    ) -> Act<()> {
         let targets: Vec<(&str, PathBuf)> = disks
             .iter()
             .map(|disk| (disk.target.as_str(), filled_path(disk)))
@@ -105,11 +114,10 @@ impl Hypervisor {
             disks = disks.len(),
             "disks are copied while the domain runs"
         );
-        self.told(
-            &["backup-begin", uuid, "--backupxml", STDIN, "--reuse-external"],
-            &xml,
-            limits,
-        )?;
+        self.frozen(uuid, freeze, limits, || {
+            let begin = ["backup-begin", uuid, "--backupxml", STDIN, "--reuse-external"];
+            self.told(&begin, &xml, limits)
+        })?;
         while self.job_info(&["domjobinfo", uuid], limits)?.kind != "None" {
             self.event_await(uuid, "job-completed", limits)?;
         }
@@ -124,6 +132,34 @@ impl Hypervisor {
             "the disks of {name} were not copied: the backup job ended as {}: {message}",
             ended.kind.to_lowercase()
         )))
+    }
+
+    /// Does something while the guest does not write. It goes on whatever comes of that.
+    fn frozen(&self, uuid: &str, freeze: Freeze, limits: &Limits, work: impl FnOnce() -> Act<()>) -> Act<()> {
+        let held = match freeze {
+            Freeze::None => return work(),
+            Freeze::Agent => self
+                .done(&["domfsfreeze", uuid], &limits.at_most(FREEZE_TIME_MAX))
+                .map_err(freeze_advice),
+            Freeze::Suspend => self.done(&["suspend", uuid], limits),
+        };
+        let worked = held.and_then(|()| work());
+        let thawed = self.thaw(uuid, freeze);
+        // Of both errors the first one is the cause. That nothing thaws what was not frozen is none.
+        worked.and(thawed)
+    }
+
+    /// Lets a guest go on; one that does so already is left alone.
+    pub(crate) fn thaw(&self, uuid: &str, freeze: Freeze) -> Act<()> {
+        let limits = Limits::new(FREEZE_TIME_MAX);
+        match freeze {
+            Freeze::None => Ok(()),
+            Freeze::Agent => self.done(&["domfsthaw", uuid], &limits),
+            Freeze::Suspend => match self.virsh().ask(&["domstate", uuid], &limits)? {
+                Reply::Done(state) if state.trim() == "paused" => self.done(&["resume", uuid], &limits),
+                Reply::Done(_) | Reply::NoDomain | Reply::NotRunning => Ok(()),
+            },
+        }
     }
 
     fn job_info(&self, arguments: &[&str], limits: &Limits) -> Act<JobInfo> {
@@ -163,6 +199,17 @@ impl Hypervisor {
             Err(error) => Err(error),
         }
     }
+}
+
+fn freeze_advice(error: ActionError) -> ActionError {
+    ActionError::new(
+        error.kind,
+        format!(
+            "the guest's file systems were not frozen: {}; have qemu-guest-agent run in the guest and FEATURES = [ \
+             GUEST_AGENT = YES ] in the VM's template, or set FS_FREEZE to NONE or SUSPEND",
+            error.text
+        ),
+    )
 }
 
 /// The value in a line `NAME: VALUE`.

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile, DiskTaken, WildSample};
+use plerion_protocol::{ActionError, ActionOutput, Bridge, ContextFile, DiskTaken, Freeze, WildSample};
 
 use super::stats::{Measured, dominfo_read};
 use super::virsh::{Reply, Virsh};
@@ -366,9 +366,10 @@ impl DomainLook for Hypervisor {
         self.running(name, &Limits::new(LOOK_TIME_MAX))
     }
 
-    fn copies_end(&self, uuid: &str, disks: &[DiskTaken]) -> Result<(), ActionError> {
+    fn copies_end(&self, uuid: &str, disks: &[DiskTaken], freeze: Freeze) -> Result<(), ActionError> {
         names::uuid_check(uuid)?;
-        self.copy_job_end(uuid, disks)
+        let thawed = self.thaw(uuid, freeze);
+        self.copy_job_end(uuid, disks).and(thawed)
     }
 }
 

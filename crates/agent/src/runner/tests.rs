@@ -314,6 +314,7 @@ fn copies_of_running_disks_end_when_nobody_waits_for_them() {
         name: "one-1".to_owned(),
         uuid: String::new(),
         disks: Vec::new(),
+        freeze: plerion_protocol::Freeze::None,
         passing: true,
     };
     let other = request(2, 1, 0, 1);
