@@ -23,7 +23,7 @@ modulepath /usr/lib/ldap
 moduleload back_mdb
 moduleload memberof
 pidfile {place}/pid
-allow bind_anon_cred
+allow bind_anon_cred bind_anon_dn
 {tls}
 database mdb
 maxsize 16777216
@@ -142,6 +142,11 @@ class DirectoryServer:
         words = ["ldapmodify", "-a", "-x", "-M", "-H", self.url, "-D", ROOT, "-w", ROOT_PASSWORD]
         ended = subprocess.run(words, input=text, capture_output=True, text=True, timeout=60, check=False)
         assert ended.returncode == 0, ended.stderr
+
+    def lets_in(self, dn, password):
+        """Whether a login of a client that asks goes through."""
+        words = ["ldapwhoami", "-x", "-H", self.url, "-D", dn, "-w", password]
+        return subprocess.run(words, capture_output=True, timeout=60, check=False).returncode == 0
 
     def person_add(self, name, password, under=f"ou=people,{BASE}", **attributes):
         """A person; gives the name of the entry."""
