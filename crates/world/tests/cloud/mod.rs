@@ -3,6 +3,8 @@
 // Not every test uses all of it.
 #![allow(dead_code)]
 
+pub mod stage;
+
 use std::collections::BTreeMap;
 
 use plerion_lifecycle::Event;
