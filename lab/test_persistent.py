@@ -7,6 +7,7 @@ import shutil
 import pytest
 from cloud import IMAGE_READY, IMAGE_USED_PERSISTENT, STORAGES, Vm, error_of
 from layout import MARKER_OFFSET, checksum, marker_in
+from node import Failed
 
 BLOCK = 512
 DATA_MIB = 16
@@ -81,3 +82,33 @@ def test_an_image_that_cannot_be_copied_is_named_and_can_be_brought_by_hand(clou
     vm.running().guest_wait()
     vm.terminate()
     cloud.fe("onetemplate delete late --recursive")
+
+
+@pytest.mark.seconds(240)
+def test_two_guests_see_what_the_other_writes_to_a_shareable_image(cloud):
+    shared, qcow2 = STORAGES["shared"], STORAGES["qcow2"]
+    images = [
+        cloud.image_make(storage, f"of-both-{storage.name}", "--type", "DATABLOCK", "--size", str(DATA_MIB), persistent=True)
+        for storage in (SSH, qcow2, shared)
+    ]
+    for image in images:
+        cloud.lab.api("image.update", image, "PERSISTENT_TYPE=SHAREABLE", 1)
+    for storage, image, why in ((SSH, images[0], "a copy of its own"), (qcow2, images[1], "of the format raw")):
+        with pytest.raises(Failed, match=why):
+            cloud.vm_make(storage, [f"IMAGE_ID = {cloud.os_image(storage)}", f"IMAGE_ID = {image}"])
+    disks = [f"IMAGE_ID = {cloud.os_image(shared)}", f"IMAGE_ID = {images[2]}"]
+    writer, reader = (cloud.vm_make(shared, disks, host=host) for host in (1, 2))
+    for vm in (writer, reader):
+        vm.running().guest_wait()
+    marker = f"marker-{secrets.token_hex(8)}"
+    place = f"bs={BLOCK} count=1 2>/dev/null"
+    writer.guest(f"dd of=/dev/vdb seek={MARKER_OFFSET // BLOCK} conv=notrunc {place} && sync", input=marker.ljust(BLOCK))
+    # Nothing was read of it before, so that the guest has to ask the disk.
+    assert reader.guest(f"dd if=/dev/vdb skip={MARKER_OFFSET // BLOCK} {place}").startswith(marker)
+    with pytest.raises(Failed, match="other VMs may write to it"):
+        cloud.fe(f"onevm disk-snapshot-create {writer.id} 1 first")
+    for vm in (writer, reader):
+        vm.terminate()
+    assert marker_in(cloud.image_file(shared, images[2]), marker)
+    for image in images:
+        cloud.fe(f"oneimage delete {image}")

@@ -42,6 +42,7 @@ mod host_failure;
 mod image;
 mod image_default;
 mod image_restore;
+mod image_shareable;
 mod image_snapshot;
 mod index;
 mod kinds;

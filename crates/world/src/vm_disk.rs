@@ -8,6 +8,7 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
+use crate::image_shareable::{is_shareable, shareable_refusal};
 use crate::vm_disk_image::disk_take;
 use crate::world::World;
 
@@ -128,13 +129,15 @@ fn disk_of_image(world: &World, disk: &mut Vector, image: &Arc<Image>) -> Result
             image.kind
         )));
     }
+    let store = world.datastore(image.datastore_id)?.clone();
     let user = crate::index::member_first(&world.index.image_vms, id);
-    if let Some(vm) = user.filter(|_| image.persistent) {
+    if is_shareable(image) {
+        shareable_refusal(image, &store).map_or(Ok(()), |why| Err(refused(&why)))?;
+    } else if let Some(vm) = user.filter(|_| image.persistent) {
         return Err(refused(&format!(
             "Image [{id}] is persistent and in use by VM {vm}."
         )));
     }
-    let store = world.datastore(image.datastore_id)?.clone();
     size_set(disk, image)?;
     disk_take(world, disk, image, &store);
     disk.set("IMAGE_STATE", image.state_shown(1, 0).number().to_string());

@@ -5,6 +5,7 @@ use plerion_model::datastore::Datastore;
 use plerion_model::image::{Image, ImageType};
 use plerion_template::Vector;
 
+use crate::image_shareable::is_shareable;
 use crate::world::World;
 
 /// Takes what follows from the image and its datastore into a DISK, whatever state the image is in.
@@ -41,6 +42,9 @@ fn of_image(world: &World, disk: &mut Vector, image: &Image) {
     disk.set("SOURCE", image.source.clone());
     if image.persistent {
         disk.set("PERSISTENT", "YES");
+    }
+    if is_shareable(image) {
+        disk.set("SHAREABLE", "YES");
     }
     if image.is_coming() {
         disk.set("CLONING", "YES");

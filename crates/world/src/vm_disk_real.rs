@@ -56,6 +56,9 @@ pub(crate) fn snapshot_create_check(vm: &Vm, disk: &Vector, number: Id) -> Resul
             "No snapshot of disk {number} can be taken: {why}"
         )))
     };
+    if crate::image_shareable::is_shared(disk) {
+        return refused("other VMs may write to it, too (SHAREABLE)".into());
+    }
     if saves(disk) && is_qcow2(disk) {
         let own = disk.get("TM_MAD").unwrap_or_default();
         let system = system_driver(vm).unwrap_or_default();

@@ -217,6 +217,38 @@ fn persistent_images_serve_one_vm() {
 }
 
 #[test]
+fn shareable_images_serve_several_vms() {
+    let mut cloud = Cloud::new();
+    let persistent = |persistent| Command::ImagePersistent { id: 0, persistent };
+    let kind = |text: &str| Command::Update {
+        kind: Kind::Image,
+        id: 0,
+        template: Template::parse(text).expect("a template"),
+        append: true,
+    };
+    cloud.give(&Caller::system(), persistent(true)).expect("unused");
+    cloud
+        .give(&Caller::system(), kind("PERSISTENT_TYPE=shareable"))
+        .expect("an attribute");
+    let shared = |cloud: &Cloud, id| {
+        let vm = cloud.world.vm(id).expect("there");
+        let disk = vm.template.vectors("DISK").next().expect("a disk");
+        disk.get("SHAREABLE").map(str::to_owned)
+    };
+    let both = [cloud.vm(VM).expect("a vm"), cloud.vm(VM).expect("another")];
+    for id in both {
+        assert_eq!(shared(&cloud, id).as_deref(), Some("YES"));
+    }
+    // What is not persistent is copied for each VM, whatever its type.
+    for id in both {
+        cloud.act(id, Event::Terminate { hard: false }).expect("possible");
+    }
+    cloud.give(&Caller::system(), persistent(false)).expect("unused");
+    let id = cloud.vm(VM).expect("a vm");
+    assert_eq!(shared(&cloud, id), None);
+}
+
+#[test]
 fn a_lost_host_makes_its_vms_unknown_and_lets_them_be_deleted() {
     let mut cloud = Cloud::new();
     let id = cloud.vm("NAME=v\nCPU=1\nMEMORY=64").expect("a vm");
