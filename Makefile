@@ -79,7 +79,7 @@ guest-test: guest
 # …-scheduler).
 bench:
 	$(CARGO) build --release --locked --bin plerion --bin plerion-bench
-	target/release/plerion-bench $(BENCH_OPTIONS)
+	python3 tests/with_databases.py target/release/plerion-bench $(BENCH_OPTIONS)
 	@if [ $$(id -u) -eq 0 ]; then PLERION_BINARY=$(CURDIR)/target/release/plerion lab/run.sh -q -s test_share.py; \
 	else echo 'own share of a boot: not measured, it needs root (make lab)'; fi
 

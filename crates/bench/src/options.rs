@@ -14,6 +14,8 @@ const NAMES: &[&str] = &[
     "instantiate-full",
     "update",
     "users",
+    "done",
+    "engines",
     "running",
     "memory",
     "start",
@@ -27,7 +29,10 @@ Measures `plerion serve` in a directory of its own, over HTTP, and prints a tabl
   --quick          a tenth of the sizes: shows that everything works, not how fast it is
   --full           also the start with 100,000 VMs
   --only NAME      only these rows; can be given several times. Names: vm.info vmpool infoextended hostpool
-                   instantiate instantiate-full update users running memory start
+                   instantiate instantiate-full update users done engines running memory start
+  --database NAME=SETTINGS
+                   also measure the row engines with this database (settings as in oned.conf, DB=[...]); can be given
+                   several times
   --binary FILE    the program to measure (default: plerion beside this program)
   --directory DIR  where databases are made; must be on the disk to measure (default: the temporary directory)
   --keep           leave the directories of the servers behind
@@ -44,6 +49,8 @@ pub(crate) struct Options {
     pub(crate) keep: bool,
     pub(crate) binary: PathBuf,
     pub(crate) directory: PathBuf,
+    /// Databases to measure beside SQLite: name and settings.
+    pub(crate) databases: Vec<(String, String)>,
     only: Vec<String>,
 }
 
@@ -56,6 +63,7 @@ impl Options {
             keep: false,
             binary: binary_default()?,
             directory: std::env::temp_dir(),
+            databases: Vec::new(),
             only: Vec::new(),
         };
         let mut rest = arguments.iter();
@@ -71,6 +79,7 @@ impl Options {
                 "--keep" => options.keep = true,
                 "--binary" => options.binary = value()?.into(),
                 "--directory" => options.directory = value()?.into(),
+                "--database" => options.databases.push(database(&value()?)?),
                 "--only" => options.only.push(row_name(value()?)?),
                 other => return Err(format!("there is no option {other}\n\n{HELP}")),
             }
@@ -104,6 +113,13 @@ fn binary_default() -> Result<PathBuf> {
     Ok(own.with_file_name("plerion"))
 }
 
+fn database(value: &str) -> Result<(String, String)> {
+    value
+        .split_once('=')
+        .map(|(name, settings)| (name.to_owned(), settings.to_owned()))
+        .ok_or_else(|| format!("{value} is not NAME=DB=[...]"))
+}
+
 fn row_name(name: String) -> Result<String> {
     if NAMES.contains(&name.as_str()) {
         return Ok(name);
@@ -130,6 +146,8 @@ mod tests {
         let options = parse(&["--quick", "--only", "update", "--only", "start"]).expect("good");
         assert!(options.wants("update") && options.wants("start") && !options.wants("memory"));
         assert_eq!((options.size(10_000), options.size(5)), (1000, 1));
+        let options = parse(&["--database", "mysql=DB=[X=1]"]).expect("good");
+        assert_eq!(options.databases, [("mysql".to_owned(), "DB=[X=1]".to_owned())]);
     }
 
     #[test]
@@ -137,6 +155,7 @@ mod tests {
         for (arguments, part) in [
             (&["--only", "x"][..], "there is no row x"),
             (&["--only"], "--only needs a value"),
+            (&["--database", "mysql"], "is not NAME=DB=[...]"),
             (&["--fast"], "there is no option --fast"),
             (&["--binary", "/nonexistent/plerion"], "does not exist"),
         ] {

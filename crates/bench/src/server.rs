@@ -41,13 +41,23 @@ impl Server {
     /// Makes a directory with an empty configuration and starts a server there. Gives the time from the start of the
     /// process to its first answer.
     pub(crate) fn new(options: &Options) -> Result<(Self, Duration)> {
+        Self::with_settings(options, "")
+    }
+
+    /// The same with lines for its oned.conf.
+    pub(crate) fn with_settings(options: &Options, settings: &str) -> Result<(Self, Duration)> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let directory = options
             .directory
             .join(format!("plerion-bench-{}-{number}", std::process::id()));
         let port = port_free()?;
         std::fs::create_dir_all(directory.join("etc"))
-            .and_then(|()| std::fs::write(directory.join("etc/oned.conf"), format!("PORT={port}\n")))
+            .and_then(|()| {
+                std::fs::write(
+                    directory.join("etc/oned.conf"),
+                    format!("PORT={port}\n{settings}\n"),
+                )
+            })
             .and_then(|()| std::fs::write(directory.join("one_auth"), CREDENTIALS))
             .map_err(|error| format!("{}: {error}", directory.display()))?;
         let mut server = Self {

@@ -1,6 +1,8 @@
 //! What is measured. Rows that need the same cloud share it.
 
 mod boot;
+mod done;
+mod engines;
 mod read;
 mod start;
 mod users;
@@ -41,6 +43,12 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<()> {
     }
     if options.wants("users") {
         users::all(options, report)?;
+    }
+    if options.wants("done") {
+        done::all(options, report)?;
+    }
+    if options.wants("engines") {
+        engines::all(options, report)?;
     }
     if options.wants("running") {
         boot::running(options, report)?;

@@ -123,7 +123,7 @@ pub(super) fn vm_info(
     Ok((times.rate(), note))
 }
 
-/// One row of calls for a pool, as a request says.
+/// One row of calls for a pool, as a request says. Gives the median time in milliseconds.
 pub(super) fn pool(
     options: &Options,
     server: &Server,
@@ -132,7 +132,7 @@ pub(super) fn pool(
     request: &[u8],
     aim_ms: f64,
     reference: &'static str,
-) -> Result<()> {
+) -> Result<f64> {
     let port = server.endpoint().port;
     let ask = |load: Load| -> Result<Times> { run(port, load, &mut |_, out| out.extend_from_slice(request)) };
     let first = ask(Load {
@@ -140,12 +140,13 @@ pub(super) fn pool(
         ..load(options, 1, 1)
     })?;
     let (times, cost) = costed(server, || ask(load(options, 1, POOL_CALLS)))?;
+    let here = times.quantile_ms(0.5);
     report.add(Row {
         what: what.to_owned(),
         unit: "ms",
         aim: Aim::AtMost(aim_ms),
         reference,
-        here: times.quantile_ms(0.5),
+        here,
         note: format!(
             "{} MB; first {}, p99 {} ms, {}",
             figure(times.body_mean() / 1e6),
@@ -154,7 +155,7 @@ pub(super) fn pool(
             cost.text()
         ),
     });
-    Ok(())
+    Ok(here)
 }
 
 fn slow_readers(options: &Options, server: &Server, report: &mut Report) -> Result<()> {

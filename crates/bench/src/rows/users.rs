@@ -177,7 +177,7 @@ fn reads(
     );
     let page = pool(id(sizes.vms / 2), -id(sizes.page));
     let page = request(server.endpoint(), "one.vmpool.info", &page);
-    read::pool(options, server, report, &what, &page, 3.0, "")
+    read::pool(options, server, report, &what, &page, 3.0, "").map(drop)
 }
 
 fn instantiate(

@@ -65,7 +65,7 @@ pub(super) fn template_make(server: &Server, name: &str, devices: &str) -> Resul
     number(&mut server.client()?, "one.template.allocate", &[text.into()])
 }
 
-fn instantiate(server: &Server, template: i64, load: Load) -> Result<(Times, Cost)> {
+pub(super) fn instantiate(server: &Server, template: i64, load: Load) -> Result<(Times, Cost)> {
     instantiate_as(server, server.endpoint(), template, load)
 }
 
@@ -129,9 +129,22 @@ fn single_caller(options: &Options, server: &Server, report: &mut Report, templa
 }
 
 fn update(options: &Options, server: &Server, report: &mut Report) -> Result<()> {
+    let (times, cost) = update_calls(options, server, options.size(super::VMS))?;
+    report.add(Row {
+        what: "one.vm.update (append), 16 callers".into(),
+        unit: "/s",
+        aim: Aim::AtLeast(4000.0),
+        reference: "374/s",
+        here: times.rate(),
+        note: note(&times, &cost),
+    });
+    Ok(())
+}
+
+/// Changes of the first `count` VMs, in an order in which neighbours do not follow one another.
+pub(super) fn update_calls(options: &Options, server: &Server, count: usize) -> Result<(Times, Cost)> {
     let endpoint = server.endpoint();
-    let count = options.size(super::VMS);
-    let (times, cost) = costed(server, || {
+    costed(server, || {
         run(
             endpoint.port,
             load(options, FILLERS, usize::MAX),
@@ -142,16 +155,7 @@ fn update(options: &Options, server: &Server, report: &mut Report) -> Result<()>
                 request_write(out, endpoint, "one.vm.update", &values);
             },
         )
-    })?;
-    report.add(Row {
-        what: "one.vm.update (append), 16 callers".into(),
-        unit: "/s",
-        aim: Aim::AtLeast(4000.0),
-        reference: "374/s",
-        here: times.rate(),
-        note: note(&times, &cost),
-    });
-    Ok(())
+    })
 }
 
 /// VMs with an image disk, a network card and security groups in a cloud of their own; plain ones beside them, so that
