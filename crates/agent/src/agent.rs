@@ -15,6 +15,7 @@ use crate::epoch::EpochStore;
 use crate::fault::{Act, refused};
 use crate::hypervisor::Hypervisor;
 use crate::journal::Journal;
+use crate::lease::Leases;
 use crate::limits::Limits;
 use crate::monitor::{Sampler, facts};
 use crate::place;
@@ -40,6 +41,7 @@ pub(crate) struct Agent {
     means: Arc<Means>,
     pub(crate) runner: Arc<Runner>,
     sampler: Sampler,
+    leases: Leases,
     facts: Mutex<Option<HostFacts>>,
     state_directory: std::path::PathBuf,
 }
@@ -81,6 +83,7 @@ impl Agent {
         };
         let runner = Runner::new(journal, boot_id.clone(), doer, sink);
         runner.settle(hypervisor.clone());
+        let leases = Leases::new(cloud, hypervisor.clone(), outlet(&link));
         let sampler = Sampler::start(hypervisor, sample_outlet(&link));
         Ok(Arc::new(Self {
             cloud: cloud.to_owned(),
@@ -91,6 +94,7 @@ impl Agent {
             means,
             runner,
             sampler,
+            leases,
             facts: Mutex::default(),
             state_directory: directory.to_owned(),
         }))
@@ -223,6 +227,7 @@ impl Agent {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
+        self.leases.watch(&watch, &roots);
         self.sampler.watch(watch, roots);
     }
 
@@ -243,9 +248,11 @@ impl Agent {
         }
     }
 
-    /// Whether nobody is connected and nothing runs.
+    /// Whether nobody is connected, nothing runs, and no lease is needed.
     pub(crate) fn is_idle(&self) -> bool {
-        self.link.lock().unwrap_or_else(PoisonError::into_inner).is_none() && self.runner.busy() == 0
+        self.link.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+            && self.runner.busy() == 0
+            && !self.leases.is_needed()
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `epoch`, `journal`, `evidence`, `runner`: what makes an action happen once
 //! - `storage`, `hypervisor`, `network`, `monitor`: what actions and samples are about
 //! - `migrate`: running domains from host to host
+//! - `lease`: this host's leases on shared datastores, and what is seen of those of others
 //! - `script`: the scripts of drivers that are not built in
 //! - `process`, `limits`, `roots`, `names`, `state`, `fault`: common ground
 
@@ -20,6 +21,7 @@ mod evidence;
 mod fault;
 mod hypervisor;
 mod journal;
+mod lease;
 mod limits;
 mod migrate;
 mod monitor;

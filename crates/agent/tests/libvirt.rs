@@ -74,6 +74,8 @@ impl Bench {
             hypervisor: true,
             caches: Vec::new(),
             unwanted: Vec::new(),
+            leases: Vec::new(),
+            looks: Vec::new(),
         }));
         let mut bench = Self {
             scratch,
@@ -186,6 +188,8 @@ fn a_domain_lives_and_dies() {
         hypervisor: true,
         caches: Vec::new(),
         unwanted: Vec::new(),
+        leases: Vec::new(),
+        looks: Vec::new(),
     }));
     let sample = bench.until(|message| matches!(message, FromNode::Sample { .. }));
     let FromNode::Sample { vms, .. } = sample else {

@@ -263,6 +263,8 @@ fn the_daemon_outlives_its_channel_and_obeys_the_newest() {
         hypervisor: false,
         caches: Vec::new(),
         unwanted: Vec::new(),
+        leases: Vec::new(),
+        looks: Vec::new(),
     }));
     let Some(FromNode::Sample { datastores, .. }) = third.next() else {
         panic!("no sample at once")

@@ -43,7 +43,7 @@ fn what_was_given_up_is_not_waited_for() {
         template: common::template("FENCED_BY_HAND=YES"),
         append: true,
     });
-    cloud.run(Command::Failure(FailureCommand::GiveUp { id: vm }));
+    cloud.run(Command::Failure(FailureCommand::GiveUp { id: vm, lease: None }));
     let lines = moved(&mut cloud, vm);
     assert!(
         lines.iter().any(|line| line.contains("Host(2) DomainStart")),
@@ -55,7 +55,7 @@ fn what_was_given_up_is_not_waited_for() {
 #[test]
 fn what_somebody_moves_without_a_proof_waits_for_its_host() {
     let (mut cloud, vm) = lost();
-    cloud.run(Command::Failure(FailureCommand::GiveUp { id: vm }));
+    cloud.run(Command::Failure(FailureCommand::GiveUp { id: vm, lease: None }));
     let lines = moved(&mut cloud, vm);
     let ended = lines
         .iter()

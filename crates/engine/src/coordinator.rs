@@ -152,6 +152,8 @@ impl Coordinator {
             hypervisor: false,
             caches: Vec::new(),
             unwanted: Vec::new(),
+            leases: Vec::new(),
+            looks: Vec::new(),
         };
         let front_end = open(&parts, &handle, LinkTarget::front_end(), watch.clone());
         let dispatcher = Dispatcher::new(parts.epoch);
@@ -326,6 +328,8 @@ impl Coordinator {
             hypervisor: false,
             caches: Vec::new(),
             unwanted: Vec::new(),
+            leases: Vec::new(),
+            looks: Vec::new(),
         };
         if watch != self.front_end_watch {
             self.front_end.watch(watch.clone());
@@ -463,6 +467,11 @@ impl Coordinator {
                     }
                 }
             },
+            FromNode::Leases(seen) => {
+                if let Site::Host(id) = site {
+                    self.intake.leases(&self.parts.published.load(), id, &seen);
+                }
+            }
             FromNode::Hello(_) | FromNode::Refused(_) | FromNode::Pong(_) => {}
         }
     }

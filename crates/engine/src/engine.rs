@@ -354,7 +354,7 @@ fn scheduler_start(
                 let (world, measurements) = (published.load_full(), measurements.load());
                 let waits = begun.elapsed() < HEARD_WAIT && !hosts_heard(&world, &measurements);
                 let silent = silence.look(&world, Instant::now());
-                let failure = failure_plan(&world, &silent, clock.now());
+                let failure = failure_plan(&world, &silent, &measurements.leases, clock.now());
                 let look_again = failure.next_s.map_or(SCHEDULE_EVERY, Duration::from_secs);
                 let failure = failure.commands(&world);
                 sleep =

@@ -2,7 +2,7 @@
 
 use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::host::Host;
-use plerion_protocol::{CacheWatch, Watch};
+use plerion_protocol::{CacheWatch, LeaseKeep, LeaseLook, Watch};
 use plerion_template::PackedTemplate;
 use plerion_world::World;
 
@@ -36,7 +36,43 @@ pub(crate) fn watch_of(world: &World, host: &Host, interval_s: u32) -> Watch {
             .map(|store| cache_of(&store.template, directory(store)))
             .collect(),
         unwanted: unwanted(world, host),
+        leases: leases(world, host, &directory),
+        looks: looks(world, host, &directory),
     }
+}
+
+/// The leases that a host keeps: on the system datastores of its cluster that ask for one.
+fn leases(world: &World, host: &Host, directory: &impl Fn(&Datastore) -> String) -> Vec<LeaseKeep> {
+    let stores = world.datastores.values();
+    stores
+        .filter(|store| store.clusters.contains(&host.cluster_id))
+        .filter_map(|store| {
+            Some(LeaseKeep {
+                directory: directory(store),
+                host: host.id,
+                seconds: store.lease_seconds()?,
+            })
+        })
+        .collect()
+}
+
+/// The lost VMs of other hosts whose leases this host looks at.
+fn looks(world: &World, host: &Host, directory: &impl Fn(&Datastore) -> String) -> Vec<LeaseLook> {
+    let lost = world.lost_vms();
+    lost.filter(|vm| world.lease_observer(vm) == Some(host.id))
+        .filter_map(|vm| {
+            let store = world.datastores.get(vm.last_history()?.datastore)?;
+            let lost = world.hosts.get(vm.held_host()?)?;
+            Some(LeaseLook {
+                vm: vm.id,
+                uuid: vm.uuid().to_owned(),
+                host: lost.id,
+                loss: lost.loss.as_ref()?.number,
+                directory: directory(store),
+                seconds: store.lease_seconds()?,
+            })
+        })
+        .collect()
 }
 
 /// Copies of VMs that were given up on the host, and are not (back) there: names and UUIDs of domains that must not run.

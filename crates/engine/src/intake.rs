@@ -11,12 +11,12 @@ use plerion_model::view::{HostSampleView, NodeSample, VmSampleView};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{
-    DatastoreSample, DomainState, HostFacts, HostSample, NodeHello, NumaNode, NumaSample, PciFound, VmSample,
-    WildSample,
+    DatastoreSample, DomainState, HostFacts, HostSample, LeaseSeen, LeaseSight, NodeHello, NumaNode,
+    NumaSample, PciFound, VmSample, WildSample,
 };
 use plerion_store::Sample;
 use plerion_template::Vector;
-use plerion_world::{Caller, Command, HostReport, Measurements, Order, World};
+use plerion_world::{Caller, Command, HostReport, LeaseWord, Measurements, Order, World};
 
 use crate::stranger::{StrangerWatch, is_domain_of, vm_of};
 
@@ -128,6 +128,26 @@ impl Intake {
         for sample in samples.iter().filter(|sample| sample.total_mib > 0) {
             let space = (sample.total_mib, sample.free_mib, sample.used_mib);
             self.measurements.datastores.insert(sample.id, space);
+            self.changed = true;
+        }
+    }
+
+    /// What a host sees of the leases of others. Only the host that was asked to look is believed.
+    pub fn leases(&mut self, world: &World, host: Id, seen: &[LeaseSeen]) {
+        for seen in seen {
+            let asked = world.vms.get(seen.vm).and_then(|vm| world.lease_observer(vm));
+            if asked != Some(host) {
+                continue;
+            }
+            let proof = match &seen.sight {
+                LeaseSight::Holds(why) => Err(why.clone()),
+                LeaseSight::Ended => Ok(()),
+            };
+            let word = LeaseWord {
+                loss: seen.loss,
+                proof,
+            };
+            self.measurements.leases.insert(seen.vm, word);
             self.changed = true;
         }
     }
@@ -245,6 +265,8 @@ impl Intake {
             .copied()
             .collect();
         self.changed |= !hosts.is_empty() || !vms.is_empty();
+        let measured = &mut self.measurements;
+        measured.leases.retain(|id, _| world.vms.get(*id).is_some());
         for id in hosts {
             self.measurements.hosts.remove(&id);
             self.watch.host_gone(id);

@@ -14,6 +14,12 @@ pub const DEFAULT: Id = 1;
 /// The files datastore of a new installation.
 pub const FILES: Id = 2;
 
+/// Attribute of a shared system datastore by which hosts keep leases there.
+const LEASE_SECONDS: &str = "LEASE_SECONDS";
+/// Bounds of its value.
+const LEASE_SECONDS_MIN: u32 = 10;
+const LEASE_SECONDS_MAX: u32 = 3600;
+
 wire_enum! {
     /// What a datastore is for.
     DatastoreType {
@@ -87,6 +93,14 @@ impl Datastore {
         self.template
             .get("SHARED")
             .is_some_and(|text| text.eq_ignore_ascii_case("yes"))
+    }
+
+    /// Seconds of the leases that hosts keep on a shared system datastore (`LEASE_SECONDS`); none where it names none.
+    #[must_use]
+    pub fn lease_seconds(&self) -> Option<u32> {
+        let seconds = self.template.get(LEASE_SECONDS)?.trim().parse::<u32>().ok()?;
+        let is_kept = self.kind == DatastoreType::System && self.is_shared();
+        (is_kept && seconds > 0).then(|| seconds.clamp(LEASE_SECONDS_MIN, LEASE_SECONDS_MAX))
     }
 
     /// `<DATASTORE>`.

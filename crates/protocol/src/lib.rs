@@ -8,6 +8,7 @@ mod action;
 mod bridge;
 mod domain_change;
 mod frame;
+mod lease;
 mod monitor;
 mod numa;
 mod pci;
@@ -19,6 +20,7 @@ pub use action::{
 pub use bridge::Bridge;
 pub use domain_change::{Device, DomainChange};
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
+pub use lease::{LEASE_MARGIN_S, LeaseKeep, LeaseLook, LeaseSeen, LeaseSight};
 pub use monitor::{
     CacheWatch, DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample,
 };
@@ -151,6 +153,8 @@ pub enum FromNode {
         /// The watched datastores'.
         datastores: Vec<DatastoreSample>,
     },
+    /// What is seen of the leases that are looked at, where that is new.
+    Leases(Vec<LeaseSeen>),
     /// I am here.
     Pong(u64),
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::lease::{LeaseKeep, LeaseLook};
 use crate::numa::{NumaNode, NumaSample};
 use crate::pci::PciFound;
 
@@ -20,6 +21,12 @@ pub struct Watch {
     /// Domains that must not run, by name and UUID: they are ended before anything else is done or said.
     #[serde(default)]
     pub unwanted: Vec<(String, String)>,
+    /// Datastores on which it keeps a lease.
+    #[serde(default)]
+    pub leases: Vec<LeaseKeep>,
+    /// VMs of other hosts whose leases and locks it looks at.
+    #[serde(default)]
+    pub looks: Vec<LeaseLook>,
 }
 
 /// A system datastore whose cache of images is pruned by the agent.

@@ -4,17 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plerion_model::{Id, Seconds};
 use plerion_world::{
-    Command, FAILURE_MESSAGE, FailureCommand, Fencing, HostStanding, Standing, Verdict, World,
-    may_start_elsewhere,
+    Command, FAILURE_MESSAGE, FailureCommand, Fencing, HostStanding, Lease, LeaseWords, Standing, Verdict,
+    World, may_start_elsewhere,
 };
+
+/// Seconds after which what is said of leases is looked at again.
+const LEASE_LOOK_S: u64 = 2;
 
 /// What is to be done about VMs whose hosts do not answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailurePlan {
     /// Hosts to fence now.
     pub fences: Vec<Id>,
-    /// VMs to give up on their hosts and to place elsewhere.
-    pub give_ups: Vec<Id>,
+    /// VMs to give up on their hosts and to place elsewhere; with the number of the loss of the host where the proof is that
+    /// its lease has ended.
+    pub give_ups: Vec<(Id, Option<u64>)>,
     /// VMs that wait, and why.
     pub waits: Vec<(Id, String)>,
     /// Seconds after which to look again although nothing changes.
@@ -30,7 +34,10 @@ impl FailurePlan {
             vm.and_then(|vm| vm.user_template.get(FAILURE_MESSAGE)) == Some(message)
         };
         let fences = self.fences.into_iter().map(|host| FailureCommand::Fence { host });
-        let give_ups = self.give_ups.into_iter().map(|id| FailureCommand::GiveUp { id });
+        let give_ups = self
+            .give_ups
+            .into_iter()
+            .map(|(id, lease)| FailureCommand::GiveUp { id, lease });
         let waits = self.waits.into_iter().filter(|(id, message)| !says(*id, message));
         fences
             .chain(give_ups)
@@ -41,9 +48,14 @@ impl FailurePlan {
 }
 
 /// Plans from a snapshot. `silent` is for how many seconds each host was seen not to answer; hosts that are not named count as
-/// silent since now. Each decision is looked at again when it is applied.
+/// silent since now. `leases` is what is said of the leases of their hosts, by VM. Each decision is looked at again when it is applied.
 #[must_use]
-pub fn failure_plan(world: &World, silent: &BTreeMap<Id, u64>, now: Seconds) -> FailurePlan {
+pub fn failure_plan(
+    world: &World,
+    silent: &BTreeMap<Id, u64>,
+    leases: &LeaseWords,
+    now: Seconds,
+) -> FailurePlan {
     let mut plan = FailurePlan::default();
     let mut fenced = BTreeSet::new();
     for vm in world.lost_vms() {
@@ -55,12 +67,16 @@ pub fn failure_plan(world: &World, silent: &BTreeMap<Id, u64>, now: Seconds) -> 
             continue;
         }
         let seconds = silent.get(&host.id).copied().unwrap_or(0);
-        let Some(standing) = world.standing(vm, seconds, now) else {
+        let Some(standing) = world.standing(vm, seconds, leases.get(&vm.id), now) else {
             continue;
         };
         match may_start_elsewhere(&standing) {
             Verdict::Nothing => {}
-            Verdict::Start => plan.give_ups.push(vm.id),
+            Verdict::Start => {
+                let by_lease = standing.fencing != Fencing::Done;
+                let loss = host.loss.as_ref().map(|loss| loss.number);
+                plan.give_ups.push((vm.id, loss.filter(|_| by_lease)));
+            }
             Verdict::Fence => {
                 if fenced.insert(host.id) {
                     plan.fences.push(host.id);
@@ -87,6 +103,9 @@ fn over_by_itself(standing: &Standing, silent_s: u64, retry: Option<Seconds>) ->
     }
     if silent_s < standing.wait_s {
         return Some(standing.wait_s.saturating_sub(silent_s));
+    }
+    if matches!(standing.lease, Lease::Holds(_)) {
+        return Some(LEASE_LOOK_S);
     }
     match standing.fencing {
         Fencing::Failed { .. } => retry.map(|seconds| u64::try_from(seconds).unwrap_or(0).max(1)),

@@ -9,7 +9,7 @@ use plerion_model::hook::ExecutionResult;
 use plerion_model::{Id, Kind};
 use plerion_scheduler::{FailurePlan, Placement, failure_plan};
 use plerion_template::Template;
-use plerion_world::{Command, FailureCommand, HookCommand, HostReport, HostStatus};
+use plerion_world::{Command, FailureCommand, HookCommand, HostReport, HostStatus, LeaseWord, LeaseWords};
 use support::{Cloud, NOW};
 
 const NONE: [Id; 0] = [];
@@ -61,7 +61,12 @@ fn said(cloud: &Cloud, vm: Id) -> String {
 
 /// Plans with host 0 silent for so long, and carries that out.
 fn pass(cloud: &mut Cloud, seconds: u64) -> FailurePlan {
-    let plan = failure_plan(&cloud.world, &BTreeMap::from([(0, seconds)]), NOW);
+    pass_with(cloud, seconds, &LeaseWords::new())
+}
+
+/// As [`pass`], with what is said of leases.
+fn pass_with(cloud: &mut Cloud, seconds: u64, leases: &LeaseWords) -> FailurePlan {
+    let plan = failure_plan(&cloud.world, &BTreeMap::from([(0, seconds)]), leases, NOW);
     for command in plan.clone().commands(&cloud.world) {
         cloud.run(command);
     }
@@ -126,7 +131,7 @@ fn a_fenced_host_loses_its_vms_and_only_then() {
     // Somebody's mark for the scheduler is no proof either, but then the host is asked first.
     let arguments = fence_ends(&mut cloud, 0);
     assert_eq!(arguments, "-o off 0 node-0");
-    assert_eq!(pass(&mut cloud, 62).give_ups, [vm]);
+    assert_eq!(pass(&mut cloud, 62).give_ups, [(vm, None)]);
     assert_eq!(
         pass(&mut cloud, 63),
         FailurePlan::default(),
@@ -210,7 +215,7 @@ fn a_host_that_answers_in_time_keeps_its_vms() {
     cloud.host_down(0, "silent again");
     fence_ends(&mut cloud, 0);
     assert!(cloud.world.hook_executions.get(old).is_some());
-    assert_eq!(pass(&mut cloud, 0).give_ups, NONE);
+    assert_eq!(pass(&mut cloud, 0).give_ups, []);
     assert_eq!(pass(&mut cloud, 60).fences, [0]);
     fence_ends(&mut cloud, 0);
     pass(&mut cloud, 60);
@@ -247,7 +252,7 @@ fn what_is_not_proved_is_refused_with_its_reason() {
     cloud.update(Kind::Host, 0, "FENCED_BY_HAND=YES");
     assert_eq!(
         pass(&mut cloud, 60).give_ups,
-        [vm],
+        [(vm, None)],
         "what is on the host stays there"
     );
     reboot(&mut cloud);
@@ -262,7 +267,7 @@ fn what_is_not_proved_is_refused_with_its_reason() {
     cloud.vm_settle(same);
     cloud.update(Kind::Vm, same, ELSEWHERE);
     cloud.host_down(0, "silent");
-    assert_eq!(pass(&mut cloud, 60).give_ups, NONE);
+    assert_eq!(pass(&mut cloud, 60).give_ups, []);
 }
 
 #[test]
@@ -283,7 +288,10 @@ fn a_host_that_could_not_be_fenced_is_tried_again_later() {
         said(&cloud, vm)
     );
     let silent = BTreeMap::from([(0, 71)]);
-    assert_eq!(failure_plan(&cloud.world, &silent, NOW + 60).fences, [0]);
+    assert_eq!(
+        failure_plan(&cloud.world, &silent, &LeaseWords::new(), NOW + 60).fences,
+        [0]
+    );
     // Somebody runs it again by hand, and that works.
     let failed = cloud
         .world
@@ -295,7 +303,7 @@ fn a_host_that_could_not_be_fenced_is_tried_again_later() {
     let number = i32::try_from(failed).expect("small");
     cloud.run(Command::Hook(HookCommand::Retry { id: 0, number }));
     fence_ends(&mut cloud, 0);
-    assert_eq!(pass(&mut cloud, 12).give_ups, [vm]);
+    assert_eq!(pass(&mut cloud, 12).give_ups, [(vm, None)]);
 }
 
 #[test]
@@ -311,6 +319,81 @@ fn neither_an_offline_host_nor_the_last_one_is_fenced() {
     assert_eq!(pass(&mut cloud, 600).fences, NONE);
     assert!(said(&cloud, vm).contains("OFFLINE"), "{}", said(&cloud, vm));
     cloud.run(Command::Failure(FailureCommand::Fence { host: 0 }));
-    cloud.run(Command::Failure(FailureCommand::GiveUp { id: vm }));
+    cloud.run(Command::Failure(FailureCommand::GiveUp { id: vm, lease: None }));
     assert!(cloud.world.hook_executions.is_empty() && !cloud.world.vms.get(vm).expect("a VM").resched);
+}
+
+/// A lease counts where the datastore asks for one, for the loss it was looked at, and until the host answers.
+#[test]
+fn a_lease_that_has_ended_is_a_proof_for_one_loss() {
+    let mut cloud = Cloud::with_config("");
+    cloud.host(4, 4);
+    cloud.host(4, 4);
+    let plain = cloud.datastore("NAME=plain\nTYPE=SYSTEM_DS\nTM_MAD=shared");
+    let store = cloud.datastore("NAME=leased\nTYPE=SYSTEM_DS\nTM_MAD=shared\nLEASE_SECONDS=30");
+    let vm = running(&mut cloud, store, ELSEWHERE);
+    let other = running(&mut cloud, plain, ELSEWHERE);
+    let words = |loss, proof: Result<(), &str>| -> LeaseWords {
+        let word = LeaseWord {
+            loss,
+            proof: proof.map_err(str::to_owned),
+        };
+        [(vm, word.clone()), (other, word)].into_iter().collect()
+    };
+    let observer = |cloud: &Cloud, vm| cloud.world.lease_observer(cloud.world.vms.get(vm).expect("a VM"));
+    assert_eq!((observer(&cloud, vm), observer(&cloud, other)), (Some(1), None));
+    cloud.host_down(0, "silent");
+    let plan = pass_with(&mut cloud, 60, &words(1, Err("disk.0 is still locked.")));
+    assert_eq!((plan.give_ups, plan.next_s), (vec![], Some(2)));
+    assert!(
+        said(&cloud, vm).contains("disk.0 is still locked"),
+        "{}",
+        said(&cloud, vm)
+    );
+    assert!(
+        said(&cloud, other).contains("nothing proves"),
+        "{}",
+        said(&cloud, other)
+    );
+    assert_eq!(
+        pass_with(&mut cloud, 60, &words(0, Ok(()))).give_ups,
+        [],
+        "of another loss"
+    );
+    assert!(
+        said(&cloud, vm).contains("has looked at the lease"),
+        "{}",
+        said(&cloud, vm)
+    );
+    assert_eq!(
+        pass_with(&mut cloud, 59, &words(1, Ok(()))).give_ups,
+        [],
+        "too early"
+    );
+    // Decided for a loss that is over when it is applied.
+    let old = failure_plan(&cloud.world, &BTreeMap::from([(0, 60)]), &words(1, Ok(())), NOW);
+    assert_eq!(old.give_ups, [(vm, Some(1))]);
+    cloud.host_up(0, 4, 4);
+    cloud.host_down(0, "silent");
+    for command in old.commands(&cloud.world) {
+        cloud.run(command);
+    }
+    assert!(cloud.plan().placements.is_empty(), "{}", said(&cloud, vm));
+    assert_eq!(
+        pass_with(&mut cloud, 60, &words(2, Ok(()))).give_ups,
+        [(vm, Some(2))]
+    );
+    assert!(
+        said(&cloud, vm).contains("whose lease has ended"),
+        "{}",
+        said(&cloud, vm)
+    );
+    let placed = cloud.plan().placements;
+    assert_eq!(
+        placed
+            .iter()
+            .map(|placed| (placed.vm, placed.host))
+            .collect::<Vec<_>>(),
+        [(vm, 1)]
+    );
 }

@@ -128,5 +128,7 @@ fn watch_of(world: &World, host: &Host) -> Watch {
         hypervisor: true,
         caches: Vec::new(),
         unwanted: unwanted(world, host),
+        leases: Vec::new(),
+        looks: Vec::new(),
     }
 }

@@ -310,7 +310,7 @@ impl Simulation {
                     self.order(id, order);
                 }
             }
-            FromNode::Hello(_) | FromNode::Refused(_) | FromNode::Pong(_) => {}
+            FromNode::Hello(_) | FromNode::Refused(_) | FromNode::Pong(_) | FromNode::Leases(_) => {}
         }
     }
 

@@ -6,7 +6,7 @@ use plerion_engine::Clock as _;
 use plerion_model::Kind;
 use plerion_scheduler::{Limits, autostart_plan, failure_plan, plan};
 use plerion_template::Template;
-use plerion_world::{Caller, Command, Order};
+use plerion_world::{Caller, Command, LeaseWords, Order};
 
 use crate::front_end::Asker;
 use crate::plant::Bug;
@@ -74,7 +74,7 @@ impl Simulation {
         };
         let world = front_end.published.clone();
         let silent = front_end.silence.look(&world, clock);
-        let plan = failure_plan(&world, &silent, now);
+        let plan = failure_plan(&world, &silent, &LeaseWords::new(), now);
         if let Some(seconds) = plan.next_s {
             self.queue.put(self.now + seconds * 1000, Event::Schedule(id));
         }

@@ -119,6 +119,7 @@ fn from_node_text(message: &FromNode) -> String {
             format!("sample [{}]", names.join(" "))
         }
         FromNode::Settled(keys) => format!("settled {}", keys.len()),
+        FromNode::Leases(seen) => format!("leases {}", seen.len()),
         FromNode::Pong(number) => format!("pong {number}"),
     }
 }

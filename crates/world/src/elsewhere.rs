@@ -2,8 +2,9 @@
 //!
 //! That a host does not answer proves nothing about its guests: the network between the two may be cut. A VM that was started
 //! twice writes its disks twice, so there must be a proof that it does not run any more. Fencing is one: a program that the
-//! administrator has named has ended well, which says that nothing of what ran on the host runs there any more. Another one is
-//! not known here: time proves nothing, however long.
+//! administrator has named has ended well, which says that nothing of what ran on the host runs there any more. The other one is
+//! storage that another host sees no lock of the VM on, after the lease of its host has ended ([`Lease`]). Time alone proves
+//! nothing, however long.
 
 use plerion_model::Id;
 use plerion_model::host_failure::OnHostFailure;
@@ -39,6 +40,29 @@ pub enum Fencing {
     Done,
 }
 
+/// What another host sees of the lease of a VM's host, and of the locks on the VM's disks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// No lease is kept where its disks are.
+    None,
+    /// They prove nothing (yet); why.
+    Holds(String),
+    /// The lease has ended, and what has had the disks open can never write to them again.
+    Ended,
+}
+
+/// What a host has said of the lease of another one and of the locks on a VM's disks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseWord {
+    /// Number of the loss of the VM's host that this is about.
+    pub loss: u64,
+    /// Why they prove nothing, if they do not.
+    pub proof: Result<(), String>,
+}
+
+/// By VM.
+pub type LeaseWords = imbl::HashMap<Id, LeaseWord>;
+
 /// All that the decision looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -56,6 +80,8 @@ pub struct Standing {
     pub storage: Result<(), String>,
     /// How it stands with fencing.
     pub fencing: Fencing,
+    /// What is seen of its lease.
+    pub lease: Lease,
 }
 
 /// What is to be done.
@@ -105,18 +131,33 @@ pub fn may_start_elsewhere(standing: &Standing) -> Verdict {
              fenced for that."
         ));
     }
+    if standing.lease == Lease::Ended {
+        return Verdict::Start;
+    }
     match &standing.fencing {
         Fencing::NotAsked | Fencing::Failed { again: true, .. } => Verdict::Fence,
         Fencing::Asked => Verdict::Wait(format!("Waits until host {host} is fenced.")),
         Fencing::Failed { again: false, why } => Verdict::Wait(format!(
             "Not started elsewhere: host {host} could not be fenced ({why}), so the VM may still run there. It is tried again."
         )),
-        Fencing::NoHook => Verdict::Wait(format!(
+        Fencing::NoHook => Verdict::Wait(nothing_proves(standing)),
+        Fencing::Done => Verdict::Start,
+    }
+}
+
+/// Why a VM waits whose host nobody can fence.
+fn nothing_proves(standing: &Standing) -> String {
+    let host = standing.host_id;
+    match &standing.lease {
+        Lease::Holds(why) => format!(
+            "Not started elsewhere: {why} It is looked at again and again; a hook for fencing, or FENCED_BY_HAND = YES on host \
+             {host} once you have switched it off, prove it as well."
+        ),
+        Lease::None | Lease::Ended => format!(
             "Not started elsewhere: nothing proves that it does not run on host {host} any more, as no hook for fencing is \
              there (RESOURCE = HOST, STATE = FENCE). Once you have switched the host off by hand, write FENCED_BY_HAND = YES \
              to it (onehost update -a {host})."
-        )),
-        Fencing::Done => Verdict::Start,
+        ),
     }
 }
 
@@ -153,7 +194,9 @@ mod tests {
             others_answer: true,
             storage: Ok(()),
             fencing: Fencing::NotAsked,
+            lease: Lease::None,
         };
+        let holds = || Lease::Holds("disk.0 is still locked.".into());
         let local = || Err("its disks are on the host itself.".to_owned());
         let done = || Fencing::Done;
         let table: Vec<(Standing, &str)> = vec![
@@ -243,6 +286,69 @@ mod tests {
             ),
             (
                 Standing {
+                    fencing: Fencing::NoHook,
+                    lease: holds(),
+                    ..base()
+                },
+                "disk.0 is still locked",
+            ),
+            (
+                Standing {
+                    lease: holds(),
+                    ..base()
+                },
+                "fence",
+            ),
+            (
+                Standing {
+                    fencing: Fencing::NoHook,
+                    lease: Lease::Ended,
+                    ..base()
+                },
+                "start",
+            ),
+            (
+                Standing {
+                    fencing: failed(false),
+                    lease: Lease::Ended,
+                    ..base()
+                },
+                "start",
+            ),
+            (
+                Standing {
+                    host: Silent(59),
+                    lease: Lease::Ended,
+                    ..base()
+                },
+                "counts as failed after 60 s",
+            ),
+            (
+                Standing {
+                    host: Offline,
+                    lease: Lease::Ended,
+                    ..base()
+                },
+                "Waits for host 7, which is OFFLINE",
+            ),
+            (
+                Standing {
+                    storage: local(),
+                    lease: Lease::Ended,
+                    ..base()
+                },
+                "its disks are on the host itself",
+            ),
+            (
+                Standing {
+                    policy: Same,
+                    lease: Lease::Ended,
+                    ..base()
+                },
+                "Waits for host 7",
+            ),
+            (
+                Standing {
                     others_answer: false,
                     ..base()
                 },
@@ -322,7 +428,7 @@ mod tests {
 
     /// Whatever else is the case, nothing starts without a proof.
     #[test]
-    fn nothing_but_fencing_is_a_proof() {
+    fn silence_is_no_proof_and_a_lease_that_holds_is_none() {
         let fencings = [
             Fencing::NoHook,
             Fencing::NotAsked,
@@ -332,7 +438,11 @@ mod tests {
         ];
         for fencing in fencings {
             for seconds in [0, 60, u64::MAX] {
-                for others_answer in [false, true] {
+                for (others_answer, lease) in [
+                    (false, Lease::None),
+                    (true, Lease::None),
+                    (true, Lease::Holds("locked".into())),
+                ] {
                     let standing = Standing {
                         policy: OnHostFailure::Elsewhere,
                         host_id: 0,
@@ -341,6 +451,7 @@ mod tests {
                         others_answer,
                         storage: Ok(()),
                         fencing: fencing.clone(),
+                        lease,
                     };
                     assert_ne!(may_start_elsewhere(&standing), Verdict::Start, "{standing:?}");
                 }

@@ -10,7 +10,7 @@ use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{Id, Kind, Seconds};
 use plerion_template::{PackedTemplate, Template};
 
-use crate::elsewhere::{Fencing, HostStanding, Standing, Verdict, may_start_elsewhere};
+use crate::elsewhere::{Fencing, HostStanding, Lease, LeaseWord, Standing, Verdict, may_start_elsewhere};
 use crate::hook_fire::fence_firing;
 use crate::pairs::TRANSFER_BUILT_IN;
 use crate::txn::Txn;
@@ -38,6 +38,8 @@ pub enum FailureCommand {
     GiveUp {
         /// VM.
         id: Id,
+        /// Number of the loss of its host after which its lease was seen to have ended, where that is the proof.
+        lease: Option<u64>,
     },
     /// Say why a VM is not started elsewhere. Written to the VM only when it differs.
     Wait {
@@ -72,10 +74,16 @@ impl World {
         !self.index.lost.is_empty()
     }
 
-    /// How a VM stands whose host may have failed. `silent_s` is for how long the host was seen not to answer. `None` for a
-    /// VM that is not lost.
+    /// How a VM stands whose host may have failed. `silent_s` is for how long the host was seen not to answer, `word` what
+    /// another host says of its lease. `None` for a VM that is not lost.
     #[must_use]
-    pub fn standing(&self, vm: &Vm, silent_s: u64, now: Seconds) -> Option<Standing> {
+    pub fn standing(
+        &self,
+        vm: &Vm,
+        silent_s: u64,
+        word: Option<&LeaseWord>,
+        now: Seconds,
+    ) -> Option<Standing> {
         if vm.phase != Phase::active(LcmState::Unknown) {
             return None;
         }
@@ -94,7 +102,43 @@ impl World {
             }),
             storage: storage(self, vm),
             fencing: fencing(self, host, now),
+            lease: lease(self, vm, host, word),
         })
+    }
+
+    /// The host that looks at the lease of a lost VM's host: the first one that answers and has the system datastore.
+    #[must_use]
+    pub fn lease_observer(&self, vm: &Vm) -> Option<Id> {
+        let store = self.datastores.get(vm.last_history()?.datastore)?;
+        store.lease_seconds()?;
+        let lost = vm.held_host()?;
+        let sees = |host: &&Arc<Host>| {
+            host.id != lost
+                && host.loss.is_none()
+                && host.state == HostState::Monitored
+                && store.clusters.contains(&host.cluster_id)
+        };
+        self.hosts.values().find(sees).map(|host| host.id)
+    }
+}
+
+fn lease(world: &World, vm: &Vm, host: &Host, word: Option<&LeaseWord>) -> Lease {
+    let store = vm
+        .last_history()
+        .and_then(|record| world.datastores.get(record.datastore));
+    if store.and_then(|store| store.lease_seconds()).is_none() {
+        return Lease::None;
+    }
+    let loss = host.loss.as_ref().map(|loss| loss.number);
+    match word.filter(|word| Some(word.loss) == loss) {
+        None => Lease::Holds(format!(
+            "no other host has looked at the lease of host {} yet.",
+            host.id
+        )),
+        Some(word) => match &word.proof {
+            Ok(()) => Lease::Ended,
+            Err(why) => Lease::Holds(why.clone()),
+        },
     }
 }
 
@@ -177,7 +221,7 @@ fn fence_hook(world: &World) -> Option<&Arc<Hook>> {
 pub(crate) fn failure_command(txn: &mut Txn<'_>, command: &FailureCommand) {
     match command {
         FailureCommand::Fence { host } => fence(txn, *host),
-        FailureCommand::GiveUp { id } => give_up(txn, *id),
+        FailureCommand::GiveUp { id, lease } => give_up(txn, *id, *lease),
         FailureCommand::Wait { id, message } => wait(txn, *id, message),
     }
 }
@@ -271,22 +315,27 @@ fn failed_text(result: &ExecutionResult) -> String {
     format!("the program for fencing ended with {}: {words}", result.code)
 }
 
-fn give_up(txn: &mut Txn<'_>, id: Id) {
+fn give_up(txn: &mut Txn<'_>, id: Id, lease: Option<u64>) {
     let Some(mut vm) = txn.world.vms.get(id).cloned() else {
         return;
     };
-    // The proof is looked at again, and the time is no part of it.
+    // The proof is looked at again, and the time is no part of it. What is proved of a lease holds for one loss of the host.
+    let word = lease.map(|loss| LeaseWord { loss, proof: Ok(()) });
     let verdict = txn
         .world
-        .standing(&vm, 0, txn.context.now)
+        .standing(&vm, u64::MAX, word.as_ref(), txn.context.now)
         .map(|standing| may_start_elsewhere(&standing));
     let host = vm.held_host().and_then(|host| txn.world.hosts.get(host)).cloned();
     let (Some(Verdict::Start), Some(mut host)) = (verdict, host) else {
         return;
     };
     let message = format!(
-        "given up on host {}, which was fenced: it is placed elsewhere",
-        host.id
+        "given up on host {}, {}: it is placed elsewhere",
+        host.id,
+        match lease {
+            None => "which was fenced",
+            Some(_) => "whose lease has ended, and no disk of it is locked",
+        }
     );
     Arc::make_mut(&mut host).given_up.insert(id, vm.uuid().to_owned());
     txn.log(

@@ -142,7 +142,9 @@ pub use command::{Command, Order, Reply};
 pub use config::Config;
 pub use context::Context;
 pub use document::DocumentCommand;
-pub use elsewhere::{Fencing, HostStanding, Standing, Verdict, may_start_elsewhere};
+pub use elsewhere::{
+    Fencing, HostStanding, Lease, LeaseWord, LeaseWords, Standing, Verdict, may_start_elsewhere,
+};
 pub use encrypted::{object_opened, values_foreign, vm_opened};
 pub use encrypted_begin::secrets_begin;
 pub use hook::HookCommand;

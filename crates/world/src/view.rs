@@ -11,6 +11,7 @@ use plerion_model::vnet_range::LeaseUse;
 use plerion_model::{Id, Kind, View, group, user};
 
 use crate::account::Account;
+use crate::elsewhere::LeaseWords;
 use crate::index::members;
 use crate::world::World;
 
@@ -23,6 +24,8 @@ pub struct Measurements {
     pub vms: imbl::HashMap<Id, Arc<VmSampleView>>,
     /// By datastore: MiB in all, free, used.
     pub datastores: imbl::HashMap<Id, (u64, u64, u64)>,
+    /// By VM: what is said of the lease of its host that does not answer.
+    pub leases: LeaseWords,
 }
 
 /// A world and its measurements.
