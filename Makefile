@@ -8,7 +8,7 @@ TEST_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon
 	libxml2-utils python3-venv lld novnc chromium mariadb-server-core mariadb-client-core postgresql slapd ldap-utils \
 	glusterfs-server glusterfs-client
 SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/up/test/*.sh packaging/guest/*.sh)
-GUEST_SCRIPTS := packaging/guest/rootfs/init $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
+GUEST_SCRIPTS := packaging/guest/rootfs/init packaging/guest/rootfs/sbin/shutdown $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))
 GUEST_OUT ?= target/guest
 # What is run on each database server, too.
 BACKEND_TESTS := test_pyone.py test_pyone_vm.py test_pyone_vnet.py test_pyone_quota.py test_restart.py test_done.py test_pyone_search.py

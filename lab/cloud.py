@@ -256,10 +256,10 @@ class Vm:
 
     # The guest.
 
-    def guest(self, command, input=None, check=True, seconds=SSH_SECONDS):
-        """Runs a shell command in the guest; gives its standard output."""
+    def guest(self, command, input=None, check=True, seconds=SSH_SECONDS, address=None):
+        """Runs a shell command in the guest; gives its standard output. Without a front-end its address must be known."""
         options = ["StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "ConnectTimeout=3", "BatchMode=yes"]
-        line = ["ssh", "-q", *(word for option in options for word in ("-o", option)), f"root@{self.address}", command]
+        line = ["ssh", "-q", *(word for option in options for word in ("-o", option)), f"root@{address or self.address}", command]
         return self.lab.front_end.run(line, user=USER, input=input, check=check, seconds=seconds).stdout
 
     def guest_wait(self, seconds=GUEST_SECONDS):

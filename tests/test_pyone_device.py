@@ -182,11 +182,23 @@ def test_what_came_goes(one, made):
     one.vm.action("terminate-hard", vm)
 
 
-def test_commands_in_guests_are_refused_with_the_reason(one, made):
+def test_commands_in_guests(one, made):
+    """What dummy hosts run never ends by itself (recorded)."""
     vm = running(one, made, "d-commands")
-    for call in (lambda: one.vm.exec(vm, "ls", ""), lambda: one.vm.retryexec(vm), lambda: one.vm.cancelexec(vm)):
-        with pytest.raises(pyone.OneActionException, match="command"):
-            call()
+    for call, words in ((one.vm.retryexec, "no command"), (one.vm.cancelexec, "none is executing")):
+        with pytest.raises(pyone.OneActionException, match=words):
+            call(vm)
+    assert one.vm.exec(vm, "ls", "") == vm
+    (said,) = vectors(settled(one, vm), "QEMU_GA_EXEC")
+    assert said == {"COMMAND": "ls", "STATUS": "EXECUTING", "STDIN": None}
+    with pytest.raises(pyone.OneActionException, match="another one is executing"):
+        one.vm.exec(vm, "ls", "")
+    assert one.vm.cancelexec(vm) == vm
+    (said,) = vectors(settled(one, vm), "QEMU_GA_EXEC")
+    assert said["STATUS"] == "CANCELLED"
+    assert one.vm.retryexec(vm) == vm
+    (said,) = vectors(settled(one, vm), "QEMU_GA_EXEC")
+    assert (said["COMMAND"], said["STATUS"]) == ("ls", "EXECUTING")
     one.vm.action("terminate-hard", vm)
 
 

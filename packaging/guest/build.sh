@@ -82,6 +82,11 @@ kernel_packages() {
     packages_needed "$1" | grep -E '^linux-(image|modules|binary)-[0-9][a-z0-9.+-]*$' | grep -v -- -extra- || true
 }
 
+# libraries_only: those names of packages that may hold a library a program is linked with.
+libraries_only() {
+    grep -E '^(lib|zlib)' | grep -v -E -- '-perl$|^libperl' || true
+}
+
 # packages_download CACHE PACKAGE...: prints the file of each package in CACHE,
 # downloading what is not there with the right checksum.
 packages_download() {
@@ -200,6 +205,7 @@ root_make() {
     modules_copy
     program_install dropbear
     program_install dropbearkey
+    program_install qemu-ga
     find "$work/root" -type d -exec chmod 755 {} +
     find "$work/root" -type f -perm /111 -exec chmod 755 {} +
     find "$work/root" -type f ! -perm /111 -exec chmod 644 {} +
@@ -262,8 +268,8 @@ mapfile -t kernel_names < <(kernel_packages "$kernel_meta")
 [ ${#kernel_names[@]} -gt 0 ] || die "apt knows no kernel for $kernel_meta; run apt-get update first"
 mapfile -t kernel_files < <(packages_download "$cache" "${kernel_names[@]}")
 [ ${#kernel_files[@]} -gt 0 ] || exit 1
-mapfile -t library_names < <(packages_needed dropbear-bin | grep -E '^(lib|zlib)' || true)
-mapfile -t program_files < <(packages_download "$cache" busybox-static dropbear-bin "${library_names[@]}")
+mapfile -t library_names < <({ packages_needed dropbear-bin; packages_needed qemu-guest-agent; } | libraries_only | sort -u)
+mapfile -t program_files < <(packages_download "$cache" busybox-static dropbear-bin qemu-guest-agent "${library_names[@]}")
 [ ${#program_files[@]} -gt 0 ] || exit 1
 
 kernel_unpack "${kernel_files[@]}"

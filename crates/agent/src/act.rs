@@ -35,6 +35,7 @@ impl Means {
         match evidence {
             Evidence::Copies { disks, passing, .. } => storage::copies_tidy(&self.roots(), disks, *passing),
             Evidence::Nothing
+            | Evidence::Once
             | Evidence::File { .. }
             | Evidence::Gone { .. }
             | Evidence::Moved { .. }
@@ -137,6 +138,9 @@ impl Means {
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
             | Action::DomainReceive { .. }
+            | Action::GuestExec { .. }
+            | Action::GuestAwait { .. }
+            | Action::GuestKill { .. }
             | Action::DomainChange { .. } => self.domain(&roots, action, limits),
             Action::DomainMigrate {
                 name,
@@ -251,6 +255,14 @@ impl Means {
             }
             Action::DomainChange { name, uuid, change } => domains.domain_change(name, uuid, change, limits),
             Action::DomainReset { name, uuid } => domains.domain_reset(name, uuid, limits),
+            Action::GuestExec {
+                name,
+                uuid,
+                command,
+                stdin,
+            } => domains.guest_exec(name, uuid, command, stdin, limits),
+            Action::GuestAwait { name, uuid, pid } => domains.guest_await(name, uuid, *pid, limits),
+            Action::GuestKill { name, uuid, pid } => domains.guest_kill(name, uuid, *pid, limits),
             _ => Err(refused("this action is not about a domain")),
         }
     }

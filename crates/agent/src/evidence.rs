@@ -25,6 +25,8 @@ pub(crate) struct FileId {
 pub(crate) enum Evidence {
     /// Nothing would tell.
     Nothing,
+    /// Nothing would tell, and it must not be done twice.
+    Once,
     /// Another file than before is at the path.
     File {
         /// Where.
@@ -151,6 +153,7 @@ impl Evidence {
                 name: name.clone(),
                 checkpoint: Some((checkpoint.clone(), FileId::at(Path::new(checkpoint)))),
             },
+            Action::GuestExec { .. } => Self::Once,
             Action::Transfer {
                 destination: Location::There(..),
                 ..
@@ -167,6 +170,8 @@ impl Evidence {
             | Action::DomainChange { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
+            | Action::GuestAwait { .. }
+            | Action::GuestKill { .. }
             | Action::ScriptRun(_) => Self::Nothing,
         }
     }
@@ -187,7 +192,7 @@ impl Evidence {
     /// Looks. `Some` when the action was done; `None` when that cannot be told or it was not.
     pub(crate) fn examine(&self, domains: &dyn DomainLook) -> Option<ActionOutput> {
         match self {
-            Self::Nothing => None,
+            Self::Nothing | Self::Once => None,
             Self::Copies {
                 uuid, disks, freeze, ..
             } => {

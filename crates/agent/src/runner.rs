@@ -118,6 +118,11 @@ impl Runner {
         } else {
             "the host"
         };
+        if entry.evidence == Evidence::Once {
+            return failed(format!(
+                "{what} was restarted in the middle of it: whether it was done is not known, and it is not done again by itself"
+            ));
+        }
         ActionError::new(
             ErrorKind::Interrupted,
             format!(

@@ -423,10 +423,10 @@ pub(crate) fn vm_updateconf(params: &mut Params) -> Decoded {
 }
 
 pub(crate) fn vm_exec(params: &mut Params) -> Decoded {
-    let (id, _command, _stdin) = (params.int()?, params.string()?, params.string_or("")?);
+    let (id, command, stdin) = (params.int()?, params.string()?, params.string_or("")?);
     Ok(Command::VmExec {
         id,
-        command: GuestCommand::Run,
+        command: GuestCommand::Run { command, stdin },
     })
 }
 

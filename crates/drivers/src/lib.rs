@@ -12,6 +12,7 @@ mod plan_context;
 mod plan_device;
 mod plan_disk_save;
 mod plan_domain;
+mod plan_guest;
 mod plan_image;
 mod plan_migrate;
 mod plan_orphan;

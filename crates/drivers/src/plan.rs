@@ -7,7 +7,7 @@ use plerion_model::vm_history::History;
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{Action, ActionOutput, ContextFile, SshTarget};
 use plerion_template::Template;
-use plerion_world::{Output, World};
+use plerion_world::{CommandEnd, Output, World};
 
 /// Whose agent does a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +109,16 @@ pub fn output_of(output: &mut Output, given: &ActionOutput) {
     }
     if let Some(source) = &given.source {
         output.source = Some(source.clone());
+    }
+    if let Some(pid) = given.guest_pid {
+        output.guest_pid = Some(pid);
+    }
+    if let Some(end) = &given.guest_end {
+        output.guest_end = Some(CommandEnd {
+            status: end.status,
+            stdout: end.stdout.clone(),
+            stderr: end.stderr.clone(),
+        });
     }
 }
 

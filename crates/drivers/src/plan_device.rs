@@ -14,6 +14,7 @@ use crate::plan::{COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_D
 use crate::plan_context::context_plan;
 use crate::plan_disk_save::disk_save;
 use crate::plan_domain::Driver;
+use crate::plan_guest::{guest_cancel, guest_exec};
 use crate::plan_script_disk::disk_of;
 use crate::plan_snapshot::disk_snapshot_plan;
 use crate::plan_transfer::{disk_end, disk_prepare};
@@ -52,6 +53,8 @@ pub(crate) fn device_plan(
             snapshot(plan, stay, driver, change);
             Ok(())
         }
+        DeviceChange::GuestExec => guest_exec(plan, stay, driver),
+        DeviceChange::GuestCancel => guest_cancel(plan, stay, driver),
         DeviceChange::DiskSaveAs {
             disk,
             image,

@@ -90,7 +90,8 @@ impl<'a> Orphan<'a> {
             | Ask::Backup
             | Ask::RestoreDisks
             | Ask::Reboot
-            | Ask::Reset => {
+            | Ask::Reset
+            | Ask::GuestAwait => {
                 return Err(format!(
                     "host {} ({}), where the VM was last, has been deleted",
                     self.host.id, self.host.name

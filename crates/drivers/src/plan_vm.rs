@@ -11,6 +11,7 @@ use crate::plan_backup;
 use crate::plan_context::{boot_files_plan, context_plan};
 use crate::plan_device;
 use crate::plan_domain::{Driver, domain_absent, domain_end};
+use crate::plan_guest;
 use crate::plan_migrate;
 use crate::plan_orphan::Orphan;
 use crate::plan_script_disk::{Side, directory_script_delete, disk_scripts_delete};
@@ -67,6 +68,7 @@ pub(crate) fn vm_plan(
         Ask::Migrate => plan_migrate::domain_migrate(&mut plan, &stay, driver, environment)?,
         Ask::Leave => plan_migrate::domain_leave(&mut plan, &stay, driver)?,
         Ask::Move => plan_migrate::files_move(&mut plan, &stay, driver, environment)?,
+        Ask::GuestAwait => plan_guest::guest_await(&mut plan, &stay, driver)?,
         Ask::Shutdown | Ask::Save | Ask::Reboot | Ask::Reset => {
             if driver == Driver::Libvirt {
                 let (action, deadline_s) = domain_action(&stay, ask);
@@ -153,6 +155,7 @@ fn domain_action(stay: &Stay<'_>, ask: Ask) -> (Action, u32) {
         | Ask::Migrate
         | Ask::Leave
         | Ask::Move
+        | Ask::GuestAwait
         | Ask::Cleanup => (Action::DomainShutdown { name, uuid }, SHUTDOWN_DEADLINE_S),
     }
 }

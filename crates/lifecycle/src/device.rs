@@ -31,11 +31,13 @@ pub enum DeviceWork {
     Snapshot,
     /// A snapshot of the running machine is deleted.
     SnapshotDelete,
+    /// A command is started or ended in the guest.
+    GuestCommand,
 }
 
 impl DeviceWork {
     /// All there is.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Nic { cold: false },
         Self::Nic { cold: true },
         Self::DiskAttach,
@@ -47,6 +49,7 @@ impl DeviceWork {
         Self::DiskSnapshotDelete,
         Self::Snapshot,
         Self::SnapshotDelete,
+        Self::GuestCommand,
     ];
 
     /// The phases it passes through from RUNNING, POWEROFF, SUSPENDED, STOPPED and UNDEPLOYED, where it is possible.
@@ -87,6 +90,7 @@ impl DeviceWork {
                 None,
             ],
             Self::Snapshot | Self::SnapshotDelete => [Some(L::HotplugSnapshot), None, None, None, None],
+            Self::GuestCommand => [Some(L::Hotplug), None, None, None, None],
         }
     }
 }

@@ -42,6 +42,8 @@ pub enum Ask {
     Reboot,
     /// Reset the machine; the phase does not change.
     Reset,
+    /// Wait for the end of the command that runs in the guest; the phase does not change.
+    GuestAwait,
 }
 
 /// A transient phase.

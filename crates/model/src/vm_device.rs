@@ -93,4 +93,8 @@ pub enum DeviceChange {
         /// The snapshot.
         snapshot: Id,
     },
+    /// The command that the template names is started in the guest.
+    GuestExec,
+    /// It is ended.
+    GuestCancel,
 }

@@ -51,6 +51,9 @@ wire_enum! {
         PciAttach = 58 "pci-attach",
         PciDetach = 59 "pci-detach",
         Restore = 60 "restore",
+        Exec = 61 "exec",
+        ExecRetry = 62 "exec-retry",
+        ExecCancel = 63 "exec-cancel",
     }
 }
 

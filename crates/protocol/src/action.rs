@@ -467,9 +467,50 @@ pub enum Action {
         /// What changes.
         change: DomainChange,
     },
+    /// Starts a command in a guest by its guest agent, and does not wait for its end. Done twice it would run twice: an
+    /// attempt that was cut off is a failure, and is not made again.
+    GuestExec {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// What the guest's shell runs.
+        command: String,
+        /// Its standard input.
+        stdin: String,
+    },
+    /// Waits until a command that was started in a guest has ended, and takes its output. At the deadline it is ended.
+    GuestAwait {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// Its process id in the guest.
+        pid: i64,
+    },
+    /// Ends a command that was started in a guest, with what it has started itself.
+    GuestKill {
+        /// Name.
+        name: String,
+        /// UUID.
+        uuid: String,
+        /// Its process id in the guest.
+        pid: i64,
+    },
     /// Runs a script of a driver that is not built in. Only the front-end's own agent does this; such scripts reach
     /// hosts by themselves. Whether doing it twice has the effect of once is up to the script.
     ScriptRun(ScriptCall),
+}
+
+/// How a command in a guest ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandEnd {
+    /// Its exit status; 128 and the number of the signal for one that a signal has ended.
+    pub status: i64,
+    /// The beginning of its standard output, in base64.
+    pub stdout: String,
+    /// The beginning of its standard error, in base64.
+    pub stderr: String,
 }
 
 /// What an action that worked gives back.
@@ -493,6 +534,12 @@ pub struct ActionOutput {
     /// Format of an image as a script calls it; unlike `format` it may be one that is not built in (`rbd`, `vmdk`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub format_name: Option<String>,
+    /// Process id of a command that was started in a guest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_pid: Option<i64>,
+    /// How a command in a guest ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_end: Option<Box<CommandEnd>>,
     /// Microseconds spent in copying data.
     #[serde(default)]
     pub copy_us: u64,

@@ -14,8 +14,9 @@ mod numa;
 mod pci;
 
 pub use action::{
-    Action, ActionError, ActionOutput, ContextCopy, ContextFile, DiskFormat, DiskTaken, ErrorKind, Freeze,
-    ImageSource, Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply, SnapshotWork, SshTarget,
+    Action, ActionError, ActionOutput, CommandEnd, ContextCopy, ContextFile, DiskFormat, DiskTaken,
+    ErrorKind, Freeze, ImageSource, Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply,
+    SnapshotWork, SshTarget,
 };
 pub use bridge::Bridge;
 pub use domain_change::{Device, DomainChange};

@@ -175,7 +175,8 @@ pub(crate) fn vms_starting(world: &World) -> Vec<Starting<'_>> {
                 | Ask::Backup
                 | Ask::RestoreDisks
                 | Ask::Reboot
-                | Ask::Reset,
+                | Ask::Reset
+                | Ask::GuestAwait,
             )
             | Task::Image(_) => continue,
         };

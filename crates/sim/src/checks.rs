@@ -454,6 +454,9 @@ fn vm_asks(vm: &Vm, ask: Ask, step: u64, part: u32) -> bool {
     if matches!(ask, Ask::Reboot | Ask::Reset) {
         return step <= vm.step && vm.phase == Phase::active(LcmState::Running);
     }
+    if ask == Ask::GuestAwait {
+        return step <= vm.step && vm.phase.state == VmState::Active;
+    }
     step == vm.step && vm.parts.contains(&part) && transient(vm.phase.lcm).is_some_and(|row| row.ask == ask)
 }
 

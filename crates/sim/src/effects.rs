@@ -112,7 +112,28 @@ impl Simulation {
                 }
                 Ok(ActionOutput::default())
             }
+            Action::GuestExec { name, uuid, .. } => {
+                if self.runs(number, name, uuid) {
+                    Ok(ActionOutput {
+                        guest_pid: Some(1),
+                        ..ActionOutput::default()
+                    })
+                } else {
+                    Err(failed("no such domain"))
+                }
+            }
+            Action::GuestAwait { name, uuid, .. } => {
+                if self.runs(number, name, uuid) {
+                    Ok(ActionOutput {
+                        guest_end: Some(Box::default()),
+                        ..ActionOutput::default()
+                    })
+                } else {
+                    Err(failed("no such domain"))
+                }
+            }
             Action::DomainReboot { name, uuid }
+            | Action::GuestKill { name, uuid, .. }
             | Action::DomainReset { name, uuid }
             | Action::DomainMedia { name, uuid, .. }
             | Action::DomainChange { name, uuid, .. }

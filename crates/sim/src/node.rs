@@ -316,6 +316,9 @@ impl Node {
             | Action::DomainAbsent { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
+            | Action::GuestExec { .. }
+            | Action::GuestAwait { .. }
+            | Action::GuestKill { .. }
             | Action::DomainResize { .. }
             | Action::DomainMedia { .. }
             | Action::DomainReceive { .. }

@@ -135,6 +135,9 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::DomainSave { name, .. } => format!("save {name}"),
         Action::DomainReboot { name, .. } => format!("reboot {name}"),
         Action::DomainReset { name, .. } => format!("reset {name}"),
+        Action::GuestExec { name, .. } => format!("command in {name}"),
+        Action::GuestAwait { name, pid, .. } => format!("await {pid} in {name}"),
+        Action::GuestKill { name, pid, .. } => format!("kill {pid} in {name}"),
         Action::DomainMedia { name, .. } => format!("media {name}"),
         Action::DomainReceive { name, .. } => format!("receive {name}"),
         Action::DomainMigrate { name, from, to, .. } => {

@@ -96,6 +96,17 @@ pub struct Intent {
     pub time: Seconds,
 }
 
+/// How a command in a guest ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandEnd {
+    /// Its exit status.
+    pub status: i64,
+    /// The beginning of its standard output, in base64.
+    pub stdout: String,
+    /// The beginning of its standard error, in base64.
+    pub stderr: String,
+}
+
 /// What an intent that worked gives back.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
@@ -110,6 +121,12 @@ pub struct Output {
     pub snapshot: Option<String>,
     /// Where an image was stored.
     pub source: Option<String>,
+    /// Process id of a command that was started in a guest.
+    #[serde(default)]
+    pub guest_pid: Option<i64>,
+    /// How a command in a guest ended.
+    #[serde(default)]
+    pub guest_end: Option<CommandEnd>,
 }
 
 /// How an intent ended; the error is for people.
@@ -201,6 +218,7 @@ mod ask_name {
         (Ask::RestoreDisks, "restore_disks"),
         (Ask::Reboot, "reboot"),
         (Ask::Reset, "reset"),
+        (Ask::GuestAwait, "guest_await"),
     ];
 
     pub(super) fn serialize<S: Serializer>(ask: &Ask, serializer: S) -> Result<S::Ok, S::Error> {

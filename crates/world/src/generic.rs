@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use plerion_lifecycle::Ask;
 use plerion_model::permissions::{Lock, LockLevel, Operation};
 use plerion_model::vdc::VdcResource;
 use plerion_model::{ApiError, ErrorCode, Id, Kind};
@@ -19,7 +20,8 @@ use crate::txn::Txn;
 use crate::vm_right::{VmClass, rights_keep, vm_right};
 use crate::world::World;
 use crate::{
-    acl, backupjob, cluster, datastore, group, hook, host, image, marketplace, secgroup, user, vm_state, vnet,
+    acl, backupjob, cluster, datastore, group, hook, host, image, marketplace, secgroup, user, vm_exec_end,
+    vm_state, vnet,
 };
 use crate::{vdc, vmgroup, vrouter};
 
@@ -359,6 +361,9 @@ pub(crate) fn intent_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentRes
     };
     txn.intent_over(key);
     match key.kind {
+        Kind::Vm if task == Task::Vm(Ask::GuestAwait) => {
+            vm_exec_end::guest_command_ended(txn, key.id, result)
+        }
         Kind::Vm => vm_state::vm_part_ended(txn, key, result),
         Kind::Image => match task {
             Task::Image(ImageAsk::Snapshot(work)) => image_snapshot_ended(txn, key, work, result),

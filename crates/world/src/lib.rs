@@ -90,6 +90,7 @@ mod vm_disk_save;
 mod vm_disk_snapshot;
 mod vm_disk_snapshot_end;
 mod vm_exec;
+mod vm_exec_end;
 mod vm_files;
 mod vm_history;
 mod vm_migrate;
@@ -135,7 +136,8 @@ pub use auth_driver::{AuthDrivers, CORE, DriverConf, PUBLIC, SERVER_PREFIX};
 pub use backupjob::BackupJobCommand;
 pub use bootstrap::bootstrap;
 pub use change::{
-    Change, ImageAsk, ImageSnapshot, Intent, IntentKey, IntentResult, LogEntry, Output, Site, StayEnd, Task,
+    Change, CommandEnd, ImageAsk, ImageSnapshot, Intent, IntentKey, IntentResult, LogEntry, Output, Site,
+    StayEnd, Task,
 };
 pub use cluster::Member;
 pub use command::{Command, Order, Reply};

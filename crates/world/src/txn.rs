@@ -204,6 +204,13 @@ impl<'a> Txn<'a> {
 
     /// Ends all intents of an object.
     pub(crate) fn intents_over(&mut self, kind: Kind, id: Id) {
+        for key in self.intents_of(kind, id) {
+            self.intent_over(key);
+        }
+    }
+
+    /// What hosts are asked for an object.
+    pub(crate) fn intents_of(&self, kind: Kind, id: Id) -> Vec<IntentKey> {
         let from = IntentKey {
             kind,
             id,
@@ -216,10 +223,7 @@ impl<'a> Txn<'a> {
             step: u64::MAX,
             part: u32::MAX,
         };
-        let keys: Vec<IntentKey> = self.world.outbox.range(from..=to).map(|(key, _)| *key).collect();
-        for key in keys {
-            self.intent_over(key);
-        }
+        self.world.outbox.range(from..=to).map(|(key, _)| *key).collect()
     }
 
     /// Adds an entry to the change log.

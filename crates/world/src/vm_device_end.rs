@@ -8,6 +8,7 @@ use plerion_model::vm_state::{LcmState, Phase, VmState};
 use crate::txn::Txn;
 use crate::vm_disk_end::{disk_change_end, disk_resize_end, disk_save_end};
 use crate::vm_disk_snapshot_end::{disk_snapshot_end, snapshots_give};
+use crate::vm_exec_end::guest_change_end;
 use crate::vm_nic_end::nic_change_end;
 use crate::vm_snapshot_end::{snapshot_end, snapshots_drop};
 
@@ -65,5 +66,6 @@ pub(crate) fn change_end(txn: &mut Txn<'_>, vm: &mut Vm, change: DeviceChange, r
         DeviceChange::SnapshotCreate { .. }
         | DeviceChange::SnapshotRevert { .. }
         | DeviceChange::SnapshotDelete { .. } => snapshot_end(vm, change, success),
+        DeviceChange::GuestExec | DeviceChange::GuestCancel => guest_change_end(vm, change, result),
     }
 }

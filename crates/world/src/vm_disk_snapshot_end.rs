@@ -36,7 +36,9 @@ pub(crate) fn disk_snapshot_end(vm: &mut Vm, change: DeviceChange, success: bool
         | DeviceChange::DiskSaveAs { .. }
         | DeviceChange::SnapshotCreate { .. }
         | DeviceChange::SnapshotRevert { .. }
-        | DeviceChange::SnapshotDelete { .. } => return,
+        | DeviceChange::SnapshotDelete { .. }
+        | DeviceChange::GuestExec
+        | DeviceChange::GuestCancel => return,
     };
     let Some(tree) = vm.disk_snapshots.get_mut(&disk) else {
         return;

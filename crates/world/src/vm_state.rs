@@ -15,6 +15,7 @@ use crate::txn::Txn;
 use crate::vm_backup_end::{backup_end, backup_made};
 use crate::vm_cause::Cause;
 use crate::vm_device_end::device_end;
+use crate::vm_exec_end::{guest_await, guest_command_pass, guest_started, intents_leave};
 use crate::vm_history::{history_note, history_open_again};
 use crate::vm_migrate_end::{has_arrived, history_back, history_left};
 use crate::vm_numa::numa_return;
@@ -55,7 +56,9 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
     if !outcome.path.is_empty() {
         // What was asked for in the phase that is left is of no interest any more.
         own.parts.clear();
-        txn.intents_over(Kind::Vm, own.id);
+    }
+    if let Some(to) = outcome.path.last() {
+        intents_leave(txn, own.id, *to);
     }
     if !outcome.path.is_empty() {
         let left = own.phase;
@@ -72,6 +75,7 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
     if let Some(ask) = outcome.ask {
         ask_hosts(txn, own, ask, now);
     }
+    guest_await(txn, own, now);
     txn.put(vm);
 }
 
@@ -100,6 +104,7 @@ fn phase_enter(txn: &mut Txn<'_>, vm: &mut Vm, phase: Phase, event: Event, now: 
     }
     device_end(txn, vm, (old, phase), event, failed.then_some(message));
     backup_end(txn, vm, (old, phase), event, message);
+    guest_command_pass(vm, phase);
     if has_arrived(phase) {
         vm.moving_from = None;
         vm.numa_left = None;
@@ -283,6 +288,9 @@ pub(crate) fn vm_part_ended(txn: &mut Txn<'_>, key: IntentKey, result: &IntentRe
             backup_made(own, output);
             if let Some(name) = &output.snapshot {
                 snapshot_named(own, name);
+            }
+            if let Some(pid) = output.guest_pid {
+                guest_started(own, pid);
             }
             (Event::Done, String::new())
         }

@@ -146,21 +146,23 @@ fn nobody_gives_rights_to_himself() {
 }
 
 #[test]
-fn commands_for_guests_are_refused_with_the_reason() {
+fn commands_for_guests_need_the_right() {
     let (mut cloud, vm, caller) = cloud_of("");
-    let run = |command| Command::VmExec { id: vm, command };
-    let refused = cloud.give(&caller, run(GuestCommand::Run)).expect_err("no right");
-    assert_eq!(refused.code, ErrorCode::Authorization);
-    let refused = cloud
-        .give(&Caller::system(), run(GuestCommand::Run))
-        .expect_err("pending");
-    assert_eq!(refused.text, "Could not execute command, VM must be in running");
     cloud.deploy(vm).expect("placed");
     cloud.finish();
-    for command in [GuestCommand::Run, GuestCommand::Retry, GuestCommand::Cancel] {
-        let refused = cloud
-            .give(&Caller::system(), run(command))
-            .expect_err("no way to the guest");
-        assert!(refused.text.contains("not supported yet"), "{}", refused.text);
+    let run = GuestCommand::Run {
+        command: "id".into(),
+        stdin: String::new(),
+    };
+    for command in [run.clone(), GuestCommand::Retry, GuestCommand::Cancel] {
+        let refused = cloud.give(&caller, Command::VmExec { id: vm, command });
+        assert_eq!(refused.expect_err("no right").code, ErrorCode::Authorization);
     }
+    assert!(cloud.world.outbox.is_empty());
+    let (mut cloud, vm, caller) = cloud_of("VM_USE_OPERATIONS=\"exec\"");
+    cloud.deploy(vm).expect("placed");
+    cloud.finish();
+    cloud
+        .give(&caller, Command::VmExec { id: vm, command: run })
+        .expect("allowed by the configuration");
 }

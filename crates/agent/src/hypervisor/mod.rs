@@ -5,6 +5,8 @@ mod disk_copy;
 mod disk_snapshot;
 mod domain;
 mod events;
+mod guest_agent;
+mod guest_command;
 mod host_stops;
 pub(crate) mod kvm_probe;
 mod stats;

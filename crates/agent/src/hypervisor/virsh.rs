@@ -11,6 +11,8 @@ use crate::process::{Output, Program, Running, Wiring};
 const URI: &str = "qemu:///system";
 /// Calls at once that change domains. libvirt works off about as many itself.
 pub(crate) const CALLS_MAX: usize = 8;
+/// Calls at once that wait for agents of guests.
+const GUEST_CALLS_MAX: usize = 8;
 /// Time for a call that only asks.
 const ASK_TIME_MAX: Duration = Duration::from_secs(30);
 
@@ -28,17 +30,40 @@ pub(crate) enum Reply {
 /// The door to virsh.
 #[derive(Default)]
 pub(crate) struct Virsh {
+    changes: Places,
+    guests: Places,
+}
+
+/// Calls that run at once, of one sort.
+#[derive(Default)]
+struct Places {
     running: Mutex<usize>,
     freed: Condvar,
 }
 
-/// One of the [`CALLS_MAX`] places.
-struct Slot<'a>(&'a Virsh);
+/// One of the places.
+struct Slot<'a>(&'a Places);
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
         *self.0.running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         self.0.freed.notify_one();
+    }
+}
+
+impl Places {
+    fn take(&self, most: usize, limits: &Limits) -> Act<Slot<'_>> {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        while *running >= most {
+            let left = limits.remaining()?;
+            running = self
+                .freed
+                .wait_timeout(running, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+        *running += 1;
+        Ok(Slot(self))
     }
 }
 
@@ -55,13 +80,13 @@ impl Reply {
 impl Virsh {
     /// A call that changes a domain; takes one of the bounded places.
     pub(crate) fn change(&self, arguments: &[&str], limits: &Limits) -> Act<Reply> {
-        let _slot = self.slot_take(limits)?;
+        let _slot = self.changes.take(CALLS_MAX, limits)?;
         reply_of(program(arguments).run(limits)?, arguments)
     }
 
     /// A call that changes a domain and reads a description from its standard input.
     pub(crate) fn change_with(&self, arguments: &[&str], input: &str, limits: &Limits) -> Act<Reply> {
-        let _slot = self.slot_take(limits)?;
+        let _slot = self.changes.take(CALLS_MAX, limits)?;
         let program = program(arguments).input(input.as_bytes().to_vec());
         reply_of(program.run(limits)?, arguments)
     }
@@ -71,23 +96,15 @@ impl Virsh {
         reply_of(program(arguments).run(&limits.at_most(ASK_TIME_MAX))?, arguments)
     }
 
+    /// A call that waits for the agent of a guest; it takes one of other bounded places, as a guest may be slow to answer.
+    pub(crate) fn guest(&self, arguments: &[&str], limits: &Limits) -> Act<Reply> {
+        let _slot = self.guests.take(GUEST_CALLS_MAX, limits)?;
+        reply_of(program(arguments).run(&limits.at_most(ASK_TIME_MAX))?, arguments)
+    }
+
     /// Starts a call that goes on until it is dropped.
     pub(crate) fn stream(&self, arguments: &[&str], limits: &Limits) -> Act<Running> {
         program(arguments).start(Wiring::Output, limits)
-    }
-
-    fn slot_take(&self, limits: &Limits) -> Act<Slot<'_>> {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        while *running >= CALLS_MAX {
-            let left = limits.remaining()?;
-            running = self
-                .freed
-                .wait_timeout(running, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
-        }
-        *running += 1;
-        Ok(Slot(self))
     }
 }
 

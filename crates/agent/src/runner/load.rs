@@ -11,7 +11,7 @@ use super::{ACTIONS_MAX, COPIES_MAX, SCRIPTS_MAX, WAITS_MAX};
 pub(super) enum Class {
     /// Moves data; stopped when a newer step of its object comes.
     Copy,
-    /// Waits for a guest to end; runs beside whatever else its object needs.
+    /// Waits for a guest, or a command in it, to end; runs beside whatever else its object needs.
     Wait,
     /// A driver's script, one at a time for an object; stopped when a newer step of its object comes.
     Script,
@@ -30,7 +30,7 @@ impl Class {
             | Action::ImageRegister { .. }
             | Action::ImageStat { .. }
             | Action::DomainMigrate { .. } => Self::Copy,
-            Action::DomainShutdown { .. } => Self::Wait,
+            Action::DomainShutdown { .. } | Action::GuestAwait { .. } => Self::Wait,
             Action::ScriptRun(_) => Self::Script,
             Action::DiskOverlay { .. }
             | Action::DiskSnapshot { .. }
@@ -50,7 +50,9 @@ impl Class {
             | Action::DomainReceive { .. }
             | Action::DomainChange { .. }
             | Action::DomainReboot { .. }
-            | Action::DomainReset { .. } => Self::Other,
+            | Action::DomainReset { .. }
+            | Action::GuestExec { .. }
+            | Action::GuestKill { .. } => Self::Other,
         }
     }
 

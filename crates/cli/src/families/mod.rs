@@ -20,6 +20,7 @@ pub mod user_key;
 pub mod vdc;
 pub mod vm;
 pub mod vm_devices;
+pub mod vm_guest;
 pub mod vm_reach;
 pub mod vm_show;
 pub mod vm_tables;

@@ -2,7 +2,7 @@
 
 use roxmltree::{Document, Node};
 
-use super::vm_tables;
+use super::{vm_guest, vm_tables};
 use crate::error::CliError;
 use crate::family::Input;
 use crate::format::{self, fit, moment_text, size_text};
@@ -16,7 +16,7 @@ use crate::template_text;
 use crate::xml;
 
 /// Attributes that have sections of their own and are left out of the template.
-const SHOWN_ELSEWHERE: [&str; 8] = [
+const SHOWN_ELSEWHERE: [&str; 9] = [
     "DISK",
     "NIC",
     "NIC_ALIAS",
@@ -25,6 +25,7 @@ const SHOWN_ELSEWHERE: [&str; 8] = [
     "SECURITY_GROUP_RULE",
     "SCHED_ACTION",
     "PCI",
+    "QEMU_GA_EXEC",
 ];
 
 /// How a measured figure is written.
@@ -99,6 +100,7 @@ pub fn render(vm: Node<'_, '_>, cluster: &str, now: i64, all: bool) -> String {
         schedule::section(vm, now),
         template_section("BACKUP CONFIGURATION", xml::at(vm, "BACKUPS/BACKUP_CONFIG"), &[]),
         backups(vm),
+        vm_guest::command(vm),
         template_section("USER TEMPLATE", xml::child(vm, "USER_TEMPLATE"), &[]),
     ];
     sections.extend(

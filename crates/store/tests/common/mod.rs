@@ -231,6 +231,7 @@ fn intent_end(world: &World, a: u8, b: u8) -> Option<Command> {
             size_mib: Some(16),
             format: Some("raw".into()),
             source: Some(format!("/made/up/{b}")),
+            ..Output::default()
         })
     };
     Some(Command::IntentEnded { key: *key, result })
