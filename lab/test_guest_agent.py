@@ -1,4 +1,4 @@
-"""Commands in a guest by its guest agent: one guest, through all that can become of a command."""
+"""The agent of a guest: what it says of the guest, and commands through all that can become of them. One guest does for all."""
 
 import base64
 
@@ -8,6 +8,8 @@ from lab import wait_until
 
 # Time for a command that ends at once, and for the agent to be there after the guest has answered by SSH.
 END_SECONDS = 30
+# Time for a guest to be asked, and for the sample after that.
+SAID_SECONDS = 60
 PROGRAM = "onevm"
 
 
@@ -58,6 +60,17 @@ def test_commands(cloud):
     assert said["RETURN_CODE"] == "127" and "/no/such/program" in text(said, "STDERR")
     said = run(cloud, vm, "head -c 100000 /dev/zero | tr '\\0' x")
     assert text(said, "STDOUT").endswith("xx\n[cut here: 32768 of 100000 bytes are kept]\n")
+
+    # What it says of itself comes with the samples.
+    def told():
+        return {part.tag: part.text for part in vm.xml().find("MONITORING") if part.tag.startswith("GUEST_")}
+
+    wait_until(SAID_SECONDS, told, "nothing is known of the guest")
+    assert told()["GUEST_IP"] == told()["GUEST_IP_ADDRESSES"] == vm.address
+    assert told()["GUEST_HOSTNAME"] == vm.guest("hostname").strip()
+    assert told()["GUEST_OS"]
+    shown = cloud.fe(f"onevm show {vm.id}")
+    assert "GUEST INFORMATION" in shown and vm.address in shown.partition("GUEST INFORMATION")[2].partition("COMMAND IN")[0]
 
     # One at a time; ended with all that it has started.
     cloud.fe([PROGRAM, "exec", str(vm.id), "sleep 4711 & sleep 4712"])

@@ -7,7 +7,7 @@ use plerion_model::autostart::DomainEnd;
 use plerion_model::host::{Host, HostState};
 use plerion_model::numa::{HostCore, HostNode, HostPages};
 use plerion_model::pci::PciDevice;
-use plerion_model::view::{HostSampleView, NodeSample, VmSampleView};
+use plerion_model::view::{GuestView, HostSampleView, NodeSample, VmSampleView};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{
@@ -452,5 +452,12 @@ fn vm_view(now: Seconds, sample: &VmSample) -> VmSampleView {
         disk_write_bytes: sample.disk_write_bytes,
         disk_read_ops: sample.disk_read_ops,
         disk_write_ops: sample.disk_write_ops,
+        guest: sample.guest.as_ref().map(|guest| {
+            Box::new(GuestView {
+                addresses: guest.addresses.clone(),
+                hostname: guest.hostname.clone(),
+                system: guest.system.clone(),
+            })
+        }),
     }
 }

@@ -139,6 +139,7 @@ fn domain(id: Id, uuid: &str) -> VmSample {
         disk_write_bytes: 0,
         disk_read_ops: 0,
         disk_write_ops: 0,
+        guest: None,
     }
 }
 

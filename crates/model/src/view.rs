@@ -157,6 +157,17 @@ impl NodeSample {
     }
 }
 
+/// What a guest says of itself, by its agent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GuestView {
+    /// Its addresses, IPv4 first.
+    pub addresses: Vec<String>,
+    /// Its host name.
+    pub hostname: String,
+    /// Its operating system.
+    pub system: String,
+}
+
 /// A measurement of a VM.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VmSampleView {
@@ -178,6 +189,9 @@ pub struct VmSampleView {
     pub disk_read_ops: u64,
     /// Write operations.
     pub disk_write_ops: u64,
+    /// What its guest says of itself; it is no measurement, and is not kept as one.
+    #[serde(skip)]
+    pub guest: Option<Box<GuestView>>,
 }
 
 impl HostSampleView {
@@ -203,6 +217,21 @@ impl HostSampleView {
     }
 }
 
+impl GuestView {
+    /// The names are those that OpenNebula's drivers have had for it; its schema has none of them.
+    fn render(&self, out: &mut impl Markup) {
+        let mut shown = |name: &str, text: &str| {
+            if !text.is_empty() {
+                out.cdata_element(name, text);
+            }
+        };
+        shown("GUEST_HOSTNAME", &self.hostname);
+        shown("GUEST_IP", self.addresses.first().map_or("", String::as_str));
+        shown("GUEST_IP_ADDRESSES", &self.addresses.join(","));
+        shown("GUEST_OS", &self.system);
+    }
+}
+
 impl VmSampleView {
     /// `<MONITORING>` of a VM.
     pub fn render(&self, out: &mut impl Markup, vm: Id) {
@@ -212,6 +241,9 @@ impl VmSampleView {
         out.cdata_element("DISKRDIOPS", &self.disk_read_ops.to_string());
         out.cdata_element("DISKWRBYTES", &self.disk_write_bytes.to_string());
         out.cdata_element("DISKWRIOPS", &self.disk_write_ops.to_string());
+        if let Some(guest) = &self.guest {
+            guest.render(out);
+        }
         out.cdata_element("ID", &vm.to_string());
         out.cdata_element("MEMORY", &self.memory_kib.to_string());
         out.cdata_element("NETRX", &self.net_rx_bytes.to_string());

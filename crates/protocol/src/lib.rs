@@ -23,7 +23,7 @@ pub use domain_change::{Device, DomainChange};
 pub use frame::{FRAME_BYTES_MAX, FrameError, frame_read, frame_write};
 pub use lease::{LEASE_MARGIN_S, LeaseKeep, LeaseLook, LeaseSeen, LeaseSight};
 pub use monitor::{
-    CacheWatch, DatastoreSample, DomainState, HostFacts, HostSample, VmSample, Watch, WildSample,
+    CacheWatch, DatastoreSample, DomainState, GuestSample, HostFacts, HostSample, VmSample, Watch, WildSample,
 };
 pub use numa::{NumaCore, NumaNode, NumaPages, NumaSample};
 pub use pci::PciFound;

@@ -109,6 +109,20 @@ pub struct HostSample {
     pub pci: Option<Vec<PciFound>>,
 }
 
+/// What the agent in a guest says of it. All of it is the guest's own word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestSample {
+    /// Its addresses that others can reach, as texts, IPv4 first.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Its host name.
+    #[serde(default)]
+    pub hostname: String,
+    /// Its operating system, with its version.
+    #[serde(default)]
+    pub system: String,
+}
+
 /// Use of a VM at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct VmSample {
@@ -134,6 +148,9 @@ pub struct VmSample {
     pub disk_read_ops: u64,
     /// Write operations.
     pub disk_write_ops: u64,
+    /// What its guest says of itself, if its agent has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestSample>,
 }
 
 /// A domain that no cloud manages.

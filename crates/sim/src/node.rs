@@ -416,6 +416,7 @@ fn vm_sample(name: &str, domain: &Domain) -> VmSample {
         disk_write_bytes: 0,
         disk_read_ops: 0,
         disk_write_ops: 0,
+        guest: None,
     }
 }
 

@@ -7,6 +7,7 @@ mod domain;
 mod events;
 mod guest_agent;
 mod guest_command;
+mod guest_info;
 mod host_stops;
 pub(crate) mod kvm_probe;
 mod stats;

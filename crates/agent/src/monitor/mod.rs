@@ -1,6 +1,7 @@
 //! Measuring: what the host is, how much of it and of its datastores is used, and by which VM.
 
 pub(crate) mod facts;
+mod guests;
 mod host;
 mod numa;
 mod pci;

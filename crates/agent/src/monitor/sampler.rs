@@ -10,6 +10,7 @@ use plerion_protocol::{
     DatastoreSample, DomainState, FromNode, HostSample, NumaNode, PciFound, VmSample, Watch, WildSample,
 };
 
+use super::guests::Guests;
 use super::host::{CpuTicks, host_sample};
 use super::numa::{NODES, numa_nodes};
 use super::pci::{DEVICES, pci_devices, pci_names};
@@ -46,6 +47,8 @@ struct State {
     numa: Vec<NumaNode>,
     /// PCI devices as last told, without names.
     pci: Vec<PciFound>,
+    /// What the guests say of themselves.
+    guests: Guests,
     /// CPU time of each domain at the sample before, by UUID.
     domains: HashMap<String, (u64, Instant)>,
     /// What the domains are that no cloud manages, by name.
@@ -60,6 +63,7 @@ impl Sampler {
         let (watches, receiver) = sync_channel::<(Watch, Roots)>(WATCH_QUEUE_MAX);
         std::thread::spawn(move || {
             let mut state = State {
+                guests: Guests::new(hypervisor.clone()),
                 hypervisor,
                 emit,
                 cpu: CpuTicks::default(),
@@ -182,6 +186,7 @@ impl State {
             seen.insert(uuid.clone(), (stat.cpu_ns, now));
             samples.push(vm_sample(stat, uuid, state, cpu));
         }
+        self.guests.complete(&mut samples);
         self.domains = seen;
         samples
     }
@@ -247,6 +252,7 @@ fn vm_sample(stat: DomainStat, uuid: String, state: DomainState, cpu: f32) -> Vm
         disk_write_bytes: stat.disk_write_bytes,
         disk_read_ops: stat.disk_read_ops,
         disk_write_ops: stat.disk_write_ops,
+        guest: None,
     }
 }
 

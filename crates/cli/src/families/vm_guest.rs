@@ -1,4 +1,4 @@
-//! What `onevm show` says of a guest: the command that was run in it by its agent.
+//! What `onevm show` says of a guest by its agent: what it is, and the command that was run in it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +9,26 @@ use crate::xml;
 
 /// Width of the names of fields.
 const LABEL_WIDTH: usize = 20;
+
+/// What the guest says of itself; nothing where its agent has not answered.
+pub fn information(vm: Node<'_, '_>) -> String {
+    let shown = [
+        ("HOSTNAME", "GUEST_HOSTNAME"),
+        ("OS", "GUEST_OS"),
+        ("ADDRESSES", "GUEST_IP_ADDRESSES"),
+    ];
+    let mut fields = Fields::bare(LABEL_WIDTH);
+    fields.add_head("GUEST INFORMATION");
+    let mut known = false;
+    for (label, name) in shown {
+        let text = xml::text(vm, &format!("MONITORING/{name}"));
+        if !text.is_empty() {
+            known = true;
+            fields.add(label, printable(&text));
+        }
+    }
+    if known { fields.into_text() } else { String::new() }
+}
 
 /// The last command, and what came of it; nothing where there was none.
 pub fn command(vm: Node<'_, '_>) -> String {
@@ -84,6 +104,28 @@ mod tests {
                 "b",
                 "STDERR:",
                 "\u{fffd}[Hevil",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_guest_that_tells_of_itself_is_shown() {
+        let shown = |said: &str| {
+            let document = format!("<VM><MONITORING>{said}</MONITORING></VM>");
+            let document = roxmltree::Document::parse(&document).expect("XML");
+            information(document.root_element())
+        };
+        assert_eq!(shown("<CPU>1</CPU>"), "");
+        let text = shown(
+            "<GUEST_HOSTNAME>web</GUEST_HOSTNAME><GUEST_IP_ADDRESSES>192.0.2.7,::7</GUEST_IP_ADDRESSES>",
+        );
+        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+        assert_eq!(
+            lines,
+            [
+                "GUEST INFORMATION",
+                "HOSTNAME            : web",
+                "ADDRESSES           : 192.0.2.7,::7"
             ]
         );
     }

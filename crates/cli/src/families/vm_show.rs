@@ -100,6 +100,7 @@ pub fn render(vm: Node<'_, '_>, cluster: &str, now: i64, all: bool) -> String {
         schedule::section(vm, now),
         template_section("BACKUP CONFIGURATION", xml::at(vm, "BACKUPS/BACKUP_CONFIG"), &[]),
         backups(vm),
+        vm_guest::information(vm),
         vm_guest::command(vm),
         template_section("USER TEMPLATE", xml::child(vm, "USER_TEMPLATE"), &[]),
     ];
