@@ -309,7 +309,10 @@ fn permissions_and_locks() {
         "VM is locked",
         Command::VmExec {
             id: 0,
-            command: GuestCommand::Run,
+            command: GuestCommand::Run {
+                command: "id".into(),
+                stdin: String::new(),
+            },
         },
     );
     refuses(

@@ -39,7 +39,10 @@ fn vm_commands(stage: &Stage) -> Vec<Command> {
         },
         Command::VmExec {
             id,
-            command: GuestCommand::Run,
+            command: GuestCommand::Run {
+                command: "id".into(),
+                stdin: String::new(),
+            },
         },
         Command::VmRecover {
             id,
