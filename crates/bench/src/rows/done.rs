@@ -109,7 +109,7 @@ fn page(options: &Options, server: &Server, done: usize, report: &mut Report) ->
     let values = [EVERYBODY, cloud::id(done / 2), -cloud::id(PAGE), DONE].map(Value::Int);
     let values = [values.as_slice(), &[Value::Text("")]].concat();
     let request = request(server.endpoint(), "one.vmpool.info", &values);
-    read::pool(options, server, report, &what, &request, 100.0, "").map(drop)
+    read::pool(options, server, report, &what, &request, 300.0, "").map(drop)
 }
 
 /// Writes `count` copies of the rows of a VM, whose server has ended: as many calls would take an hour.
