@@ -13,7 +13,7 @@ use plerion_world::{Caller, Snapshot as View};
 use crate::method::{Handler, Method, Right, method};
 use crate::pool::stream_framed;
 use crate::pool_done::{DoneVms, Listed, Merged, Order};
-use crate::pool_filter::{Filter, visible_vm};
+use crate::pool_filter::{Filter, vms_visible};
 use crate::reject::Reject;
 use crate::xmlrpc::{Params, Payload};
 
@@ -61,9 +61,8 @@ pub(crate) fn vms_between(
     (start, end): (Seconds, Seconds),
 ) -> Merged<DoneVms> {
     let stayed = |vm: &Vm| vm.history.iter().any(|record| record.overlaps(start, end));
-    let living = snapshot.world.vms.values();
-    let living = living
-        .filter(|vm| stayed(vm) && filter.wants(caller, &vm.owned) && visible_vm(snapshot, caller, vm))
+    let living = vms_visible(snapshot, caller, filter)
+        .filter(|vm| stayed(vm))
         .map(|vm| vm.id)
         .collect();
     let done = DoneVms::new(engine, caller, snapshot, filter, Order::Ascending).within(start, end);

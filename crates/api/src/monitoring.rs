@@ -11,7 +11,7 @@ use plerion_world::{Caller, Measurements, Target, may_see, require_see};
 
 use crate::method::{Handler, Method, Right, Stored, method};
 use crate::pool::stream_framed;
-use crate::pool_filter::{Filter, visible_vm};
+use crate::pool_filter::{Filter, vms_visible};
 use crate::reject::Reject;
 use crate::xmlrpc::{Params, Payload};
 
@@ -90,11 +90,7 @@ fn vmpool_monitoring(engine: &Arc<Engine>, caller: &Caller, params: &mut Params)
     let filter = Filter::owners(params.int()?)?;
     let wanted = Wanted::read(engine, params.int_or(-1)?);
     let snapshot = engine.snapshot();
-    let living = snapshot.world.vms.values();
-    let ids = living
-        .filter(|vm| filter.wants(caller, &vm.owned) && visible_vm(&snapshot, caller, vm))
-        .map(|vm| vm.id)
-        .collect();
+    let ids = vms_visible(&snapshot, caller, filter).map(|vm| vm.id).collect();
     Ok(measured::<VmSampleView>(engine, snapshot, ids, wanted))
 }
 

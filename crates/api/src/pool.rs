@@ -6,13 +6,13 @@ use plerion_engine::{Engine, Snapshot};
 use plerion_model::vm_state::VmState;
 use plerion_model::{ApiError, Id, Kind};
 use plerion_template::{EscapedXml, Markup};
-use plerion_world::{Caller, Object, Snapshot as View, Target, may_see};
+use plerion_world::{Caller, Object, Snapshot as View, Target, VmSight, may_see};
 
 use crate::caches::Caches;
 use crate::info::render;
 use crate::method::PoolForm;
 use crate::pool_done::{DoneVms, Listed, Merged, Order};
-use crate::pool_filter::{Filter, visible_vm};
+use crate::pool_filter::{Filter, vms_visible};
 use crate::pool_found::Found;
 use crate::quota::render_defaults;
 use crate::reject::Reject;
@@ -225,10 +225,9 @@ fn vms(
 
 /// The VMs that the caller wants and may see, but for those that are DONE, newest first.
 fn vms_living(snapshot: &Snapshot, caller: &Caller, filter: Filter, state: i32) -> Vec<Id> {
-    let living = snapshot.world.vms.values().rev();
-    living
+    vms_visible(snapshot, caller, filter)
+        .rev()
         .filter(|vm| state < 0 || vm.phase.state.number() == state)
-        .filter(|vm| filter.wants(caller, &vm.owned) && visible_vm(snapshot, caller, vm))
         .map(|vm| vm.id)
         .collect()
 }
@@ -306,13 +305,8 @@ fn vm_set(
     let mut ids: Vec<Id> = plerion_model::numbers::id_list(&text).take(SET_MAX).collect();
     ids.sort_unstable_by_key(|id| std::cmp::Reverse(*id));
     ids.dedup();
-    ids.retain(|id| {
-        snapshot
-            .world
-            .vms
-            .get(*id)
-            .is_some_and(|vm| visible_vm(&snapshot, caller, vm))
-    });
+    let sight = VmSight::of(&snapshot.world, caller);
+    ids.retain(|id| snapshot.world.vms.get(*id).is_some_and(|vm| sight.sees(vm)));
     let ids = ordered(&snapshot, ids);
     let form = if extended {
         PoolForm::VmExtended

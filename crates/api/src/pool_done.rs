@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use plerion_engine::{DoneRange, DoneVm, Engine, Snapshot};
 use plerion_model::{Id, Kind, Seconds};
-use plerion_world::{Caller, Target, may_see};
+use plerion_world::{Caller, Target, VmSight, may_see};
 
-use crate::pool_filter::{Filter, visible_vm};
+use crate::pool_filter::Filter;
 
 /// Rows read from the database at a time.
 const PAGE_ROWS: u64 = 1_000;
@@ -132,7 +132,7 @@ pub(crate) fn row_visible(
         return Ok(false);
     }
     let vm = engine.reader().vm(row.id).map_err(|error| error.to_string())?;
-    Ok(vm.is_some_and(|vm| visible_vm(snapshot, caller, &vm)))
+    Ok(vm.is_some_and(|vm| VmSight::of(world, caller).sees(&vm)))
 }
 
 impl Iterator for DoneVms {

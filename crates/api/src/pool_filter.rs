@@ -1,9 +1,11 @@
 //! Which objects a pool call wants, and which VMs its caller may see.
 
+use std::sync::Arc;
+
 use plerion_engine::Snapshot;
 use plerion_model::vm::Vm;
-use plerion_model::{ApiError, Id, Kind, Owned};
-use plerion_world::{Caller, Target, may_see};
+use plerion_model::{ApiError, Id, Owned};
+use plerion_world::{Caller, VmSight};
 
 use crate::reject::Reject;
 use crate::xmlrpc::Params;
@@ -94,9 +96,13 @@ impl Filter {
     }
 }
 
-/// Whether the caller may see a VM.
-pub(crate) fn visible_vm(snapshot: &Snapshot, caller: &Caller, vm: &Vm) -> bool {
-    let target = Target::owned(Kind::Vm, vm.id, &vm.owned)
-        .in_clusters(vm.last_history().map(|record| record.cluster).as_slice());
-    may_see(&snapshot.world, caller, &target)
+/// The living VMs that the caller wants and may see.
+pub(crate) fn vms_visible<'a>(
+    snapshot: &'a Snapshot,
+    caller: &'a Caller,
+    filter: Filter,
+) -> impl DoubleEndedIterator<Item = &'a Arc<Vm>> {
+    let sight = VmSight::of(&snapshot.world, caller);
+    let living = snapshot.world.vms.values();
+    living.filter(move |vm| filter.wants(caller, &vm.owned) && sight.sees(vm))
 }

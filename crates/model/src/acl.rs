@@ -138,10 +138,16 @@ impl AclRule {
     /// Whether the rule grants what is asked, in the zone `zone`.
     #[must_use]
     pub fn grants(&self, question: &AclQuestion<'_>, zone: Id) -> bool {
+        self.concerns(question, zone) && self.matches_resource(question)
+    }
+
+    /// Whether it grants this right to who asks, of some objects of the kind.
+    #[must_use]
+    pub fn concerns(&self, question: &AclQuestion<'_>, zone: Id) -> bool {
         self.rights & question.right == question.right
+            && self.resource & question.kind.acl_bit() != 0
             && self.matches_zone(zone)
             && self.matches_user(question)
-            && self.matches_resource(question)
     }
 
     fn matches_zone(&self, zone: Id) -> bool {
@@ -153,9 +159,6 @@ impl AclRule {
     }
 
     fn matches_resource(&self, question: &AclQuestion<'_>) -> bool {
-        if self.resource & question.kind.acl_bit() == 0 {
-            return false;
-        }
         let id = self.resource & 0xffff_ffff;
         self.resource & ALL != 0
             || (self.resource & INDIVIDUAL != 0 && question.oid >= 0 && id == id_bits(question.oid))

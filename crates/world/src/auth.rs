@@ -205,7 +205,10 @@ pub(crate) fn allows(world: &World, caller: &Caller, operation: Operation, targe
 pub(crate) fn allows_unlocked(world: &World, caller: &Caller, operation: Operation, target: &Target) -> bool {
     caller.is_admin()
         || by_itself(caller, operation, target)
-        || by_permissions(caller, operation, target)
+        || target
+            .owned
+            .as_ref()
+            .is_some_and(|owned| by_permissions(caller, operation, owned))
         || by_rules(world, caller, operation, target)
 }
 
@@ -225,8 +228,8 @@ fn by_itself(caller: &Caller, operation: Operation, target: &Target) -> bool {
     }
 }
 
-fn by_permissions(caller: &Caller, operation: Operation, target: &Target) -> bool {
-    let Some(owned) = &target.owned else { return false };
+/// Whether the bits of an object give its owner, its group or others what the caller wants.
+pub(crate) fn by_permissions(caller: &Caller, operation: Operation, owned: &Owned) -> bool {
     let permissions = owned.permissions;
     (owned.uid == caller.uid && permissions.allows(Audience::Owner, operation))
         || (caller.groups.contains(&owned.gid) && permissions.allows(Audience::Group, operation))

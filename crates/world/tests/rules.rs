@@ -1,20 +1,27 @@
 //! Access control rules are found by whom they are for; the answer is that of a look at each of them.
 
+mod cloud;
+
 use std::sync::Arc;
 
 use plerion_model::acl::{ALL, AclQuestion, AclRule, CLUSTER, GROUP, INDIVIDUAL};
 use plerion_model::{Id, Kind, zone};
-use plerion_world::{Caller, Config, Object, Target, World, may_see};
+use plerion_world::{Caller, Config, Object, Target, VmSight, World, may_see};
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::cloud::{Cloud, VM};
 
 /// Few ids, so that rules and callers meet.
 const IDS: u64 = 4;
 
 fn rule() -> impl Strategy<Value = AclRule> {
     let who = (prop::sample::select(vec![INDIVIDUAL, GROUP, ALL]), 2..IDS);
-    let which = (prop::sample::select(vec![INDIVIDUAL, CLUSTER, ALL]), 0..IDS);
-    let kinds = prop::sample::select(vec![Kind::Host, Kind::Vnet, Kind::Datastore]);
+    let which = (
+        prop::sample::select(vec![INDIVIDUAL, GROUP, CLUSTER, ALL]),
+        0..IDS,
+    );
+    let kinds = prop::sample::select(vec![Kind::Host, Kind::Vnet, Kind::Vm]);
     let zone = prop::sample::select(vec![ALL, INDIVIDUAL, INDIVIDUAL | 1]);
     let named = |(bit, id): (u64, u64)| if bit == ALL { ALL } else { bit | id };
     (who, which, kinds, 1..4_u64, zone).prop_map(move |(who, which, kind, rights, zone)| AclRule {
@@ -75,6 +82,47 @@ proptest! {
                     walked(&world, caller, oid, &[cluster]),
                     "{:?} host {}", caller, oid
                 );
+            }
+        }
+    }
+}
+
+/// A cloud with a VM that was never on a host and one that was, of other owners, groups and permissions each.
+fn vms_of(owners: &[(Id, Id, bool)]) -> World {
+    let mut cloud = Cloud::new();
+    let placed = cloud.placed("NAME=placed\nCPU=0.1\nMEMORY=1").expect("a place");
+    let pending = cloud.vm(VM).expect("a vm");
+    let mut world = cloud.world;
+    for ((id, of), (uid, gid, open)) in (10..).zip([placed, pending].into_iter().cycle()).zip(owners) {
+        let mut vm = world.vm(of).expect("there").as_ref().clone();
+        (vm.id, vm.name, vm.owned.uid, vm.owned.gid) = (id, format!("vm-{id}"), *uid, *gid);
+        vm.owned.permissions = vm
+            .owned
+            .permissions
+            .changed(&[1, 1, 0, i32::from(*open), 0, 0, 0, 0, 0]);
+        world.put(&Object::Vm(Arc::new(vm)));
+    }
+    world
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_list_of_vms_shows_what_may_be_seen_of_each(
+        rules in vec(rule(), 0..12),
+        owners in vec((2..4_i32, 0..4_i32, any::<bool>()), 1..8),
+        callers in vec(caller(), 1..8),
+    ) {
+        let mut world = vms_of(&owners);
+        for (id, rule) in (1000..).zip(&rules) {
+            world.put(&Object::Acl(Arc::new(AclRule { id, ..rule.clone() })));
+        }
+        let admin = Caller::system();
+        for caller in callers.iter().chain([&admin]) {
+            let sight = VmSight::of(&world, caller);
+            for vm in world.vms.values() {
+                let target = Target::of_object(&Object::Vm(vm.clone()));
+                prop_assert_eq!(sight.sees(vm), may_see(&world, caller, &target), "{:?} VM {}", caller, vm.id);
             }
         }
     }
