@@ -17,7 +17,7 @@ FUZZ_SECONDS ?= 60
 SYSTEM ?= debian-12
 MACHINE ?= container
 
-.PHONY: help up down up-test build test test-packages lint guest guest-test bench lab fuzz conformance
+.PHONY: help up down up-test build test test-packages lint guest guest-test bench lab fuzz mutants conformance
 
 help:
 	@echo 'sudo make up      set this machine up as a cloud of one host, with a VM that answers'
@@ -28,7 +28,7 @@ help:
 	@echo 'make lint         format and lints only'
 	@echo 'make guest        the small guest image, into $(GUEST_OUT)'
 	@echo 'make guest-test   boot that image on every kind of disk and machine'
-	@echo 'make bench lab fuzz conformance'
+	@echo 'make bench lab fuzz mutants conformance'
 
 up:
 	@packaging/up/up.sh
@@ -95,6 +95,10 @@ fuzz:
 	    echo "== $$name, $(FUZZ_SECONDS) s"; \
 	    $(CARGO) +nightly fuzz run $$name corpus/$$name seeds/$$name -- -max_total_time=$(FUZZ_SECONDS); \
 	done
+
+# Which checks of crates/world no test misses. Needs Python packages: takes them from PyPI. MUTANTS: see tests/mutants/run.py --help
+mutants:
+	tests/mutants/run.sh $(MUTANTS)
 
 conformance:
 	@if [ -x tests/conformance/run.sh ]; then exec tests/conformance/run.sh; else echo 'there is no tests/conformance/run.sh'; exit 1; fi
