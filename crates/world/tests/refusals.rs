@@ -444,3 +444,24 @@ fn scheduled_actions() {
             .contains("scheduled actions already")
     );
 }
+
+/// Another check would refuse these, too, for a reason that helps less.
+#[test]
+fn what_is_said_first() {
+    let mut stage = Stage::new();
+    let s = &mut stage;
+    let delete = |kind| Command::Delete { kind, id: 0 };
+    refuses(s, "System Clusters", delete(Kind::Cluster));
+    refuses(s, "The default security group", delete(Kind::SecurityGroup));
+    refuses(s, "neither fs nor swap", vm("DISK=[TYPE=x]"));
+    refuses(s, "CONTEXT/FILES is not supported", vm("CONTEXT=[FILES=x]"));
+    let template = t("NAME=n");
+    let market = Command::Market(MarketCommand::Allocate { template });
+    refuses(s, "No MARKET_MAD", market);
+    let range = "AR=[TYPE=IP4,IP=10.1.0.1,SIZE=4]\n".repeat(2);
+    let vnet = Command::VnetAllocate {
+        template: t(&format!("NAME=n\nVN_MAD=dummy\nBRIDGE=b\n{range}")),
+        cluster: -1,
+    };
+    refuses(s, "overlaps range", vnet);
+}
