@@ -4,10 +4,11 @@ import contextlib
 import threading
 
 import pytest
+from agents import agent_pids
 from cloud import HOST_ERROR, HOST_MONITORED, STORAGES, VM_SECONDS
 from lab import LOOK_SECONDS, wait_until
 from node import HOME, USER, Failed
-from test_fault import BACK_SECONDS, LOST_SECONDS, agent_pids
+from test_fault import BACK_SECONDS, LOST_SECONDS
 
 ELSEWHERE = "ON_HOST_FAILURE = elsewhere"
 # From the cut to a VM that runs elsewhere: noticed, counted as failed, fenced, started.

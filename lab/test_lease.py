@@ -4,12 +4,13 @@ import contextlib
 import time
 
 import pytest
+from agents import agent_pids
 from cloud import HOST_ERROR, HOST_MONITORED, STORAGES, VM_SECONDS, Storage
 from gluster import GIVE_UP_SECONDS, volume_of
 from lab import LOOK_SECONDS, wait_until
 from node import HOME, USER
 from test_failure import COUNTER, ELSEWHERE, MESSAGE, SLOT, link_cut, nodes_of, number_of
-from test_fault import BACK_SECONDS, LOST_SECONDS, agent_pids
+from test_fault import BACK_SECONDS, LOST_SECONDS
 
 LEASE_SECONDS = 10
 # After that time without a renewal a lease counts as ended (LEASE_MARGIN_S).
