@@ -11,8 +11,10 @@ use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use crate::fault::{Act, IoContext, failed, refused};
+use crate::fault::{Act, IoContext, failed, io_failed, refused};
 
+/// How often a path is looked at that comes and goes.
+const REAL_LOOKS_MAX: u32 = 100;
 /// Longest path.
 const PATH_BYTES_MAX: usize = 4096;
 /// Directories beneath a root that a path to be deleted or replaced must have at least: a datastore itself is safe.
@@ -127,25 +129,18 @@ impl Roots {
     /// Resolves the part of `directory` that exists and checks where it is.
     fn resolved_check(&self, directory: &Path, path: &Path) -> Act<()> {
         for ancestor in directory.ancestors() {
-            match ancestor.canonicalize() {
-                Ok(real) => {
-                    // A parent above the root exists while the root does not yet: nothing can lead out of it.
-                    if self
-                        .roots
-                        .iter()
-                        .any(|root| root.starts_with(ancestor) && root != ancestor)
-                    {
-                        return Ok(());
-                    }
-                    return self.real_check(&real, path);
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    if ancestor.symlink_metadata().is_ok() {
-                        return Err(refused(format!("{} is a link to nowhere", ancestor.display())));
-                    }
-                }
-                Err(error) => return Err(crate::fault::io_failed("cannot look at", ancestor, &error)),
+            let Some(real) = real_path(ancestor)? else {
+                continue;
+            };
+            // A parent above the root exists while the root does not yet: nothing can lead out of it.
+            if self
+                .roots
+                .iter()
+                .any(|root| root.starts_with(ancestor) && root != ancestor)
+            {
+                return Ok(());
             }
+            return self.real_check(&real, path);
         }
         Ok(())
     }
@@ -166,6 +161,31 @@ impl Roots {
             self.texts().join(", ")
         )))
     }
+}
+
+/// Where a path really is; none where there is nothing. Another action may make it at this moment, and then it is looked at
+/// again.
+fn real_path(path: &Path) -> Act<Option<PathBuf>> {
+    use std::io::ErrorKind::NotFound;
+    for _ in 0..REAL_LOOKS_MAX {
+        match path.canonicalize() {
+            Ok(real) => return Ok(Some(real)),
+            Err(error) if error.kind() == NotFound => {}
+            Err(error) => return Err(io_failed("cannot look at", path, &error)),
+        }
+        match path.symlink_metadata() {
+            Ok(found) if found.is_symlink() => {
+                return Err(refused(format!("{} is a link to nowhere", path.display())));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == NotFound => return Ok(None),
+            Err(error) => return Err(io_failed("cannot look at", path, &error)),
+        }
+    }
+    Err(failed(format!(
+        "{} comes and goes: see what else makes and removes it",
+        path.display()
+    )))
 }
 
 /// Opens a regular file and says where it really is.
@@ -216,6 +236,9 @@ mod tests {
     use super::*;
     use crate::state::tests::Scratch;
 
+    /// At each a directory may come or go.
+    const LOOKS: u32 = 20_000;
+
     #[test]
     fn only_normalized_paths_are_taken() {
         for bad in ["", "a", "/a/../b", "/a/./b", "/a//b", "/a/", "/a\0b", "/a/.."] {
@@ -225,6 +248,28 @@ mod tests {
             assert!(normalized(good).is_ok(), "{good:?}");
         }
         assert!(Roots::new(&["/".to_owned()]).is_err());
+    }
+
+    #[test]
+    fn a_directory_that_comes_meanwhile_is_no_link() {
+        // Two disks of a VM come at the same time: either of them makes its directory.
+        let scratch = Scratch::new("roots");
+        let root = scratch.path().canonicalize().expect("real");
+        let roots = Roots::new(&[root.to_string_lossy().into_owned()]).expect("roots");
+        let directory = root.join("5");
+        let disk = format!("{}/disk.0", directory.display());
+        let ended = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !ended.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::fs::create_dir(&directory).expect("made");
+                    std::fs::remove_dir(&directory).expect("removed");
+                }
+            });
+            let refusal = (0..LOOKS).find_map(|_| roots.target(&disk).err());
+            ended.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(refusal.is_none(), "{refusal:?}");
+        });
     }
 
     #[test]
