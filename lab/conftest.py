@@ -1,5 +1,7 @@
 """One lab for all tests; what it lacks is said loudly."""
 
+import os
+
 import pytest
 
 import lab as cluster
@@ -14,7 +16,9 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """The files that may take longest come first, so that two parts end at about the same time."""
+    """Of several parts the files that may take longest come first, so that they end at about the same time."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
     seconds_of = config.pluginmanager.getplugin("harness.bound").seconds_of
     bounds = {}
     for item in items:
