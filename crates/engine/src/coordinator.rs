@@ -22,7 +22,7 @@ use plerion_world::{Command, Measurements, Order, Site, World};
 
 use crate::clock::Clock;
 use crate::dispatcher::{Dispatch, Dispatcher};
-use crate::host_watch::watch_of;
+use crate::host_watch::{Looked, looked, watch_of};
 use crate::intake::{Intake, Sampled, dummy_report};
 use crate::sample_history::SampleHistory;
 use crate::space::SpaceWatch;
@@ -234,14 +234,15 @@ impl Coordinator {
         // Cleared before the world is read: a change after that makes a notice of its own.
         self.handle.world_noticed.store(false, Ordering::Release);
         let world = self.parts.published.load_full();
-        // Most changes are about VMs; what hosts and datastores are is looked through only when one of them changed.
+        // Most changes are about VMs; what hosts and datastores are, and which VMs are lost, is looked through only when it changed.
         if self
             .fitted
             .as_ref()
             .is_none_or(|fitted| !fitted.same_places(&world))
         {
-            self.hosts_fit(&world);
-            self.watches_fit(&world);
+            let looked = looked(&world);
+            self.hosts_fit(&world, &looked);
+            self.watches_fit(&world, &looked);
             self.fitted = Some(world.clone());
         }
         let dispatches = {
@@ -258,7 +259,7 @@ impl Coordinator {
     }
 
     /// Opens links to hosts that are wanted, closes those to hosts that are not.
-    fn hosts_fit(&mut self, world: &World) {
+    fn hosts_fit(&mut self, world: &World, looked: &Looked) {
         self.hosts.retain(|id, entry| {
             world
                 .hosts
@@ -267,7 +268,7 @@ impl Coordinator {
         });
         for host in world.hosts.values() {
             if is_linked(host) && !self.hosts.contains_key(&host.id) {
-                let watch = watch_of(world, host, self.parts.monitor_interval_s);
+                let watch = watch_of(world, host, self.parts.monitor_interval_s, looked);
                 let link = open(
                     &self.parts,
                     &self.handle,
@@ -301,12 +302,12 @@ impl Coordinator {
         }
     }
 
-    fn watches_fit(&mut self, world: &World) {
+    fn watches_fit(&mut self, world: &World, looked: &Looked) {
         for (id, entry) in &mut self.hosts {
             let Some(host) = world.hosts.get(*id) else {
                 continue;
             };
-            let watch = watch_of(world, host, self.parts.monitor_interval_s);
+            let watch = watch_of(world, host, self.parts.monitor_interval_s, looked);
             if watch != entry.watch {
                 entry.link.watch(watch.clone());
                 entry.watch = watch;

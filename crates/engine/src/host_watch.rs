@@ -1,5 +1,8 @@
 //! What the agent of a host watches.
 
+use std::collections::BTreeMap;
+
+use plerion_model::Id;
 use plerion_model::datastore::{Datastore, DatastoreType};
 use plerion_model::host::Host;
 use plerion_protocol::{CacheWatch, LeaseKeep, LeaseLook, Watch};
@@ -13,8 +16,22 @@ const CACHE_FREE_PERCENT: u8 = 10;
 /// Seconds of a day.
 const DAY_S: u64 = 24 * 3600;
 
-/// What a host's agent watches: the system datastores of its cluster, and the caches of images in them.
-pub(crate) fn watch_of(world: &World, host: &Host, interval_s: u32) -> Watch {
+/// Lost VMs by the host that looks at their leases.
+pub(crate) type Looked = BTreeMap<Id, Vec<Id>>;
+
+/// The lost VMs whose leases are looked at.
+pub(crate) fn looked(world: &World) -> Looked {
+    let mut looked = Looked::new();
+    for vm in world.lost_vms() {
+        if let Some(host) = world.lease_observer(vm) {
+            looked.entry(host).or_default().push(vm.id);
+        }
+    }
+    looked
+}
+
+/// What a host's agent watches: the system datastores of its cluster, the caches of images in them, and leases there.
+pub(crate) fn watch_of(world: &World, host: &Host, interval_s: u32, looked: &Looked) -> Watch {
     let location = host
         .template
         .get("DATASTORE_LOCATION")
@@ -37,7 +54,7 @@ pub(crate) fn watch_of(world: &World, host: &Host, interval_s: u32) -> Watch {
             .collect(),
         unwanted: unwanted(world, host),
         leases: leases(world, host, &directory),
-        looks: looks(world, host, &directory),
+        looks: looks(world, looked.get(&host.id), &directory),
     }
 }
 
@@ -56,11 +73,12 @@ fn leases(world: &World, host: &Host, directory: &impl Fn(&Datastore) -> String)
         .collect()
 }
 
-/// The lost VMs of other hosts whose leases this host looks at.
-fn looks(world: &World, host: &Host, directory: &impl Fn(&Datastore) -> String) -> Vec<LeaseLook> {
-    let lost = world.lost_vms();
-    lost.filter(|vm| world.lease_observer(vm) == Some(host.id))
-        .filter_map(|vm| {
+/// Where a host looks for the leases of lost VMs of other hosts.
+fn looks(world: &World, vms: Option<&Vec<Id>>, directory: &impl Fn(&Datastore) -> String) -> Vec<LeaseLook> {
+    vms.into_iter()
+        .flatten()
+        .filter_map(|id| {
+            let vm = world.vms.get(*id)?;
             let store = world.datastores.get(vm.last_history()?.datastore)?;
             let lost = world.hosts.get(vm.held_host()?)?;
             Some(LeaseLook {

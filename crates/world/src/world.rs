@@ -99,12 +99,14 @@ impl World {
         }
     }
 
-    /// Whether hosts, clusters and datastores are the very ones of another world.
+    /// Whether hosts, clusters and datastores are the very ones of another world, and the same VMs are lost: what hosts are to
+    /// watch follows from these.
     #[must_use]
     pub fn same_places(&self, other: &Self) -> bool {
         self.hosts.same(&other.hosts)
             && self.clusters.same(&other.clusters)
             && self.datastores.same(&other.datastores)
+            && self.index.lost == other.index.lost
     }
 
     /// Whether the outbox is the very one of another world. It may say no for equal ones.

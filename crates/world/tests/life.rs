@@ -2,12 +2,14 @@
 
 mod cloud;
 
+use std::sync::Arc;
+
 use plerion_lifecycle::{Event, Recover};
 use plerion_model::autostart::DomainEnd;
-use plerion_model::vm_state::VmState;
+use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ErrorCode, Id, Kind};
 use plerion_template::Template;
-use plerion_world::{Caller, Command, HostReport, HostStatus, Output};
+use plerion_world::{Caller, Command, HostReport, HostStatus, Object, Output};
 use proptest::prelude::*;
 
 use crate::cloud::{Cloud, VM};
@@ -246,6 +248,20 @@ fn shareable_images_serve_several_vms() {
     cloud.give(&Caller::system(), persistent(false)).expect("unused");
     let id = cloud.vm(VM).expect("a vm");
     assert_eq!(shared(&cloud, id), None);
+}
+
+#[test]
+fn vms_that_are_lost_change_what_hosts_are_to_watch() {
+    let mut cloud = Cloud::new();
+    let id = cloud.placed("NAME=v\nCPU=1\nMEMORY=64").expect("a vm");
+    let mut vm = cloud.world.vm(id).expect("there").as_ref().clone();
+    let before = cloud.world.clone();
+    vm.name = "other".into();
+    cloud.world.put(&Object::Vm(Arc::new(vm.clone())));
+    assert!(cloud.world.same_places(&before), "most changes are about VMs");
+    vm.phase = Phase::active(LcmState::Unknown);
+    cloud.world.put(&Object::Vm(Arc::new(vm)));
+    assert!(!cloud.world.same_places(&before));
 }
 
 #[test]
