@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use plerion_engine::{DoneRange, DoneVm, Engine, Snapshot};
 use plerion_model::{Id, Kind, Seconds};
-use plerion_world::{Caller, Target, VmSight, may_see};
+use plerion_world::{Caller, Object, Target, may_see};
 
 use crate::pool_filter::Filter;
 
@@ -132,7 +132,7 @@ pub(crate) fn row_visible(
         return Ok(false);
     }
     let vm = engine.reader().vm(row.id).map_err(|error| error.to_string())?;
-    Ok(vm.is_some_and(|vm| VmSight::of(world, caller).sees(&vm)))
+    Ok(vm.is_some_and(|vm| may_see(world, caller, &Target::of_object(&Object::Vm(Arc::new(vm))))))
 }
 
 impl Iterator for DoneVms {

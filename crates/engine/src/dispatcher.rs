@@ -222,13 +222,13 @@ impl Dispatcher {
     pub fn link_up(&mut self, site: Site) -> Vec<Dispatch> {
         self.up.insert(site);
         let mut out = Vec::new();
-        for key in self.keys_at(site) {
+        for key in self.keys_of(|work| work.is_at(site)) {
             if let Some(work) = self.work.get_mut(&key) {
                 work.sent = false;
             }
             self.go_on(key, &mut out);
         }
-        for key in self.keys_waiting(site) {
+        for key in self.keys_of(|work| work.waits == Some(site)) {
             self.go_on(key, &mut out);
         }
         out
@@ -237,25 +237,15 @@ impl Dispatcher {
     /// A link is down: what was under way there is asked for again when it is up.
     pub fn link_down(&mut self, site: Site) {
         self.up.remove(&site);
-        for key in self.keys_at(site) {
-            if let Some(work) = self.work.get_mut(&key) {
-                work.sent = false;
-            }
+        for work in self.work.values_mut().filter(|work| work.is_at(site)) {
+            work.sent = false;
         }
     }
 
-    fn keys_at(&self, site: Site) -> Vec<IntentKey> {
+    fn keys_of(&self, wanted: impl Fn(&Work) -> bool) -> Vec<IntentKey> {
         self.work
             .iter()
-            .filter(|(_, work)| work.is_at(site))
-            .map(|(key, _)| *key)
-            .collect()
-    }
-
-    fn keys_waiting(&self, site: Site) -> Vec<IntentKey> {
-        self.work
-            .iter()
-            .filter(|(_, work)| work.waits == Some(site))
+            .filter(|(_, work)| wanted(work))
             .map(|(key, _)| *key)
             .collect()
     }

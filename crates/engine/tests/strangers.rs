@@ -128,18 +128,9 @@ fn template(text: &str) -> Template {
 
 fn domain(id: Id, uuid: &str) -> VmSample {
     VmSample {
-        name: format!("one-{id}"),
-        uuid: uuid.into(),
-        state: DomainState::Running,
         cpu: 1.0,
         memory_kib: 1,
-        net_rx_bytes: 0,
-        net_tx_bytes: 0,
-        disk_read_bytes: 0,
-        disk_write_bytes: 0,
-        disk_read_ops: 0,
-        disk_write_ops: 0,
-        guest: None,
+        ..VmSample::unused(format!("one-{id}"), uuid.into(), DomainState::Running)
     }
 }
 

@@ -153,6 +153,27 @@ pub struct VmSample {
     pub guest: Option<GuestSample>,
 }
 
+impl VmSample {
+    /// Of a domain that has used nothing yet.
+    #[must_use]
+    pub fn unused(name: String, uuid: String, state: DomainState) -> Self {
+        Self {
+            name,
+            uuid,
+            state,
+            cpu: 0.0,
+            memory_kib: 0,
+            net_rx_bytes: 0,
+            net_tx_bytes: 0,
+            disk_read_bytes: 0,
+            disk_write_bytes: 0,
+            disk_read_ops: 0,
+            disk_write_ops: 0,
+            guest: None,
+        }
+    }
+}
+
 /// A domain that no cloud manages.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WildSample {

@@ -405,18 +405,9 @@ impl Node {
 
 fn vm_sample(name: &str, domain: &Domain) -> VmSample {
     VmSample {
-        name: name.to_owned(),
-        uuid: domain.uuid.clone(),
-        state: DomainState::Running,
         cpu: 1.0,
         memory_kib: 1,
-        net_rx_bytes: 0,
-        net_tx_bytes: 0,
-        disk_read_bytes: 0,
-        disk_write_bytes: 0,
-        disk_read_ops: 0,
-        disk_write_ops: 0,
-        guest: None,
+        ..VmSample::unused(name.to_owned(), domain.uuid.clone(), DomainState::Running)
     }
 }
 

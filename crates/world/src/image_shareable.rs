@@ -2,7 +2,6 @@
 
 use plerion_model::datastore::Datastore;
 use plerion_model::image::Image;
-use plerion_template::Vector;
 
 /// Whether several VMs may use the image although it is persistent.
 pub(crate) fn is_shareable(image: &Image) -> bool {
@@ -11,12 +10,6 @@ pub(crate) fn is_shareable(image: &Image) -> bool {
             .template
             .get("PERSISTENT_TYPE")
             .is_some_and(|text| text.eq_ignore_ascii_case("SHAREABLE"))
-}
-
-/// Whether a DISK is one that other VMs may use, too.
-pub(crate) fn is_shared(disk: &Vector) -> bool {
-    disk.get("SHAREABLE")
-        .is_some_and(|text| text.eq_ignore_ascii_case("YES"))
 }
 
 /// Why an image cannot be shared in truth: each of two VMs would write on something of its own, or the one over what the

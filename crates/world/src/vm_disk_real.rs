@@ -6,6 +6,7 @@ use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{ApiError, Id};
 use plerion_template::Vector;
 
+use crate::vm_nic::is_yes;
 use crate::vm_template::saves;
 
 /// Transfer drivers whose disks agents save, and take snapshots of.
@@ -56,7 +57,7 @@ pub(crate) fn snapshot_create_check(vm: &Vm, disk: &Vector, number: Id) -> Resul
             "No snapshot of disk {number} can be taken: {why}"
         )))
     };
-    if crate::image_shareable::is_shared(disk) {
+    if is_yes(disk, "SHAREABLE") {
         return refused("other VMs may write to it, too (SHAREABLE)".into());
     }
     if saves(disk) && is_qcow2(disk) {

@@ -140,12 +140,7 @@ fn a_command_is_cancelled() {
     run(&mut cloud, id, "sleep 9").expect("taken");
     let wait = begun(&mut cloud, id);
     give(&mut cloud, id, GuestCommand::Cancel).expect("taken");
-    let kill = *cloud
-        .world
-        .outbox
-        .keys()
-        .find(|key| **key != wait)
-        .expect("asked");
+    let kill = asked_beside(&cloud, wait);
     cloud.end(kill, Ok(Output::default()));
     assert_eq!(said(&cloud, id, "STATUS"), "CANCELLED");
     // What it has said until then comes later.
@@ -158,12 +153,7 @@ fn a_command_is_cancelled() {
     run(&mut cloud, id, "sleep 9").expect("taken");
     let wait = begun(&mut cloud, id);
     give(&mut cloud, id, GuestCommand::Cancel).expect("taken");
-    let kill = *cloud
-        .world
-        .outbox
-        .keys()
-        .find(|key| **key != wait)
-        .expect("asked");
+    let kill = asked_beside(&cloud, wait);
     cloud.end(kill, Err("it lives".into()));
     assert_eq!(said(&cloud, id, "STATUS"), "ERROR");
     run(&mut cloud, id, "date").expect("taken");
@@ -184,12 +174,7 @@ fn other_changes_of_the_vm_leave_a_command_alone() {
         .give(&Caller::system(), Command::VmDevice { id, command })
         .expect("taken");
     assert_eq!(cloud.phase(id), "HOTPLUG_SNAPSHOT");
-    let other = *cloud
-        .world
-        .outbox
-        .keys()
-        .find(|key| **key != wait)
-        .expect("asked");
+    let other = asked_beside(&cloud, wait);
     cloud.end(other, Ok(Output::default()));
     assert_eq!((cloud.phase(id), asked(&cloud)), ("RUNNING", wait));
     cloud.act(id, Event::Reboot { hard: false }).expect("taken");
@@ -226,12 +211,7 @@ fn a_command_goes_with_its_guest() {
     cloud
         .give(&Caller::system(), Command::VmMigrate { id, migration })
         .expect("taken");
-    let other = *cloud
-        .world
-        .outbox
-        .keys()
-        .find(|key| **key != wait)
-        .expect("asked");
+    let other = asked_beside(&cloud, wait);
     cloud.end(other, Ok(Output::default()));
     let moved = asked(&cloud);
     assert_eq!(cloud.phase(id), "RUNNING");
@@ -242,12 +222,7 @@ fn a_command_goes_with_its_guest() {
     );
     // Not beyond its end.
     cloud.act(id, Event::Poweroff { hard: true }).expect("taken");
-    let off = *cloud
-        .world
-        .outbox
-        .keys()
-        .find(|key| **key != moved)
-        .expect("asked");
+    let off = asked_beside(&cloud, moved);
     cloud.end(off, Ok(Output::default()));
     assert_eq!(
         (cloud.phase(id), said(&cloud, id, "STATUS").as_str()),
@@ -260,4 +235,10 @@ fn a_command_goes_with_its_guest() {
 /// The one that waits for the end of the command, which was asked first.
 fn asked_await(cloud: &Cloud) -> IntentKey {
     *cloud.world.outbox.keys().next().expect("asked")
+}
+
+/// The other one.
+fn asked_beside(cloud: &Cloud, wait: IntentKey) -> IntentKey {
+    let mut keys = cloud.world.outbox.keys();
+    *keys.find(|key| **key != wait).expect("asked")
 }

@@ -5,7 +5,7 @@ mod cloud;
 use plerion_model::{Id, Kind};
 use plerion_world::{Command, GuestCommand, HookCommand, HostStatus, ImageSpec, MarketCommand, SchedCommand};
 
-use crate::cloud::stage::{Stage, give, refuses, refuses_to, t};
+use crate::cloud::stage::{Stage, give, refuses, refuses_to, t, update, vm};
 
 fn image(text: &str, datastore: Id) -> Command {
     Command::ImageAllocate {
@@ -27,22 +27,6 @@ fn datastore(text: &str) -> Command {
     Command::DatastoreAllocate {
         template: t(text),
         cluster: -1,
-    }
-}
-
-fn vm(text: &str) -> Command {
-    Command::VmAllocate {
-        template: t(&format!("CPU=1\nMEMORY=64\n{text}")),
-        hold: false,
-    }
-}
-
-fn update(kind: Kind, id: Id, text: &str) -> Command {
-    Command::Update {
-        kind,
-        id,
-        template: t(text),
-        append: true,
     }
 }
 

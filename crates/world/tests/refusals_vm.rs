@@ -3,26 +3,10 @@
 mod cloud;
 
 use plerion_lifecycle::Event;
-use plerion_model::{Id, Kind};
+use plerion_model::Kind;
 use plerion_world::{Command, Member, VmDeviceCommand, VmGroupCommand, VnetCommand, VrouterCommand};
 
-use crate::cloud::stage::{Stage, give, refuses, t};
-
-fn vm(text: &str) -> Command {
-    Command::VmAllocate {
-        template: t(&format!("CPU=1\nMEMORY=64\n{text}")),
-        hold: false,
-    }
-}
-
-fn update(kind: Kind, id: Id, text: &str) -> Command {
-    Command::Update {
-        kind,
-        id,
-        template: t(text),
-        append: true,
-    }
-}
+use crate::cloud::stage::{Stage, give, refuses, t, update, vm};
 
 fn nic(text: &str) -> VmDeviceCommand {
     VmDeviceCommand::NicAttach(t(&format!("NIC=[{text}]")))

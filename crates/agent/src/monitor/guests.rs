@@ -159,20 +159,7 @@ mod tests {
     use super::*;
 
     fn sample(uuid: &str, state: DomainState) -> VmSample {
-        VmSample {
-            name: "one-1".to_owned(),
-            uuid: uuid.to_owned(),
-            state,
-            cpu: 0.0,
-            memory_kib: 0,
-            net_rx_bytes: 0,
-            net_tx_bytes: 0,
-            disk_read_bytes: 0,
-            disk_write_bytes: 0,
-            disk_read_ops: 0,
-            disk_write_ops: 0,
-            guest: None,
-        }
+        VmSample::unused("one-1".to_owned(), uuid.to_owned(), state)
     }
 
     #[test]

@@ -234,3 +234,21 @@ pub fn give(stage: &mut Stage, command: Command) -> Id {
         Err(refusal) => panic!("{asked}: {}", refusal.text),
     }
 }
+
+/// A VM is made.
+pub fn vm(text: &str) -> Command {
+    Command::VmAllocate {
+        template: t(&format!("CPU=1\nMEMORY=64\n{text}")),
+        hold: false,
+    }
+}
+
+/// Attributes are added.
+pub fn update(kind: Kind, id: Id, text: &str) -> Command {
+    Command::Update {
+        kind,
+        id,
+        template: t(text),
+        append: true,
+    }
+}
