@@ -7,7 +7,7 @@ from agents import agent_kill
 from cloud import IMAGE_ERROR, STORAGES, Vm
 from lab import wait_until
 from layout import names, nothing_check
-from writing import JOB_SECONDS, copy_check, disk_lengthen, filled, job, job_abort, job_wait, no_copy_left, writer_start
+from writing import JOB_SECONDS, copy_check, disk_lengthen, filled, filled_anew, job, job_abort, job_wait, no_copy_left, writer_start
 
 BACKUP_SECONDS = 60
 MARKER_OFFSET, BLOCK = 1024 * 1024, 4096
@@ -128,9 +128,9 @@ def test_what_cannot_be_is_said_and_leaves_nothing(cloud, store):
     # An agent that is killed leaves the job to its successor, which begins it anew.
     image = cloud.identifier(f"onevm disk-saveas {vm.id} 0 given-up")
     job_wait(vm)
-    before = filled(vm)
-    agent_kill(vm.host())
-    wait_until(JOB_SECONDS, lambda: filled(vm) not in (None, before), "the copy is not begun anew")
+    with filled(vm).open("rb") as before:
+        agent_kill(vm.host())
+        wait_until(JOB_SECONDS, lambda: filled_anew(vm, before), "the copy is not begun anew")
     job_wait(vm)
     cloud.fe(f"onevm recover --failure {vm.id}")
     no_copy_left(vm)

@@ -1,6 +1,7 @@
 """A guest that writes all the time, what copies of its disk hold, and the jobs that make them."""
 
 import json
+import os
 import subprocess
 
 from lab import wait_until
@@ -51,9 +52,18 @@ def job(vm, *options):
 
 
 def filled(vm):
-    """The file that QEMU fills for the first copy that is being made: its number, or none."""
-    found = [path.stat().st_ino for path in vm.directory(vm.host()).glob(".*copy*.part")]
+    """The file that QEMU fills for the copy of a raw disk that is being made, if one is."""
+    found = list(vm.directory(vm.host()).glob(".*.copy.taken.part"))
     return found[0] if found else None
+
+
+def filled_anew(vm, before):
+    """Whether QEMU fills another file than that open one, whose number no other has while it is open."""
+    now = filled(vm)
+    try:
+        return now and now.stat().st_ino != os.fstat(before.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 def job_wait(vm):
