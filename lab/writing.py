@@ -53,7 +53,7 @@ def job(vm, *options):
 
 def filled(vm):
     """The file that QEMU fills for the copy of a raw disk that is being made, if one is."""
-    found = list(vm.directory(vm.host()).glob(".*.copy.taken.part"))
+    found = list(vm.directory(vm.host()).glob(".*.copy-*.taken.part"))
     return found[0] if found else None
 
 
