@@ -7,7 +7,6 @@ use plerion_model::ApiError;
 use plerion_model::vm::Vm;
 use plerion_model::vm_device::DeviceChange;
 use plerion_model::vm_history::HistoryAction;
-use plerion_model::vm_state::{LcmState, Phase};
 use plerion_template::Template;
 
 use crate::auth::Caller;
@@ -20,7 +19,7 @@ use crate::vm_history::history_renew;
 use crate::vm_state::vm_go;
 use crate::vm_template::template_set;
 
-/// The driver of hosts that are none: whatever is asked of them is done.
+/// The transfer driver of hosts that are none: whatever is asked of it is done.
 const DUMMY: &str = "dummy";
 /// A change that is possible in the VM's phase.
 pub(crate) struct Begun {
@@ -39,12 +38,11 @@ pub(crate) fn device_begin(vm: Arc<Vm>, work: DeviceWork, what: &str) -> Result<
 }
 
 impl Begun {
-    /// Refuses what only dummy hosts and the dummy transfer driver do so far, where hosts would be asked.
+    /// Refuses what of dummy hosts only those with the dummy transfer driver do, where they would be asked.
     pub(crate) fn only_dummy_storage(&self, what: &str) -> Result<(), ApiError> {
         if self.outcome.path.is_empty() {
             return Ok(());
         }
-        only_dummy(&self.vm, what)?;
         let driver = self
             .vm
             .last_history()
@@ -103,20 +101,4 @@ fn driver_refused(what: &str, driver: &str) -> ApiError {
     ApiError::action(format!(
         "{what} is not supported yet with the transfer driver {driver} of its system datastore"
     ))
-}
-
-/// Refuses what only dummy hosts do so far.
-fn only_dummy(vm: &Vm, what: &str) -> Result<(), ApiError> {
-    let driver = vm.last_history().map_or(DUMMY, |record| record.vm_mad.as_str());
-    if driver == DUMMY {
-        return Ok(());
-    }
-    Err(ApiError::action(format!(
-        "{what} is not supported yet on hosts of the driver {driver}{}",
-        if vm.phase == Phase::active(LcmState::Running) {
-            ": power the VM off first, where that helps"
-        } else {
-            ""
-        }
-    )))
 }

@@ -25,6 +25,8 @@ pub(crate) struct DiskPlan {
     pub(crate) clusters: Vec<Vec<Id>>,
     /// An image that is still being made or changed.
     pub(crate) coming: Option<Id>,
+    /// Images that are a disk of this VM alone.
+    kept: BTreeSet<Id>,
 }
 
 /// What says which image a vector means.
@@ -101,6 +103,11 @@ pub(crate) fn disk_complete(
     plan.rights
         .push((Operation::Use, Target::of(world, Kind::Image, id)?));
     plan.clusters.push(disk_of_image(world, disk, &image)?);
+    if image.persistent && !is_shareable(&image) && !plan.kept.insert(id) {
+        return Err(refused(&format!(
+            "Image [{id}] is persistent, and two disks cannot both be it."
+        )));
+    }
     if image.is_coming() {
         plan.coming = plan.coming.or(Some(id));
     }

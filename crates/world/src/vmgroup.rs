@@ -1,5 +1,6 @@
 //! Commands on VM groups.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plerion_model::numbers::id_list;
@@ -225,7 +226,7 @@ fn rules_check(group: &VmGroup) -> Result<(), String> {
                     "{rule} names the role {name}, which the group does not have"
                 ));
             }
-            if names.len() < 2 {
+            if names.iter().all(|name| Some(name) == names.first()) {
                 return Err(format!(
                     "{rule} = \"{}\" names fewer than two roles: for VMs of one role there is POLICY of the role",
                     names.join(",")
@@ -234,8 +235,8 @@ fn rules_check(group: &VmGroup) -> Result<(), String> {
         }
     }
     for apart in group.rules(Policy::AntiAffined) {
-        for together in group.rules(Policy::Affined) {
-            let both: Vec<&str> = apart
+        for together in affined_sets(group) {
+            let both: BTreeSet<&str> = apart
                 .iter()
                 .copied()
                 .filter(|name| together.contains(name))
@@ -243,12 +244,29 @@ fn rules_check(group: &VmGroup) -> Result<(), String> {
             if both.len() > 1 {
                 return Err(format!(
                     "The roles {} are in AFFINED and in ANTI_AFFINED: they cannot share a host and keep apart",
-                    both.join(", ")
+                    both.into_iter().collect::<Vec<_>>().join(", ")
                 ));
             }
         }
     }
     Ok(())
+}
+
+/// The roles that share a host: of two lists with a role in common all do.
+fn affined_sets(group: &VmGroup) -> Vec<BTreeSet<&str>> {
+    let mut sets: Vec<BTreeSet<&str>> = Vec::new();
+    for names in group.rules(Policy::Affined) {
+        let mut whole: BTreeSet<&str> = names.into_iter().collect();
+        sets.retain(|set| {
+            let apart = set.is_disjoint(&whole);
+            if !apart {
+                whole.extend(set.iter().copied());
+            }
+            apart
+        });
+        sets.push(whole);
+    }
+    sets
 }
 
 fn role_named(group: &mut VmGroup, id: Id) -> Option<&mut Role> {

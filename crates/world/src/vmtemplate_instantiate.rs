@@ -41,7 +41,6 @@ pub(crate) fn instantiate_persistent(
 ) -> Result<Id, ApiError> {
     let source = txn.world.template(wanted.id)?.clone();
     let mut whole = merged(&source.template.unpack(), wanted.extra);
-    vrouter_refuse(&whole)?;
     let acting = on_behalf(&txn.world, caller, &mut whole)?;
     let name = if wanted.name.is_empty() {
         format!("{}-copy", source.name)

@@ -6,13 +6,17 @@
 pub mod stage;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use plerion_lifecycle::Event;
+use plerion_model::image::Image;
+use plerion_model::vm::{Demand, Vm};
+use plerion_model::vnet::Vnet;
 use plerion_model::{ApiError, Id};
-use plerion_template::Template;
+use plerion_template::{PackedTemplate, Template};
 use plerion_world::{
-    Caller, Command, Config, Context, HostReport, ImageSpec, IntentKey, Order, Output, Reply, World, apply,
-    bootstrap,
+    Caller, Change, Command, Config, Context, HostReport, ImageSpec, IntentKey, Object, Order, Output, Reply,
+    World, apply, bootstrap,
 };
 
 /// A cloud and its clock.
@@ -191,6 +195,56 @@ impl Cloud {
     pub fn end(&mut self, key: IntentKey, result: Result<Output, String>) {
         self.give(&Caller::system(), Command::IntentEnded { key, result })
             .expect("an end is taken");
+    }
+
+    /// What a command would change.
+    pub fn change_of(&self, command: Command) -> Change {
+        let order = Order {
+            caller: Caller::system(),
+            command,
+        };
+        let context = Context {
+            now: self.now,
+            random: 7,
+        };
+        apply(&self.world, &order, &context).expect("taken").change
+    }
+
+    /// Puts an object as no command makes it here: as a database may hold it that was taken over, or a real host leaves it.
+    pub fn put(&mut self, object: impl Into<Object>) {
+        let change = Change {
+            puts: vec![object.into()],
+            ..Change::default()
+        };
+        self.world.commit(&change);
+    }
+
+    pub fn image_set(&mut self, id: Id, change: impl FnOnce(&mut Image)) {
+        let mut image = Image::clone(self.world.image(id).expect("an image"));
+        change(&mut image);
+        self.put(image);
+    }
+
+    pub fn vnet_set(&mut self, id: Id, change: impl FnOnce(&mut Vnet)) {
+        let mut vnet = Vnet::clone(self.world.vnet(id).expect("a network"));
+        change(&mut vnet);
+        self.put(vnet);
+    }
+
+    pub fn vm_set(&mut self, id: Id, change: impl FnOnce(&mut Vm)) {
+        let mut vm = Vm::clone(self.world.vm(id).expect("a VM"));
+        change(&mut vm);
+        self.put(vm);
+    }
+
+    /// Changes the template of a VM, and what it asks for with it.
+    pub fn vm_template_set(&mut self, id: Id, change: impl FnOnce(&mut Template)) {
+        self.vm_set(id, |vm| {
+            let mut template = vm.template.unpack();
+            change(&mut template);
+            vm.template = PackedTemplate::new(&template);
+            vm.demand = Arc::new(Demand::read(&vm.template));
+        });
     }
 
     pub fn phase(&self, id: Id) -> &'static str {
