@@ -1,10 +1,8 @@
 //! The two ends of a live migration on the hosts: `node leave` and `node arrive`.
 
-use std::path::Path;
-
 use super::frames::{Arrival, Arrived, ArrivingDisk, Ask, Departure, Go, Leaving, Left};
 use super::sockets::Sockets;
-use crate::fault::{Act, IoContext, failed};
+use crate::fault::{Act, failed};
 use crate::hypervisor::Virsh;
 use crate::limits::Limits;
 use crate::names;
@@ -126,13 +124,6 @@ impl Virsh {
 fn capacity_read(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("Capacity:"))?;
     line.trim().parse().ok()
-}
-
-/// Removes a socket that may be there.
-pub(super) fn socket_remove(path: &Path) {
-    if let Err(error) = storage::missing_is_fine(std::fs::remove_file(path)).at("cannot remove", path) {
-        tracing::warn!(%error, "a socket is left");
-    }
 }
 
 #[cfg(test)]

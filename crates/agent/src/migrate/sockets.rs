@@ -3,10 +3,10 @@
 //! On the host that the domain leaves, libvirt connects to them; on the other one libvirt and QEMU listen on them. So both
 //! sides have the same paths, and the front-end's lie between.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::far::socket_remove;
-use crate::fault::{Act, refused};
+use crate::fault::{Act, IoContext, refused};
+use crate::storage::missing_is_fine;
 
 /// Where they are on hosts: where the pushed program is, so that it exists and is oneadmin's.
 const DIRECTORY: &str = "/var/tmp/one";
@@ -109,5 +109,12 @@ impl Drop for Local {
         if let Err(error) = std::fs::remove_dir_all(&self.directory) {
             tracing::warn!(%error, path = %self.directory.display(), "the sockets of a migration are left");
         }
+    }
+}
+
+/// Removes a socket that may be there.
+fn socket_remove(path: &Path) {
+    if let Err(error) = missing_is_fine(std::fs::remove_file(path)).at("cannot remove", path) {
+        tracing::warn!(%error, "a socket is left");
     }
 }

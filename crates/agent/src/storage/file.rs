@@ -6,8 +6,7 @@ use std::time::Instant;
 use plerion_protocol::ActionOutput;
 
 use super::copy::file_copy;
-use super::part::{DISK_MODE, PartFile, directory_make, missing_is_fine};
-use super::taken::taken_path;
+use super::part::{DISK_MODE, PartFile, directory_make, missing_is_fine, taken_path};
 use crate::fault::{Act, IoContext, refused};
 use crate::limits::Limits;
 use crate::roots::{Roots, regular_open};

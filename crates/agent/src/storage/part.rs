@@ -9,6 +9,8 @@ use crate::state::{directory_sync, part_path};
 
 /// Mode of disks and images: the user of the guests reaches them by group.
 pub(crate) const DISK_MODE: u32 = 0o660;
+/// What follows the name of a raw copy in the name of the QCOW2 file that it is made of.
+const TAKEN: &str = ".taken";
 
 /// A file being made at `.NAME.part`; removed when dropped before [`PartFile::commit`].
 pub(crate) struct PartFile {
@@ -67,6 +69,13 @@ impl Drop for PartFile {
             tracing::warn!(path = %self.part.display(), %error, "cannot remove an unfinished file");
         }
     }
+}
+
+/// Where the QCOW2 file is that becomes a raw copy.
+pub(super) fn taken_path(destination: &Path) -> PathBuf {
+    let mut path = destination.as_os_str().to_owned();
+    path.push(TAKEN);
+    path.into()
 }
 
 /// Makes a directory with its parents.

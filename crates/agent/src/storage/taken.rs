@@ -6,15 +6,12 @@ use std::path::{Path, PathBuf};
 use plerion_protocol::{DiskFormat, DiskTaken};
 
 use super::file::entry_delete;
-use super::part::{DISK_MODE, PartFile};
+use super::part::{DISK_MODE, PartFile, taken_path};
 use super::qemu_img;
 use crate::fault::{Act, refused};
 use crate::limits::Limits;
 use crate::roots::Roots;
 use crate::state::part_path;
-
-/// What follows the name of a raw copy in the name of the QCOW2 file that it is made of.
-const TAKEN: &str = ".taken";
 
 /// Copies that are being made; what is unfinished goes when this is dropped, so nothing may write to it by then.
 pub(crate) struct Copies {
@@ -25,13 +22,6 @@ struct Copy {
     part: PartFile,
     destination: PathBuf,
     format: DiskFormat,
-}
-
-/// Where the QCOW2 file is that becomes a raw copy.
-pub(super) fn taken_path(destination: &Path) -> PathBuf {
-    let mut path = destination.as_os_str().to_owned();
-    path.push(TAKEN);
-    path.into()
 }
 
 /// The file that QEMU fills for a copy.

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 
+use super::control::{Control, IDLE_SPARE};
 use super::limits::Limits;
 use super::wire::Wire;
 
@@ -21,17 +22,6 @@ use super::wire::Wire;
 const LOOKS_PER_LIMIT: u32 = 4;
 /// Shortest time between two looks.
 const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(10);
-/// When connections run out, those make room that have been idle for this long.
-pub(super) const IDLE_SPARE: Duration = Duration::from_secs(1);
-
-/// What the server asks of all its connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Control {
-    /// Go on. The number grows each time that idle connections are asked to make room.
-    Run(u64),
-    /// Finish the call in hand, then close.
-    Drain,
-}
 
 /// Between two requests.
 const IDLE: u8 = 0;

@@ -11,6 +11,7 @@ pub mod answer;
 mod base64;
 pub mod codec;
 mod connection;
+mod control;
 pub mod escape;
 pub mod fault;
 pub mod limits;

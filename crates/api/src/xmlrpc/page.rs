@@ -14,7 +14,7 @@ use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
-use super::connection::Control;
+use super::control::Control;
 
 /// Paths beneath this one are asked of [`super::Service::page`].
 pub(super) const PAGES: &str = "/console/";

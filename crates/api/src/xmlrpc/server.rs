@@ -15,7 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connection::{Activity, Control, NotedIo, drive};
+use super::connection::{Activity, NotedIo, drive};
+use super::control::Control;
 use super::limits::Limits;
 use super::page::Switch;
 use super::request::{LARGE_BODIES_MAX, Peer, Shared, respond};

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Control, IDLE_SPARE};
+use super::control::{Control, IDLE_SPARE};
 use super::tls::Tls;
 
 /// The first byte of a TLS record that begins a handshake (RFC 8446, 5.1). No HTTP method begins with it.

@@ -3,10 +3,11 @@
 //!
 //! - `conf`: etc/auth/ldap_auth.conf; `yaml`: reading files of its kind
 //! - `plan`: which servers are asked, in which order, and what their answers come to
-//! - `visit`: what is asked of one server; `line`: the connection to it
+//! - `visit`: what is asked of one server; `line`: the connection to it; `answer`: what it says
 //! - `mapping`: groups of the directory to groups of the cloud
 //! - `names`: distinguished names and filters
 
+mod answer;
 mod conf;
 mod line;
 mod mapping;
@@ -22,10 +23,11 @@ use plerion_world::World;
 
 use crate::auth_said::Said;
 use crate::auth_verdict::{Credential, Verdict};
+use answer::{Asked, Found};
 use conf::Conf;
 use mapping::Mapping;
-use plan::{Asked, Tally};
-use visit::{Found, Wanted};
+use plan::Tally;
+use visit::Wanted;
 
 /// The name of the driver.
 pub(crate) const LDAP: &str = "ldap";

@@ -1,21 +1,8 @@
 //! Which servers are asked, in which order, and what their answers come to.
 
+use super::answer::Asked;
 use super::conf::Choice;
-use super::visit::Found;
 use crate::auth_verdict::Verdict;
-
-/// What a server made of a user. The reasons are for the log.
-#[derive(Debug)]
-pub(super) enum Asked {
-    /// It is the user.
-    Good(Found),
-    /// There is no such user.
-    Unknown,
-    /// There is, who is not let in.
-    Refused(String),
-    /// It could not be asked.
-    Failed(String),
-}
 
 /// Servers of which the first that can say something is heard.
 pub(super) struct Turn<'a> {

@@ -6,11 +6,11 @@ use ldap3::Scope;
 use percent_encoding::percent_decode_str;
 use plerion_world::VouchedGroup;
 
+use super::answer::{Asked, Found};
 use super::conf::Server;
 use super::line::{Bound, Entry, Line};
 use super::mapping::Mapping;
 use super::names::{dn_below, dn_same, equals};
-use super::plan::Asked;
 use crate::auth_verdict::Credential;
 
 /// Groups of a user that are looked at.
@@ -26,15 +26,6 @@ pub(super) struct Wanted {
     secret: String,
     /// Whether there is a user of this name.
     known: bool,
-}
-
-/// Who was found.
-#[derive(Debug)]
-pub(super) struct Found {
-    /// The name of the entry.
-    pub(super) dn: String,
-    /// Groups of the cloud.
-    pub(super) groups: Vec<VouchedGroup>,
 }
 
 impl Wanted {
