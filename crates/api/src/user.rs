@@ -104,6 +104,13 @@ pub(crate) async fn user_chauth(
     order(engine, caller, Command::UserChauth { id, driver, password }).await
 }
 
+/// Whether a token is to be ended and named as `one.user.info` shows it.
+fn ended_by_hash(engine: &Engine, name: &str, token: &str, valid: i32) -> bool {
+    let snapshot = engine.snapshot();
+    let user = snapshot.world.user_by_name(name);
+    valid == 0 && user.is_some_and(|user| user.tokens.iter().any(|kept| kept.hash == token))
+}
+
 /// `one.user.login`: answers the token.
 pub(crate) async fn user_login(
     engine: &Arc<Engine>,
@@ -119,9 +126,14 @@ pub(crate) async fn user_login(
     } else {
         format!("{:032x}{:032x}", clock.random(), clock.random())
     };
+    let hash = if ended_by_hash(engine, &name, &token, valid) {
+        token.clone()
+    } else {
+        token_hash(&token)
+    };
     let command = Command::UserLogin {
         name,
-        hash: token_hash(&token),
+        hash,
         valid: i64::from(valid),
         egid,
         named,

@@ -7,6 +7,8 @@ use thiserror::Error;
 pub const EXIT_FAILURE: u8 = 255;
 /// The exit status for a column that does not exist.
 pub const EXIT_COLUMN: u8 = 1;
+/// The exit status when no token, or no single one, is as asked for.
+pub const EXIT_TOKEN: u8 = 1;
 
 /// Why a command failed.
 #[derive(Debug, Error)]
@@ -23,6 +25,9 @@ pub enum CliError {
     /// An unknown column was asked for.
     #[error("{0}")]
     Column(String),
+    /// No token, or more than one, is as asked for.
+    #[error("{0}")]
+    Token(String),
     /// An expression to filter by cannot be read. Old scripts expect success here.
     #[error("{0}")]
     Filter(String),
@@ -45,6 +50,7 @@ impl CliError {
         match self {
             CliError::Filter(_) | CliError::Closed => 0,
             CliError::Column(_) => EXIT_COLUMN,
+            CliError::Token(_) => EXIT_TOKEN,
             _ => EXIT_FAILURE,
         }
     }

@@ -16,5 +16,5 @@ mod value;
 pub use client::{Client, Limits};
 pub use error::{ApiError, ClientError};
 pub use pool::PoolQuery;
-pub use settings::{ENDPOINT_DEFAULT, Overrides, PAGE_SIZE_DEFAULT, Settings};
+pub use settings::{ENDPOINT_DEFAULT, Overrides, PAGE_SIZE_DEFAULT, Settings, auth_path};
 pub use value::{Answer, Param};

@@ -55,8 +55,8 @@ impl Settings {
     }
 }
 
-/// The file with the credentials.
-fn auth_path() -> PathBuf {
+/// The file with the credentials: what `ONE_AUTH` names, else `~/.one/one_auth`.
+pub fn auth_path() -> PathBuf {
     match env::var_os("ONE_AUTH") {
         Some(path) if !path.is_empty() => PathBuf::from(path),
         _ => Path::new(&env::var_os("HOME").unwrap_or_default()).join(".one/one_auth"),

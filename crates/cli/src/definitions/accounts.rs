@@ -2,7 +2,7 @@
 
 use super::shared::{self, FILE, GROUP, USER, plain, some, with};
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
-use crate::families::{acl, group, user, user_key};
+use crate::families::{acl, group, user, user_key, user_token};
 use crate::kind::Kind;
 
 const USER_SOME: ArgDef = some(Kind::User, "range|userid_list");
@@ -27,7 +27,19 @@ const CERTIFICATE: &[OptDef] = &[OptDef::value(
     OptKind::Text,
     "path_to_user_cert_pem",
 )];
-const LOGIN: &[OptDef] = &[OptDef::flag(None, "ssh"), OptDef::flag(None, "x509")];
+/// How the caller proves who he is, and what becomes of the token. (A group is looked up as that caller.)
+const LOGIN: &[OptDef] = &[
+    OptDef::flag(None, "ssh"),
+    OptDef::flag(None, "x509"),
+    OptDef::flag(None, "stdin_password"),
+    OptDef::flag(None, "force"),
+    OptDef::value(None, "group", OptKind::Text, "id|name"),
+];
+const TOKEN_SET: &[OptDef] = &[
+    OptDef::value(None, "token", OptKind::Text, "token_hint"),
+    OptDef::flag(None, "global"),
+];
+const USER_NAME: ArgDef = ArgDef::optional(ArgKind::Text, "username");
 const GROUP_OPTION: &[OptDef] = &[OptDef::value(
     None,
     "group",
@@ -35,6 +47,8 @@ const GROUP_OPTION: &[OptDef] = &[OptDef::value(
     "id|name",
 )];
 const TIME: &[OptDef] = &[OptDef::value(None, "time", OptKind::Number, "x")];
+
+const SEARCH: &[OptDef] = &[OptDef::flag(None, "csv"), OptDef::flag(Some('x'), "xml")];
 
 /// `oneuser`.
 pub static USERS: Command = Command {
@@ -60,23 +74,50 @@ pub static USERS: Command = Command {
         ),
         with(
             "login",
-            &[ArgDef::optional(ArgKind::Text, "username")],
-            &[TIME, LOGIN, KEY, CERTIFICATE, GROUP_OPTION],
-            user::login,
+            &[USER_NAME],
+            &[TIME, LOGIN, KEY, CERTIFICATE],
+            user_token::create,
         ),
         with(
             "token-create",
-            &[ArgDef::optional(ArgKind::Text, "username")],
-            &[TIME, LOGIN, KEY, CERTIFICATE, GROUP_OPTION],
-            user::login,
+            &[USER_NAME],
+            &[TIME, LOGIN, KEY, CERTIFICATE],
+            user_token::create,
         ),
-        plain(
+        with(
+            "token-set",
+            &[USER_NAME],
+            &[TIME, LOGIN, KEY, CERTIFICATE, TOKEN_SET],
+            user_token::set,
+        ),
+        with(
             "token-delete",
             &[
                 ArgDef::needed(ArgKind::Text, "username"),
                 ArgDef::optional(ArgKind::Text, "token"),
             ],
-            user::token_delete,
+            &[TIME, LOGIN, KEY, CERTIFICATE],
+            user_token::delete,
+        ),
+        with(
+            "token-delete-all",
+            &[ArgDef::needed(ArgKind::Text, "username")],
+            &[TIME, LOGIN, KEY, CERTIFICATE],
+            user_token::delete_all,
+        ),
+        plain(
+            "encode",
+            &[ArgDef::needed(ArgKind::Text, "username"), PASSWORD],
+            user::encode,
+        ),
+        with(
+            "passwdsearch",
+            &[
+                ArgDef::needed(ArgKind::Text, "driver"),
+                ArgDef::needed(ArgKind::Text, "password"),
+            ],
+            &[SEARCH],
+            user::password_search,
         ),
         shared::delete(&[USER_SOME]),
         with(
@@ -111,6 +152,7 @@ const GROUP_CREATE: &[OptDef] = &[
     OptDef::value(Some('u'), "admin_user", OptKind::Text, "name"),
     OptDef::value(Some('p'), "admin_password", OptKind::Text, "pass"),
     OptDef::value(Some('d'), "admin_driver", OptKind::Text, "driver"),
+    OptDef::value(Some('r'), "resources", OptKind::Text, "res_str"),
 ];
 
 /// `onegroup`.

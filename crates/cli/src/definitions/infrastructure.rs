@@ -33,8 +33,16 @@ pub static HOST: Command = Command {
         plain("flush", &[HOST_SOME], host::flush),
         shared::update(&[HOST_ONE, FILE]),
         shared::rename(&[HOST_ONE, NAME]),
-        shared::list(&[], &[shared::LIST, shared::DESCRIBE, shared::KILOBYTES]),
-        shared::top(&[], &[shared::LIST, shared::KILOBYTES]),
+        shared::list(
+            &[],
+            &[
+                shared::LIST,
+                shared::DESCRIBE,
+                shared::KILOBYTES,
+                shared::EXTENDED,
+            ],
+        ),
+        shared::top(&[], &[shared::LIST, shared::KILOBYTES, shared::EXTENDED]),
         shared::show(&[HOST_ONE], &[shared::SHOW, shared::DECRYPT]),
     ],
 };

@@ -67,8 +67,12 @@ pub const SHOW: &[OptDef] = &[
     OptDef::flag(Some('x'), "xml"),
     OptDef::flag(Some('y'), "yaml"),
 ];
+/// The option that shows the template instead of sending it.
+pub const DRY: &[OptDef] = &[OptDef::flag(None, "dry")];
 /// The option that asks for secrets in clear.
 pub const DECRYPT: &[OptDef] = &[OptDef::flag(None, "decrypt")];
+/// The option that asks for all there is, which is shown anyway.
+pub const EXTENDED: &[OptDef] = &[OptDef::flag(None, "extended")];
 /// The option that adds to a template.
 pub const APPEND: &[OptDef] = &[OptDef::flag(Some('a'), "append")];
 /// What a lock forbids.

@@ -52,7 +52,6 @@ const DESCRIPTION: &[OptDef] = &[
     OptDef::flag(None, "report_ready"),
     OptDef::value(None, "user-inputs", OptKind::List, "ui1,ui2,ui3"),
 ];
-const DRY: &[OptDef] = &[OptDef::flag(None, "dry")];
 const SSH: &[OptDef] = &[
     OptDef::value(None, "nic-id", OptKind::Text, "nic_id"),
     OptDef::value(None, "ssh-options", OptKind::Text, "options"),
@@ -138,7 +137,12 @@ pub static VM: Command = Command {
     list: vm::LIST,
     show: vm::SHOW,
     subcommands: &[
-        with("create", &[FILE], &[DESCRIPTION, DRY, HOLD, MULTIPLE], vm::create),
+        with(
+            "create",
+            &[FILE],
+            &[DESCRIPTION, shared::DRY, HOLD, MULTIPLE],
+            vm::create,
+        ),
         with(
             "deploy",
             &[VM_SOME, HOST, DATASTORE_MAYBE],
@@ -330,7 +334,7 @@ pub static TEMPLATE: Command = Command {
         with(
             "create",
             &[FILE],
-            &[DESCRIPTION, shared::AS_USER, DRY],
+            &[DESCRIPTION, shared::AS_USER, shared::DRY],
             template::create,
         ),
         with(

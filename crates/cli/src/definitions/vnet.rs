@@ -76,7 +76,15 @@ pub static VNET: Command = Command {
         shared::chgrp(&[VNET_SOME, GROUP]),
         shared::chown(&[VNET_SOME, USER, GROUP_MAYBE]),
         shared::chmod(&[VNET_SOME, OCTET]),
-        shared::list(&[FILTER], &[shared::LIST, shared::DESCRIBE, shared::KILOBYTES]),
+        shared::list(
+            &[FILTER],
+            &[
+                shared::LIST,
+                shared::DESCRIBE,
+                shared::KILOBYTES,
+                shared::EXTENDED,
+            ],
+        ),
         shared::show(&[VNET_ONE], &[shared::SHOW, shared::DECRYPT, SHOW_RANGE]),
         shared::update(&[VNET_ONE, FILE]),
         shared::rename(&[VNET_ONE, NAME]),
@@ -114,7 +122,6 @@ pub static SECGROUP: Command = Command {
 
 const VNTEMPLATE_ONE: ArgDef = one(Kind::VnTemplate, "templateid");
 const VNTEMPLATE_SOME: ArgDef = some(Kind::VnTemplate, "range|templateid_list");
-const DRY: &[OptDef] = &[OptDef::flag(None, "dry")];
 const EXTENDED: &[OptDef] = &[OptDef::flag(None, "extended")];
 // `-m` is `--mac` in the table of ranges, so that `--multiple` has no letter.
 const INSTANTIATE: &[OptDef] = &[
@@ -129,7 +136,7 @@ pub static VNTEMPLATE: Command = Command {
     list: &vntemplate::LIST,
     show: vntemplate::show,
     subcommands: &[
-        with("create", &[FILE], &[DRY], vntemplate::create),
+        with("create", &[FILE], &[shared::DRY], vntemplate::create),
         plain("clone", &[VNTEMPLATE_ONE, NAME], vntemplate::clone),
         shared::delete(&[VNTEMPLATE_SOME]),
         with(

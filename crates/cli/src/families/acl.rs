@@ -133,14 +133,23 @@ pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
             zone: String::new(),
         }
     };
+    let id = rule_add(session, rule)?;
+    common::id_print(session, id)
+}
+
+/// Makes a rule that is given in words.
+pub fn words_add(session: &mut Session, words: &str) -> Result<(), CliError> {
+    rule_add(session, rule_parse(words)?).map(drop)
+}
+
+fn rule_add(session: &mut Session, rule: Rule) -> Result<i64, CliError> {
     let params = [
         rule.user.into(),
         rule.resource.into(),
         rule.rights.into(),
         rule.zone.into(),
     ];
-    let id = session.call_id("one.acl.addrule", &params)?;
-    common::id_print(session, id)
+    session.call_id("one.acl.addrule", &params)
 }
 
 fn rule_parse(text: &str) -> Result<Rule, CliError> {

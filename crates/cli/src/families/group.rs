@@ -2,7 +2,7 @@
 
 use roxmltree::{Document, Node};
 
-use super::{common, user};
+use super::{acl, common, user};
 use crate::error::CliError;
 use crate::family::{Context, Input, ListSpec};
 use crate::kind::Kind;
@@ -17,6 +17,11 @@ use crate::xml;
 
 /// The id of the group that has no quotas.
 const GROUP_ADMIN: &str = "0";
+/// What the members of a new group may create, unless `--resources` says otherwise.
+const CREATED_BY_MEMBERS: &str = "VM+IMAGE+TEMPLATE+DOCUMENT+SECGROUP+VROUTER+VMGROUP+BACKUPJOB";
+/// Which views a web front-end shows to members and administrators of a new group.
+const VIEWS: &str = "FIREEDGE=[ VIEWS=\"cloud\", DEFAULT_VIEW=\"cloud\", GROUP_ADMIN_VIEWS=\"groupadmin\", \
+                     GROUP_ADMIN_DEFAULT_VIEW=\"groupadmin\" ]";
 
 /// The table of groups.
 pub static LIST: ListSpec = ListSpec {
@@ -111,33 +116,49 @@ fn vlan_rules(group: Node<'_, '_>) -> String {
     format!("{}{}\n", layout::head("VLAN RULES"), table.render())
 }
 
-/// `create`, with an administrator if one is named.
+/// `create`: the group, what its members may create, the views of a web front-end, and an administrator if one is
+/// named. A group that cannot be finished goes again.
 pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let name = match (input.text(0), input.value("name")) {
         ("", None) => return Err(CliError::text("The group needs a name: onegroup create NAME")),
         ("", Some(name)) | (name, _) => name,
     };
-    let id = session.call_id("one.group.allocate", &[name.into()])?;
-    common::id_print(session, id)?;
-    let Some(admin) = input.value("admin_user") else {
-        return Ok(());
-    };
-    let group = i32::try_from(id).map_err(|_| CliError::text(format!("The id {id} is out of range.")))?;
-    let Some(password) = input.value("admin_password") else {
+    if input.has("admin_user") && !input.has("admin_password") {
         return Err(CliError::text(
             "The administrator needs a password: --admin_password PASSWORD",
         ));
-    };
-    let driver = input.value("admin_driver").unwrap_or("core");
-    let groups = plerion_client::Param::List(vec![group.into()]);
-    let user = session.call_id(
-        "one.user.allocate",
-        &[admin.into(), password.into(), driver.into(), groups],
-    )?;
-    let user = i32::try_from(user).map_err(|_| CliError::text(format!("The id {user} is out of range.")))?;
+    }
+    let id = number_id(session.call_id("one.group.allocate", &[name.into()])?)?;
+    if let Err(error) = finish(session, input, id) {
+        if let Err(stays) = session.call("one.group.delete", &[id.into()]) {
+            eprintln!("The group {id} is not whole and cannot be deleted: {stays}");
+        }
+        return Err(error);
+    }
+    common::id_print(session, i64::from(id))
+}
+
+/// All that belongs to a new group.
+fn finish(session: &mut Session, input: &Input, group: i32) -> Result<(), CliError> {
+    let resources = input.value("resources").unwrap_or(CREATED_BY_MEMBERS).trim();
+    if !resources.is_empty() {
+        acl::words_add(session, &format!("@{group} {resources}/* CREATE *"))?;
+    }
+    if let Some(admin) = input.value("admin_user") {
+        let password = input.value("admin_password").unwrap_or_default();
+        let driver = input.value("admin_driver").unwrap_or("core");
+        let groups = plerion_client::Param::List(vec![group.into()]);
+        let params = [admin.into(), password.into(), driver.into(), groups];
+        let user = number_id(session.call_id("one.user.allocate", &params)?)?;
+        session.call("one.group.addadmin", &[group.into(), user.into()])?;
+    }
     session
-        .call("one.group.addadmin", &[group.into(), user.into()])
+        .call("one.group.update", &[group.into(), VIEWS.into(), 1.into()])
         .map(drop)
+}
+
+fn number_id(id: i64) -> Result<i32, CliError> {
+    i32::try_from(id).map_err(|_| CliError::text(format!("The id {id} is out of range.")))
 }
 
 /// `addadmin`.

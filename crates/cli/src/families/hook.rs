@@ -12,6 +12,7 @@ use crate::format::{moment_text, time_text};
 use crate::layout::{self, Fields};
 use crate::list;
 use crate::session::Session;
+use crate::sources;
 use crate::table::{Column, Table};
 use crate::template_text;
 use crate::xml;
@@ -144,6 +145,9 @@ fn decoded(text: &str) -> String {
 
 /// `create`.
 pub fn create(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    if input.has("dry") {
+        return session.print(&format!("{}\n", sources::required(input.text(0))?));
+    }
     common::create_from_template(session, input, Vec::new())?;
     // The answer is the id alone: whoever reads it must not find anything else in its place.
     if std::fs::read_to_string(input.text(0)).is_ok_and(|text| is_about_poweroff(&text)) {

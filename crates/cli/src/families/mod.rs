@@ -17,6 +17,7 @@ pub mod template;
 pub mod user;
 pub mod user_certificate;
 pub mod user_key;
+pub mod user_token;
 pub mod vdc;
 pub mod vm;
 pub mod vm_devices;

@@ -9,6 +9,7 @@ use roxmltree::{Document, Node};
 use sha2::{Digest, Sha256};
 
 use super::{common, user_certificate, user_key};
+use crate::convert;
 use crate::error::CliError;
 use crate::family::{Context, Input, ListSpec};
 use crate::format::moment_text;
@@ -16,16 +17,12 @@ use crate::kind::Kind;
 use crate::layout::{self, Fields};
 use crate::list;
 use crate::quota;
-use crate::session::{Session, password_ask};
+use crate::session::{FILTER_ALL, Session, password_ask};
 use crate::sources;
 use crate::table::{Column, Table};
 use crate::template_text;
 use crate::xml;
 
-/// How long a login token is good unless `--time` says otherwise, in seconds.
-const TOKEN_SECONDS: i32 = 36_000;
-/// For how long the proof of a key is good with which a token is asked for, in seconds: clocks may differ.
-const PROOF_SECONDS: i64 = 300;
 /// The id of the user who has no quotas.
 const USER_ADMIN: &str = "0";
 
@@ -325,6 +322,44 @@ fn quota_template(text: &str) -> Result<String, CliError> {
     Ok(builder.into_text())
 }
 
+/// `encode`: name and password as one text in which only letters of addresses are left.
+pub fn encode(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let mut text = address_escaped(input.text(0));
+    if input.args.len() > 1 {
+        text.push(':');
+        text.push_str(&address_escaped(input.text(1)));
+    }
+    session.print(&format!("{text}\n"))
+}
+
+/// A text with `%XX` for each byte that may not be in an address.
+fn address_escaped(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.!~*'();/?:@&=+$,[]".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            let _ = write!(text, "%{byte:02X}");
+        }
+        text
+    })
+}
+
+/// `passwdsearch`: the users of a driver for whom a text is stored. (The form `-x` shows all users, as it always has.)
+pub fn password_search(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let (driver, password) = (input.text(0), input.text(1));
+    let pool = session.pool(Kind::User, FILTER_ALL)?;
+    let document = xml::document_parse(&pool)?;
+    if let Some(text) = convert::as_asked(input, &document) {
+        return session.print(&text);
+    }
+    let found: Vec<Node<'_, '_>> = xml::children(document.root_element(), LIST.element)
+        .filter(|user| xml::text(*user, "AUTH_DRIVER") == driver && xml::text(*user, "PASSWORD") == password)
+        .collect();
+    let context = Context::new(input, session.now);
+    let shown = ["ID", "NAME", "AUTH", "PASSWORD"];
+    session.print(&list::rows_render(input, &shown, &context, &found)?)
+}
+
 /// `umask`.
 pub fn umask(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let mask = if input.text(1).is_empty() {
@@ -339,62 +374,6 @@ pub fn umask(session: &mut Session, input: &Input) -> Result<(), CliError> {
     })
 }
 
-/// `login` and `token-create`: a token that stands for the password for a while.
-pub fn login(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let seconds = input.number("time").unwrap_or(TOKEN_SECONDS);
-    let name = match input.text(0) {
-        "" if input.has("ssh") || input.has("x509") => {
-            return Err(CliError::text(
-                "Name the user whose key it is: oneuser login NAME --ssh, or --x509",
-            ));
-        }
-        "" => session.client()?.user_name().to_owned(),
-        name => name.to_owned(),
-    };
-    // A proof is good for this one call.
-    let end = session.now.saturating_add(PROOF_SECONDS);
-    if input.has("ssh") {
-        session.login_as(&name, user_key::proof(input, &name, end)?);
-    } else if input.has("x509") {
-        session.login_as(&name, user_certificate::proof(input, &name, end)?);
-    }
-    let group = input.number("group").unwrap_or(-1);
-    let params = [name.as_str().into(), "".into(), seconds.into(), group.into()];
-    let token = session.call_text("one.user.login", &params)?;
-    session.print(&format!("{name}:{token}\n"))
-}
-
-/// `token-delete`.
-pub fn token_delete(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let (name, token) = match (input.text(0), input.text(1)) {
-        (token, "") => (session.client()?.user_name().to_owned(), token),
-        (name, token) => (name.to_owned(), token),
-    };
-    let id = if name == session.client()?.user_name() {
-        -1
-    } else {
-        session.id_resolve(Kind::User, &name)?
-    };
-    let text = session.info(Kind::User, id)?;
-    let document = xml::document_parse(&text)?;
-    let mut known = xml::elements(document.root_element())
-        .filter(|node| node.has_tag_name("LOGIN_TOKEN"))
-        .map(|node| xml::text(node, "TOKEN"))
-        .filter(|known| known.starts_with(token));
-    match (known.next(), known.next()) {
-        (Some(full), None) => {
-            let params = [name.into(), full.into(), 0.into(), (-1).into()];
-            session.call("one.user.login", &params).map(drop)
-        }
-        (None, _) => Err(CliError::text(format!(
-            "{name} has no token that begins with {token}."
-        ))),
-        _ => Err(CliError::text(format!(
-            "{name} has several tokens that begin with {token}. Give more of it."
-        ))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -404,6 +383,14 @@ mod tests {
         assert_eq!(
             sha256_text("abc"),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn only_letters_of_addresses_are_left() {
+        assert_eq!(
+            address_escaped("a b:c/d%é[x]\"<>#"),
+            "a%20b:c/d%25%C3%A9[x]%22%3C%3E%23"
         );
     }
 
