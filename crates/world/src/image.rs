@@ -10,6 +10,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::change::{ImageAsk, Intent, IntentKey, IntentResult, Site, Task};
+use crate::disk_size::size_read;
 use crate::image_default::{OF_COPIES, OF_NEW, persistent_default};
 use crate::index::members;
 use crate::name::name_check_new;
@@ -215,7 +216,7 @@ fn source_of(
 ) -> Result<Option<ImageAsk>, ApiError> {
     let size = match template.get("SIZE").filter(|text| !text.is_empty()) {
         None => None,
-        Some(text) => Some(text.parse::<u64>().ok().filter(|size| *size > 0).ok_or_else(|| {
+        Some(text) => Some(size_read(text).filter(|size| *size > 0).ok_or_else(|| {
             refused(&format!(
                 "Wrong SIZE \"{text}\" in template: it is a number of MiB."
             ))

@@ -29,6 +29,7 @@ mod command;
 mod config;
 mod context;
 mod datastore;
+mod disk_size;
 mod document;
 mod elsewhere;
 mod encrypted;

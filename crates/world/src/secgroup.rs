@@ -1,5 +1,6 @@
 //! Commands on security groups.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use plerion_model::secgroup::SecurityGroup;
@@ -131,7 +132,15 @@ fn rule_check(rule: &Vector) -> Result<(), String> {
             "Wrong RULE_TYPE \"{direction}\" in a RULE: it is INBOUND or OUTBOUND."
         ));
     }
-    let Some(range) = rule.get("RANGE").filter(|text| !text.is_empty()) else {
+    addresses_check(rule)?;
+    for name in ["ICMP_TYPE", "ICMPV6_TYPE"] {
+        if let Some(text) = given(rule, name).filter(|text| text.parse::<u8>().is_err()) {
+            return Err(format!(
+                "Wrong {name} \"{text}\" in a RULE: it is a number from 0 to 255."
+            ));
+        }
+    }
+    let Some(range) = given(rule, "RANGE") else {
         return Ok(());
     };
     for part in range.split(',') {
@@ -148,6 +157,26 @@ fn rule_check(rule: &Vector) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whose packets a rule is about: addresses from IP on, as many as SIZE says, or those of a network.
+fn addresses_check(rule: &Vector) -> Result<(), String> {
+    if let Some(text) = given(rule, "IP").filter(|text| text.parse::<IpAddr>().is_err()) {
+        return Err(format!("Wrong IP \"{text}\" in a RULE: it is an IP address."));
+    }
+    for (name, least) in [("SIZE", 1), ("NETWORK_ID", 0)] {
+        let is_wrong = |text: &str| text.parse::<u32>().map_or(true, |number| number < least);
+        if let Some(text) = given(rule, name).filter(|text| is_wrong(text)) {
+            return Err(format!(
+                "Wrong {name} \"{text}\" in a RULE: it is a number from {least} on."
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn given<'a>(rule: &'a Vector, name: &str) -> Option<&'a str> {
+    rule.get(name).map(str::trim).filter(|text| !text.is_empty())
 }
 
 /// The rules of the new template must be good.

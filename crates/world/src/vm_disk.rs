@@ -8,6 +8,7 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, Target};
+use crate::disk_size::size_read;
 use crate::image_shareable::{is_shareable, shareable_refusal};
 use crate::vm_disk_image::disk_take;
 use crate::world::World;
@@ -163,9 +164,8 @@ pub(crate) fn disk_arrived(world: &World, disk: &mut Vector, image: &Arc<Image>)
 fn size_set(disk: &mut Vector, image: &Image) -> Result<(), ApiError> {
     let size = match disk.get("SIZE").filter(|text| !text.is_empty()) {
         None => image.size_mib,
-        Some(text) => text
-            .parse::<u64>()
-            .map_err(|_| {
+        Some(text) => size_read(text)
+            .ok_or_else(|| {
                 refused(&format!(
                     "Wrong SIZE \"{text}\" of a DISK: it is a number of MiB."
                 ))
@@ -184,10 +184,7 @@ fn disk_volatile(world: &World, disk: &mut Vector) -> Result<(), ApiError> {
             "A DISK names no image (IMAGE_ID or IMAGE), and its TYPE is neither fs nor swap, so it is no volatile disk.",
         ));
     }
-    let size = disk
-        .get("SIZE")
-        .and_then(|text| text.parse::<u64>().ok())
-        .filter(|size| *size > 0);
+    let size = disk.get("SIZE").and_then(size_read).filter(|size| *size > 0);
     let Some(size) = size else {
         return Err(refused("A volatile DISK needs a SIZE: a number of MiB."));
     };

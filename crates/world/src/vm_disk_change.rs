@@ -9,6 +9,7 @@ use plerion_model::{ApiError, Id, Kind};
 use plerion_template::{Template, Vector};
 
 use crate::auth::{Caller, require};
+use crate::disk_size::size_read;
 use crate::pairs::datastores_fit;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
@@ -19,9 +20,6 @@ use crate::vm_disk_snapshot::image_right;
 use crate::vm_require::device_vm;
 use crate::vm_template::{DISK, disk_find, disk_id, number};
 use crate::vm_template::{as_action, is_router};
-
-/// Largest disk, in MiB: beyond what any file system holds, and leaves room for sums.
-const SIZE_MAX: u64 = 1 << 42;
 
 fn router_refuse(vm: &Vm) -> Result<(), ApiError> {
     if is_router(vm) {
@@ -140,7 +138,7 @@ pub(crate) fn vm_disk_resize(
     let mut template = vm.template.unpack();
     let found = disk_find(&mut template, disk)?;
     let before_mib = number(found, "SIZE").unwrap_or(0);
-    let wanted = size.trim().parse::<u64>().ok().filter(|size| *size <= SIZE_MAX);
+    let wanted = size_read(size);
     let Some(wanted) = wanted else {
         return Err(ApiError::action(format!(
             "Wrong size \"{size}\": it is a number of MiB"

@@ -13,7 +13,7 @@ use crate::owner::owned_new;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
 use crate::vnet_range::range_add;
-use crate::vnet_vlan::vlans_choose;
+use crate::vnet_vlan::{vlans_check, vlans_choose};
 use crate::world::World;
 use crate::{vnet_range, vnet_reserve};
 
@@ -117,6 +117,7 @@ pub(crate) fn vnet_create(
             "No VN_MAD in template: name the network driver (bridge, 802.1Q, vxlan, ovswitch, dummy).",
         ));
     }
+    vlans_check(&vn_mad, &template).map_err(|reason| refused(&reason))?;
     let id = txn.id_next(Kind::Vnet);
     let bridge = match template.get("BRIDGE").unwrap_or_default() {
         "" if vn_mad == "dummy" || vn_mad.starts_with("ovswitch") => {
@@ -230,6 +231,7 @@ pub(crate) fn vnet_updated(
     if let Some(vn_mad) = new.get("VN_MAD").filter(|text| !text.is_empty()) {
         vn_mad.clone_into(&mut vnet.vn_mad);
     }
+    vlans_check(&vnet.vn_mad, &new).map_err(ApiError::internal)?;
     vnet.bridge_type = bridge_type(&new, &vnet.vn_mad);
     new.remove("AR");
     complete(vnet, &mut new);

@@ -1,4 +1,4 @@
-//! VLANs and VXLANs that are chosen for networks (`AUTOMATIC_VLAN_ID`).
+//! Numbers of VLANs and VXLANs: those that are given, and those that are chosen for networks (`AUTOMATIC_VLAN_ID`).
 
 use std::collections::BTreeSet;
 
@@ -63,6 +63,25 @@ pub(crate) fn vlans_choose(
         inner: choose(inner)?,
         outer: choose(outer)?,
     })
+}
+
+/// Refuses numbers that the driver could not set: each VM would fail at its start.
+pub(crate) fn vlans_check(vn_mad: &str, template: &Template) -> Result<(), String> {
+    let (inner, outer) = pools(vn_mad);
+    for (name, pool) in [("VLAN_ID", inner), ("OUTER_VLAN_ID", outer)] {
+        let last = match pool {
+            Some(Pool::Vlan) => VLAN_LAST,
+            Some(Pool::Vxlan) => VXLAN_LAST,
+            None => continue,
+        };
+        let text = template.get(name).unwrap_or_default().trim();
+        if !text.is_empty() && text.parse::<u32>().map_or(true, |number| number > last) {
+            return Err(format!(
+                "Wrong {name} \"{text}\" of a network of the driver {vn_mad}: it is a number up to {last}."
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The first number and the network's id (recorded), or the next one that is free.

@@ -386,6 +386,20 @@ fn hooks_markets_and_rules() {
     };
     refuses(s, "Wrong RULE_TYPE", group("RULE_TYPE=x"));
     refuses(s, "Wrong RANGE", group("RULE_TYPE=INBOUND,RANGE=x"));
+    for (name, wrong) in [
+        ("IP", "10.0.0"),
+        ("SIZE", "0"),
+        ("SIZE", "-1"),
+        ("SIZE", "4294967296"),
+        ("NETWORK_ID", "-1"),
+        ("ICMP_TYPE", "256"),
+        ("ICMPV6_TYPE", "x"),
+    ] {
+        let rule = format!("RULE_TYPE=INBOUND,{name}=\"{wrong}\"");
+        refuses(s, &format!("Wrong {name} \"{wrong}\""), group(&rule));
+    }
+    let good = "RULE_TYPE=INBOUND,IP=\"10.0.0.1\",SIZE=256,NETWORK_ID=0,ICMP_TYPE=0,ICMPV6_TYPE=\"\"";
+    give(s, group(good));
 }
 
 #[test]

@@ -161,6 +161,24 @@ fn ranges_and_reservations() {
         cluster: -1,
     };
     refuses(s, "No VN_MAD", allocate);
+    for (driver, name, wrong, good) in [
+        ("802.1Q", "VLAN_ID", "4096", "4095"),
+        ("ovswitch", "VLAN_ID", "-1", "0"),
+        ("vxlan", "VLAN_ID", "16777216", "16777215"),
+        ("ovswitch_vxlan", "OUTER_VLAN_ID", "x", "70000"),
+    ] {
+        let allocate = |number: &str| Command::VnetAllocate {
+            template: t(&format!(
+                "NAME=\"{driver}\"\nVN_MAD=\"{driver}\"\nBRIDGE=b\nPHYDEV=eth0\n{name}=\"{number}\""
+            )),
+            cluster: -1,
+        };
+        let says = format!("Wrong {name} \"{wrong}\"");
+        refuses(s, &says, allocate(wrong));
+        let id = give(s, allocate(good));
+        let text = format!("{name}=\"{wrong}\"");
+        refuses(s, &says, crate::cloud::stage::update(Kind::Vnet, id, &text));
+    }
     let allocate = Command::VnetAllocate {
         template: t("NAME=n\nVN_MAD=dummy\nBRIDGE=b\nAR=[TYPE=IP6,SIZE=4,GLOBAL_PREFIX=\"2001:db8::\"]"),
         cluster: -1,
@@ -397,6 +415,17 @@ fn disks() {
     let mut stage = Stage::new();
     let s = &mut stage;
     refuses(s, "Wrong SIZE \"x\"", vm("DISK=[IMAGE_ID=0,SIZE=x]"));
+    for size in ["4398046511105", "18446744073709551615"] {
+        let of_image = format!("DISK=[IMAGE_ID=0,SIZE={size}]");
+        refuses(s, "Wrong SIZE", vm(&of_image));
+        refuses(s, "needs a SIZE", vm(&format!("DISK=[TYPE=fs,SIZE={size}]")));
+        let image = Command::ImageAllocate {
+            template: t(&format!("NAME=large\nTYPE=DATABLOCK\nSIZE={size}")),
+            datastore: 101,
+            spec: plerion_world::ImageSpec { size_mib: None },
+        };
+        refuses(s, "Wrong SIZE", image);
+    }
     let id = give(s, vm("DISK=[IMAGE_ID=0,SIZE=1]"));
     let made = s.cloud.world.vm(id).expect("there");
     assert_eq!(
