@@ -65,6 +65,11 @@ class Cloud:
             self.fe(f"onehost create {host.name} -i kvm -v qemu")
         for name in ("shared", "qcow2"):
             self._datastores_make(STORAGES[name])
+        # Only for VMs that are moved there.
+        self.other_store = lab.create("datastore", "NAME = qcow2-other\nTYPE = SYSTEM_DS\nTM_MAD = qcow2\n")
+        if self.other_store != SHARED_DATASTORES[4]:
+            raise Failed(f"datastore {self.other_store} was made where {SHARED_DATASTORES[4]} is mounted")
+        self.fe(f"onedatastore disable {self.other_store}")
         self.network = lab.create(
             "vnet",
             f"""NAME = guests

@@ -33,7 +33,7 @@ GUEST_NETWORK = "192.168.77"
 # Where the guest's image is on the front-end; below the default SAFE_DIRS.
 GUEST_PLACE = "/var/tmp/guest"
 # Datastores that all nodes see. They get these ids in a new cloud, in this order.
-SHARED_DATASTORES = (100, 101, 102, 103)
+SHARED_DATASTORES = (100, 101, 102, 103, 104)
 FRONT_END_SECONDS = 30
 COMMAND_SECONDS = 60
 LOOK_SECONDS = 0.05

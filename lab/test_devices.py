@@ -154,6 +154,10 @@ def test_a_snapshot_brings_the_memory_back(cloud):
     assert len(vm.qemus()) == 1
     delete = timed(cloud, f"onevm snapshot-delete {vm.id} 0", vm)
     assert vm.xml().find("TEMPLATE/SNAPSHOT") is None
+    cloud.lab.api("vm.schedadd", vm.id, f'SCHED_ACTION = [ ACTION = "snapshot-create", ARGS = "by night", TIME = {int(time.time())} ]')
+    seen(lambda: vm.xml().findtext("TEMPLATE/SNAPSHOT/NAME") == "by night", "no snapshot is taken by schedule")
+    vm.wait("RUNNING")
+    assert vm.xml().findtext("TEMPLATE/SNAPSHOT/HYPERVISOR_ID").startswith("snap-")
     print(f"\ntake {take:.2f} s, revert {revert:.2f} s, delete {delete:.2f} s")
 
 

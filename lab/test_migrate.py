@@ -1,10 +1,11 @@
 """VMs are moved between real hosts, and changed while they run."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from cloud import STORAGES
-from layout import names
+from layout import names, nothing_check
 from lab import wait_until
 
 CHANGE_SECONDS = 15
@@ -47,6 +48,53 @@ def test_a_vm_is_moved(cloud, name):
     vm.act("resume", "RUNNING")
     assert [node for node, _ in vm.qemus()] == [vm.host()]
     vm.terminate()
+
+
+def store_changed(vm, store, state, *options):
+    """Moves the VM to another system datastore on its host."""
+    host, before = vm.host(), vm.directory(vm.host())
+    there = names(before)
+    vm.cloud.fe(["onevm", "migrate", *options, str(vm.id), host.name, str(store)])
+    vm.storage = replace(vm.storage, system_store=store)
+    wait_until(CHANGE_SECONDS, lambda: not before.exists(), lambda: f"{before} has {names(before)}")
+    vm.wait(state)
+    after = vm.directory(host)
+    assert {name for name in there if name.startswith("disk.")} <= set(names(after))
+    if not vm.storage.shared:
+        assert names(vm.directory(vm.lab.front_end)) == [], "the front-end still has the files"
+
+
+@pytest.mark.seconds(240)
+@pytest.mark.parametrize("name", ["ssh", "qcow2"])
+def test_a_vm_is_moved_to_another_datastore(cloud, name):
+    storage = STORAGES[name]
+    if storage.shared:
+        store = cloud.other_store
+        cloud.fe(f"onedatastore enable {store}")
+    else:
+        store = cloud.lab.create("datastore", f"NAME = {name}-other\nTYPE = SYSTEM_DS\nTM_MAD = {name}\n")
+    vm = cloud.vm_make(storage).running().guest_wait()
+    boot_id = vm.guest_boot_id()
+    refused = cloud.fe(["onevm", "migrate", "--live", str(vm.id), vm.host().name, str(store)], check=False)
+    assert refused and vm.state() == "RUNNING"
+    began = time.monotonic()
+    store_changed(vm, store, "RUNNING")
+    vm.guest_wait()
+    print(f"\n{name}: in another datastore in {time.monotonic() - began:.1f} s")
+    assert vm.guest_boot_id() == boot_id, "the guest was started anew instead of going on"
+    assert f"/datastores/{store}/" in vm.host().out(["virsh", "-c", "qemu:///system", "dumpxml", vm.domain])
+    vm.act("poweroff --hard", "POWEROFF")
+    store_changed(vm, storage.system_store, "POWEROFF")
+    vm.act("resume", "RUNNING")
+    vm.guest_wait()
+    vm.terminate()
+    nothing_check(vm)
+    vm.storage = replace(vm.storage, system_store=store)
+    nothing_check(vm)
+    if storage.shared:
+        cloud.fe(f"onedatastore disable {store}")
+    else:
+        cloud.fe(f"onedatastore delete {store}")
 
 
 # A second in which the guest counts; it may miss a few of its ticks while it changes hosts, and none may come twice.

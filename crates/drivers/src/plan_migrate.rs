@@ -2,6 +2,7 @@
 //!
 //! Hosts need no way to each other: what is on the disks of one goes to another over the front-end.
 
+use plerion_model::host::Host;
 use plerion_model::vm_history::HistoryAction;
 use plerion_protocol::{Action, Location, MirrorDisk};
 
@@ -144,46 +145,73 @@ pub(crate) fn files_move(
     // Scripts may have moved some: on the way back they are told to move all from where they could not get (recorded).
     files_scripts_relocate(plan, &stay.before()?, stay)?;
     match Transfer::of(stay) {
-        Transfer::Dummy | Transfer::Shared | Transfer::Script(_) => {}
+        Transfer::Dummy | Transfer::Script(_) => {}
         // Where they are from goes last, and only when all are there: on the way back they are where they were.
-        Transfer::Ssh if back => {
+        transfer @ (Transfer::Ssh | Transfer::Shared) if back => {
             let failed = stay.before()?;
-            plan.notes.push(format!(
-                "what was already on host {} ({}) of VM {} is not removed: look at {} there, and remove it by hand",
-                failed.host.id, failed.host.name, stay.vm.id, failed.directory
-            ));
+            if transfer == Transfer::Ssh || failed.directory != stay.directory {
+                plan.notes.push(format!(
+                    "what was already on host {} ({}) of VM {} is not removed: look at {} there, and remove it by hand",
+                    failed.host.id, failed.host.name, stay.vm.id, failed.directory
+                ));
+            }
         }
-        Transfer::Ssh => files_over_front_end(plan, &left, stay, environment),
+        Transfer::Ssh => {
+            let seen = [same_place(&left), same_place(stay)];
+            files_over_front_end(plan, &left, stay, left.host, seen, environment);
+        }
+        // All see the same files of one datastore.
+        Transfer::Shared if left.directory == stay.directory => {}
+        // The front-end has all shared datastores; a host that was given up gives nothing.
+        Transfer::Shared => {
+            let giver = if given_up { stay.host } else { left.host };
+            files_over_front_end(plan, &left, stay, giver, [false, true], environment);
+        }
     }
     Ok(())
 }
 
-/// Copies the directory from host to host over the front-end, then deletes it where it was. A leg within one machine, or
-/// with a front-end that sees the host's files, is none.
-fn files_over_front_end(plan: &mut Plan, left: &Stay<'_>, stay: &Stay<'_>, environment: &Environment<'_>) {
+/// Copies the directory that a host gives from where it was to where it is to be over the front-end, then has the host delete
+/// it. A leg on a side whose files the front-end sees itself is none.
+fn files_over_front_end(
+    plan: &mut Plan,
+    left: &Stay<'_>,
+    stay: &Stay<'_>,
+    giver: &Host,
+    [from_seen, to_seen]: [bool; 2],
+    environment: &Environment<'_>,
+) {
+    if from_seen && to_seen && left.directory == stay.directory {
+        return;
+    }
     let there =
-        |stay: &Stay<'_>| Location::There((environment.ssh_target)(&stay.host.name), stay.directory.clone());
+        |host: &Host, path: &str| Location::There((environment.ssh_target)(&host.name), path.to_owned());
     let here = || Location::Here(stay.home.clone());
-    if !same_place(left) {
+    // Exactly one end of a transfer is with whoever does it: the host that the VM leaves gives its files also where the
+    // front-end sees both places.
+    let pushed = from_seen && !to_seen;
+    if !pushed {
         let action = Action::Transfer {
-            source: there(left),
+            source: there(giver, &left.directory),
             destination: here(),
         };
         plan.front_end(action, COPY_DEADLINE_S);
     }
-    if !same_place(stay) {
+    if !to_seen {
         let action = Action::Transfer {
-            source: here(),
-            destination: there(stay),
+            source: if pushed {
+                Location::Here(left.home.clone())
+            } else {
+                here()
+            },
+            destination: there(stay.host, &stay.directory),
         };
         plan.front_end(action, COPY_DEADLINE_S);
     }
-    if !same_place(left) && !same_place(stay) {
+    if !from_seen && !to_seen {
         let path = stay.home.clone();
         plan.front_end(Action::PathDelete { path }, QUICK_DEADLINE_S);
     }
-    if !(same_place(left) && same_place(stay)) {
-        let path = left.directory.clone();
-        plan.host(left.host.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
-    }
+    let path = left.directory.clone();
+    plan.host(giver.id, Action::PathDelete { path }, QUICK_DEADLINE_S);
 }

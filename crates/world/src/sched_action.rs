@@ -22,8 +22,8 @@ const ACTIONS_MAX: usize = 1000;
 /// Longest text of arguments, in bytes.
 const ARGS_BYTES_MAX: usize = 1024;
 
-/// Actions on VMs that can be scheduled (the facts' list), and what they are. Those without an event are refused when they
-/// are due as long as there is no command for them.
+/// Actions on VMs that can be scheduled (the facts' list), and what they are for the life of the VM: nothing for those with a
+/// command of their own, which is made when they are due.
 pub(crate) const VM_ACTIONS: &[(&str, Option<Event>)] = &[
     ("terminate", Some(Event::Terminate { hard: false })),
     ("terminate-hard", Some(Event::Terminate { hard: true })),

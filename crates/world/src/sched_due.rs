@@ -8,6 +8,7 @@ use crate::backupjob::BackupJobCommand;
 use crate::command::{Command, Order};
 use crate::sched_action::VM_ACTIONS;
 use crate::vm_backup::VmBackupCommand;
+use crate::vm_device_command::VmDeviceCommand;
 use crate::world::World;
 
 /// What an action that is due asks for, in the name of its object's owner; or why nothing can be asked. `None` when it is
@@ -49,15 +50,54 @@ fn command_of(action: &SchedAction) -> Result<Command, String> {
         .find(|(name, _)| *name == action.action)
         .and_then(|(_, event)| *event);
     match event {
-        Some(event) if action.parent_kind == Kind::Vm => Ok(Command::VmAction {
+        Some(event) => Ok(Command::VmAction {
             id: action.parent,
             name: action.action.clone(),
             event,
         }),
-        _ => Err(format!(
-            "The action {} cannot be done by a schedule yet: do it by hand",
-            action.action
-        )),
+        None => snapshot_of(action),
+    }
+}
+
+/// The arguments of a snapshot of the machine are its name, or its id; those of a snapshot of a disk follow the disk's id and a
+/// comma (as commands with `--schedule` write them).
+fn snapshot_of(action: &SchedAction) -> Result<Command, String> {
+    let args = action.args.trim();
+    let id = |text: &str, what: &str| {
+        text.trim().parse::<Id>().map_err(|_| {
+            format!(
+                "ARGS is \"{args}\" where the id of {what} is needed as \"{}\"",
+                args_wanted(action)
+            )
+        })
+    };
+    let (disk, rest) = args.split_once(',').unwrap_or((args, ""));
+    let command = match action.action.as_str() {
+        "snapshot-create" => VmDeviceCommand::SnapshotCreate(args.to_owned()),
+        "snapshot-revert" => VmDeviceCommand::SnapshotRevert(id(args, "a snapshot")?),
+        "snapshot-delete" => VmDeviceCommand::SnapshotDelete(id(args, "a snapshot")?),
+        "disk-snapshot-create" => {
+            VmDeviceCommand::DiskSnapshotCreate(id(disk, "a disk")?, rest.trim().to_owned())
+        }
+        "disk-snapshot-revert" => {
+            VmDeviceCommand::DiskSnapshotRevert(id(disk, "a disk")?, id(rest, "a snapshot")?)
+        }
+        "disk-snapshot-delete" => {
+            VmDeviceCommand::DiskSnapshotDelete(id(disk, "a disk")?, id(rest, "a snapshot")?)
+        }
+        other => return Err(format!("There is no action {other} that can be scheduled")),
+    };
+    Ok(Command::VmDevice {
+        id: action.parent,
+        command,
+    })
+}
+
+fn args_wanted(action: &SchedAction) -> &'static str {
+    match action.action.as_str() {
+        "disk-snapshot-create" => "DISK_ID,NAME",
+        "disk-snapshot-revert" | "disk-snapshot-delete" => "DISK_ID,SNAPSHOT_ID",
+        _ => "SNAPSHOT_ID",
     }
 }
 

@@ -10,13 +10,13 @@ use plerion_model::vm::{Place, Vm};
 use plerion_model::vm_history::{History, HistoryAction};
 use plerion_model::vm_state::{LcmState, Phase};
 use plerion_model::{ApiError, Id, Kind, Operation, Seconds};
-use plerion_template::{PackedTemplate, PackedVector};
+use plerion_template::PackedVector;
 
 use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
-use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget, system_set};
-use crate::vm_migrate_end::record_close;
+use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget};
+use crate::vm_migrate_end::{record_close, system_take};
 use crate::vm_numa::{numa_leave, numa_take};
 use crate::vm_pci::pci_choose;
 use crate::vm_require::vm_unlocked;
@@ -99,9 +99,7 @@ pub(crate) fn vm_migrate(
     own.resched = false;
     placement_reason_forget(own);
     if system.id != from.datastore {
-        let mut template = own.template.unpack();
-        system_set(&mut template, &system);
-        own.template = PackedTemplate::new(&template);
+        system_take(own, &system);
     }
     vm_go(txn, vm, &outcome, event, &Cause::user(caller));
     Ok(id)
@@ -216,13 +214,6 @@ impl Route<'_> {
                 host.id, host.vm_mad, self.from.vm_mad
             )));
         }
-        let real = host.vm_mad != "dummy";
-        if real && self.from.datastore != self.system.id {
-            return Err(ApiError::action(format!(
-                "Moving VMs to another system datastore is not supported yet with the driver {}",
-                host.vm_mad
-            )));
-        }
         Ok(())
     }
 
@@ -244,18 +235,35 @@ impl Route<'_> {
                 system.id, system.tm_mad, self.from.datastore, self.from.tm_mad
             )));
         }
+        if self.live && self.host.vm_mad != "dummy" {
+            return Err(ApiError::action(format!(
+                "Cannot migrate to datastore {} while the VM runs: this is not supported yet with the driver {}. Migrate it \
+                 without --live, or by poweroff (onevm migrate --poff)",
+                system.id, self.host.vm_mad
+            )));
+        }
         let setting = if self.live {
             "DS_LIVE_MIGRATE"
         } else {
             "DS_MIGRATE"
         };
-        if !self.world.config.transfer_allows(&system.tm_mad, setting) {
-            return Err(ApiError::action(format!(
+        let snapshots = self
+            .vm
+            .disk_snapshots
+            .values()
+            .any(|tree| !tree.snapshots.is_empty());
+        let wanted = [Some(setting), snapshots.then_some("DS_MIGRATE_SNAP")];
+        match wanted
+            .into_iter()
+            .flatten()
+            .find(|setting| !self.world.config.transfer_allows(&system.tm_mad, setting))
+        {
+            Some(setting) => Err(ApiError::action(format!(
                 "Cannot migrate to datastore {}: {setting} of its TM_MAD {} is not YES",
                 system.id, system.tm_mad
-            )));
+            ))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Networks and images must be in the host's cluster.

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 
 use plerion_model::Seconds;
-use plerion_model::vm::Vm;
+use plerion_model::datastore::Datastore;
+use plerion_model::vm::{Demand, Vm};
 use plerion_model::vm_history::History;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
+use plerion_template::PackedTemplate;
+
+use crate::vm_deploy::system_set;
+use crate::world::World;
 
 /// The VM's domain has left its old host, or will not: the record of the stay there ends (recorded: in both cases).
 pub(crate) fn history_left(vm: &mut Vm, old: Phase, now: Seconds) {
@@ -38,6 +43,25 @@ pub(crate) fn history_back(vm: &mut Vm, now: Seconds) {
         gid,
         ..before.next(now)
     });
+}
+
+/// The system datastore that a VM is back on is that of its volatile disks again.
+pub(crate) fn store_return(world: &World, vm: &mut Vm) {
+    let mut stays = vm.history.iter().rev().map(|record| record.datastore);
+    let (Some(back), Some(failed)) = (stays.next(), stays.next()) else {
+        return;
+    };
+    if let Some(system) = world.datastores.get(back).filter(|_| back != failed) {
+        system_take(vm, system);
+    }
+}
+
+/// The system datastore in what depends on it.
+pub(crate) fn system_take(vm: &mut Vm, system: &Datastore) {
+    let mut template = vm.template.unpack();
+    system_set(&mut template, system);
+    vm.template = PackedTemplate::new(&template);
+    vm.demand = Arc::new(Demand::read(&vm.template));
 }
 
 /// A phase in which a VM is where its newest record says.

@@ -17,7 +17,7 @@ use crate::vm_cause::Cause;
 use crate::vm_device_end::device_end;
 use crate::vm_exec_end::{guest_await, guest_command_pass, guest_started, intents_leave};
 use crate::vm_history::{history_note, history_open_again};
-use crate::vm_migrate_end::{has_arrived, history_back, history_left};
+use crate::vm_migrate_end::{has_arrived, history_back, history_left, store_return};
 use crate::vm_numa::numa_return;
 use crate::vm_pci::pci_return;
 use crate::vm_resize_end::resize_end;
@@ -66,6 +66,7 @@ pub(crate) fn vm_go(txn: &mut Txn<'_>, mut vm: Arc<Vm>, outcome: &Outcome, event
     }
     if outcome.back {
         history_back(own, now);
+        store_return(&txn.world, own);
         pci_return(&txn.world, own);
         numa_return(&txn.world, own);
     }

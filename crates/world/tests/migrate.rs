@@ -230,6 +230,34 @@ fn files_that_could_not_be_moved_are_moved_back_by_recover_failure() {
 }
 
 #[test]
+fn volatile_disks_go_to_the_other_datastore_and_back() {
+    let (mut cloud, _) = running();
+    let id = cloud
+        .vm("NAME=v\nCPU=1\nMEMORY=64\nDISK=[TYPE=fs, SIZE=10]")
+        .expect("a vm");
+    cloud.deploy(id).expect("placed");
+    cloud.finish();
+    cloud.act(id, Event::Poweroff { hard: true }).expect("off");
+    cloud.finish();
+    let store = |cloud: &Cloud| {
+        let vm = cloud.world.vm(id).expect("there");
+        let disk = vm.template.vectors("DISK").next().expect("a disk");
+        let said = disk.get("DATASTORE_ID").unwrap_or_default().to_owned();
+        (said, vm.demand.disks[0].datastore)
+    };
+    assert_eq!(store(&cloud), ("100".to_owned(), 100));
+    migrate_to(&mut cloud, id, 0, 102, Relocation::Save).expect("moved");
+    assert_eq!(cloud.phase(id), "PROLOG_MIGRATE_POWEROFF");
+    assert_eq!(store(&cloud), ("102".to_owned(), 102));
+    step_end(&mut cloud, Err("no space"));
+    recover(&mut cloud, id, Recover::Failure);
+    cloud.finish();
+    assert_eq!(cloud.phase(id), "POWEROFF");
+    assert_eq!(store(&cloud), ("100".to_owned(), 100));
+    cloud.world.check().expect("derived state holds");
+}
+
+#[test]
 fn other_ways_out_of_a_failed_move() {
     let failed = |files: bool| {
         let (mut cloud, id) = running();

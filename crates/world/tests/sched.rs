@@ -10,7 +10,7 @@ use plerion_template::Template;
 use plerion_world::{Caller, Command, SchedCommand};
 use proptest::prelude::*;
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, VM};
 
 const PLAIN: &str = "NAME=v\nCPU=1\nMEMORY=64";
 
@@ -71,6 +71,68 @@ fn an_action_is_done_in_the_name_of_the_owner_with_its_result_and_next_time() {
         5000 + 2 * 3600,
         "one run makes up for those that were missed"
     );
+    cloud.world.check().expect("derived state holds");
+}
+
+#[test]
+fn snapshots_are_taken_gone_back_to_and_deleted() {
+    let mut cloud = Cloud::new();
+    let vm = cloud.vm(VM).expect("a vm");
+    cloud.deploy(vm).expect("placed");
+    cloud.finish();
+    let mut time = cloud.now();
+    let mut run = |cloud: &mut Cloud, text: &str| {
+        time += 100;
+        let id = add(cloud, vm, &format!("{text}, TIME={time}")).expect("taken");
+        cloud.pass(100);
+        assert_eq!(tick(cloud), [(id, time)]);
+        cloud.finish();
+        cloud.world.sched_action(id).expect("kept").message.clone()
+    };
+    let names = |cloud: &Cloud| -> Vec<String> {
+        let vm = cloud.world.vm(vm).expect("there");
+        let found = vm.template.vectors("SNAPSHOT");
+        found
+            .map(|one| one.get("NAME").unwrap_or("-").to_owned())
+            .collect()
+    };
+    // A name is a name, commas and all.
+    assert_eq!(
+        run(&mut cloud, "ACTION=snapshot-create, ARGS=\"one, by night\""),
+        ""
+    );
+    assert_eq!(run(&mut cloud, "ACTION=snapshot-create"), "");
+    assert_eq!(names(&cloud), ["one, by night", "snapshot-1"]);
+    assert_eq!(run(&mut cloud, "ACTION=snapshot-revert, ARGS=\"0\""), "");
+    assert_eq!(run(&mut cloud, "ACTION=snapshot-delete, ARGS=\"0\""), "");
+    assert_eq!(names(&cloud), ["snapshot-1"]);
+    let message = run(&mut cloud, "ACTION=snapshot-revert, ARGS=\"yesterday's\"");
+    assert!(message.contains("SNAPSHOT_ID"), "{message}");
+    let message = run(&mut cloud, "ACTION=snapshot-delete, ARGS=\"7\"");
+    assert!(message.contains("does not exist"), "{message}");
+
+    for text in [
+        "ACTION=disk-snapshot-create, ARGS=\"0, kept\"",
+        "ACTION=disk-snapshot-create, ARGS=\"0\"",
+    ] {
+        assert_eq!(run(&mut cloud, text), "");
+    }
+    let active = |cloud: &Cloud| {
+        let tree = &cloud.world.vm(vm).expect("there").disk_snapshots[&0];
+        let names: Vec<String> = tree.snapshots.iter().map(|one| one.name.clone()).collect();
+        (names, tree.active)
+    };
+    assert_eq!(
+        active(&cloud),
+        (vec!["kept".to_owned(), "snapshot-1".to_owned()], 1)
+    );
+    assert_eq!(run(&mut cloud, "ACTION=poweroff-hard"), "");
+    assert_eq!(run(&mut cloud, "ACTION=disk-snapshot-revert, ARGS=\"0,0\""), "");
+    assert_eq!(active(&cloud).1, 0);
+    assert_eq!(run(&mut cloud, "ACTION=disk-snapshot-delete, ARGS=\"0,1\""), "");
+    assert_eq!(active(&cloud).0, ["kept"]);
+    let message = run(&mut cloud, "ACTION=disk-snapshot-delete, ARGS=\"0\"");
+    assert!(message.contains("DISK_ID,SNAPSHOT_ID"), "{message}");
     cloud.world.check().expect("derived state holds");
 }
 
