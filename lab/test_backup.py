@@ -1,12 +1,14 @@
 """Backups: disks of a VM, also of one that runs, are copied to the front-end, come back in place, and become images that boot."""
 
 import secrets
+import subprocess
+from dataclasses import replace
 
 import pytest
 from agents import agent_kill
 from cloud import IMAGE_ERROR, STORAGES, Vm
 from lab import wait_until
-from layout import names, nothing_check
+from layout import backing_of, names, nothing_check
 from writing import JOB_SECONDS, copy_check, disk_lengthen, filled, filled_anew, job, job_abort, job_wait, no_copy_left, writer_start
 
 BACKUP_SECONDS = 60
@@ -96,6 +98,90 @@ def test_disks_come_back_and_become_images(cloud, store, tmp_path):
     for made in [*images, image, later, data]:
         cloud.fe(f"oneimage delete {made}")
     wait_until(BACKUP_SECONDS, lambda: not place.exists(), f"{place} stays")
+
+
+PLACES = [MARKER_OFFSET + n * 128 * 1024 for n in range(5)]
+
+
+def place_write(vm, number):
+    """Writes what is known of a place onto the guest's second disk."""
+    vm.guest(f"dd of=/dev/vdb bs={BLOCK} seek={PLACES[number] // BLOCK} conv=notrunc 2>/dev/null && sync", input=f"place-{number}".ljust(BLOCK))
+
+
+def places_in(file, raw):
+    """Which of the places are written in a QCOW2 file and those below it."""
+    subprocess.check_call(["qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", file, raw])
+    content = raw.read_bytes()
+    return [number for number, place in enumerate(PLACES) if content[place:].startswith(f"place-{number}".encode())]
+
+
+def parts(cloud, image):
+    """The increments of a backup: their ids and directories."""
+    found = cloud.lab.show("image", image).findall("BACKUP_INCREMENTS/INCREMENT")
+    base = cloud.lab.front_end.home / "datastores"
+    return {int(part.findtext("ID")): base / part.findtext("SOURCE").split("/datastores/")[1] for part in found}
+
+
+def grown(vm, store, last):
+    """Has an increment made; gives the image and its increments."""
+    vm.cloud.fe(f"onevm backup {vm.id} -d {store}")
+    wait_until(BACKUP_SECONDS, lambda: vm.state() in ("RUNNING", "POWEROFF") and backups(vm) and last in parts(vm.cloud, backups(vm)[-1]),
+               lambda: f"no increment {last}: {vm.cloud.fe(f'onevm show {vm.id}')}")  # fmt: skip
+    image = backups(vm)[-1]
+    return image, parts(vm.cloud, image)
+
+
+@pytest.mark.seconds(300)
+def test_increments_hold_what_has_changed_and_come_back(cloud, store, tmp_path):
+    storage = replace(STORAGES["ssh"], name="ssh-qcow2", format="qcow2")
+    data = cloud.image_make(storage, "increment-data", "--size", "8", "--type", "DATABLOCK")
+    disks = [f"IMAGE_ID = {cloud.os_image(storage)}", f"IMAGE_ID = {data}"]
+    vm = cloud.vm_make(storage, disks, extra='BACKUP_CONFIG = [ MODE = "INCREMENT", KEEP_LAST = 4 ]').running().guest_wait()
+    raw = tmp_path / "raw"
+    place_write(vm, 0)
+    image, _ = grown(vm, store, 0)
+    place_write(vm, 1)
+    _, made = grown(vm, store, 1)
+    no_copy_left(vm)
+    assert backing_of(made[0] / "disk.1") == ""
+    assert backing_of(made[1] / "disk.1") == f"../{made[0].name}/disk.1"
+    assert places_in(made[1] / "disk.1", raw) == [0, 1]
+    assert (made[1] / "disk.0").stat().st_blocks < (made[0] / "disk.0").stat().st_blocks / 2
+    # What has changed is known after the guest was away, and on another host.
+    vm.act("suspend", "SUSPENDED")
+    vm.act("resume", "RUNNING")
+    place_write(vm, 2)
+    _, made = grown(vm, store, 2)
+    assert backing_of(made[2] / "disk.1") == f"../{made[1].name}/disk.1"
+    there = next(node for node in cloud.lab.hosts if node is not vm.host())
+    cloud.fe(["onevm", "migrate", "--live", str(vm.id), there.name])
+    wait_until(BACKUP_SECONDS, lambda: vm.host() is there, "the VM is not moved")
+    vm.wait("RUNNING")
+    place_write(vm, 3)
+    _, made = grown(vm, store, 3)
+    assert places_in(made[3] / "disk.1", raw) == [0, 1, 2, 3]
+    # Of a VM that is off disks are copied whole; and as four are kept, the two oldest become one.
+    vm.act("poweroff --hard", "POWEROFF")
+    oldest = made[0]
+    _, made = grown(vm, store, 4)
+    assert sorted(made) == [1, 2, 3, 4] and not oldest.exists()
+    assert [backing_of(made[n] / "disk.1") for n in (1, 4)] == ["", ""]
+    assert places_in(made[2] / "disk.1", raw) == [0, 1, 2]
+    disk = vm.directory(vm.host()) / "disk.1"
+    cloud.fe(f"onevm restore {vm.id} {image} --increment 2")
+    wait_until(BACKUP_SECONDS, lambda: vm.state() == "POWEROFF" and places_in(disk, raw) == [0, 1, 2], "increment 2 does not come back")
+    assert not list(made[1].glob("*restored*"))
+    words = cloud.fe(f"oneimage restore {image} -d {storage.image_store} --name of-increments --increment 1").split()
+    template, images = int(words[2]), [int(word) for word in words[4:]]
+    for restored in images:
+        cloud.image_wait(restored, f"image {restored}")
+    assert places_in(cloud.image_file(storage, images[1]), raw) == [0, 1]
+    vm.terminate()
+    nothing_check(vm)
+    cloud.fe(f"onetemplate delete {template}")
+    for gone in [*images, image, data]:
+        cloud.fe(f"oneimage delete {gone}")
+    wait_until(BACKUP_SECONDS, lambda: not any(place.exists() for place in made.values()), "increments stay")
 
 
 def test_what_cannot_be_is_said_and_leaves_nothing(cloud, store):

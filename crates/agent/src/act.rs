@@ -82,10 +82,14 @@ impl Means {
                 uuid,
                 disks,
                 freeze,
+                mark,
                 ..
             } => self
                 .hypervisor
-                .disks_copy(&roots, (name, uuid), disks, *freeze, limits),
+                .disks_copy(&roots, (name, uuid), disks, *freeze, mark.as_ref(), limits),
+            Action::LayersMerge { layers, destination } => {
+                storage::layers_merge(&roots, layers, destination, limits)
+            }
             Action::DiskLink {
                 source,
                 destination,

@@ -110,6 +110,7 @@ impl Evidence {
         match action {
             Action::DiskCopy { destination, .. }
             | Action::DiskFlatten { destination, .. }
+            | Action::LayersMerge { destination, .. }
             | Action::DiskOverlay { destination, .. }
             | Action::DiskLink { destination, .. }
             | Action::DiskMake { destination, .. }

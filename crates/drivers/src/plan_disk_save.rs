@@ -1,7 +1,7 @@
 //! What the copy of a disk to a new image means, and how disks of a running machine are copied.
 
 use plerion_model::Id;
-use plerion_protocol::{Action, DiskTaken, Freeze, Location};
+use plerion_protocol::{Action, DiskTaken, Freeze, Location, Mark};
 use plerion_template::Vector;
 
 use crate::plan::{COPY_DEADLINE_S, Environment, Plan, Stay};
@@ -55,7 +55,14 @@ pub(crate) fn disk_save(
         Transfer::Ssh => {
             let source = if written {
                 let copy = passing_copy(stay, id);
-                disks_take(plan, stay, vec![taken(disk, copy.clone())?], Freeze::None, true);
+                disks_take(
+                    plan,
+                    stay,
+                    vec![taken(disk, copy.clone())?],
+                    Freeze::None,
+                    true,
+                    None,
+                );
                 copy
             } else {
                 on_host
@@ -67,7 +74,14 @@ pub(crate) fn disk_save(
             plan.front_end(action, COPY_DEADLINE_S);
         }
         Transfer::Shared if written => {
-            disks_take(plan, stay, vec![taken(disk, destination)?], Freeze::None, false);
+            disks_take(
+                plan,
+                stay,
+                vec![taken(disk, destination)?],
+                Freeze::None,
+                false,
+                None,
+            );
         }
         Transfer::Shared => plan.host(stay.host.id, flatten(on_host)?, COPY_DEADLINE_S),
         Transfer::Dummy | Transfer::Script(_) => {
@@ -106,6 +120,7 @@ pub(crate) fn disks_take(
     disks: Vec<DiskTaken>,
     freeze: Freeze,
     passing: bool,
+    mark: Option<Mark>,
 ) {
     let (name, uuid) = stay.domain();
     let action = Action::DomainDisksCopy {
@@ -114,6 +129,7 @@ pub(crate) fn disks_take(
         disks,
         freeze,
         passing,
+        mark,
     };
     plan.host(stay.host.id, action, COPY_DEADLINE_S);
 }

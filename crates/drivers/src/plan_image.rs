@@ -7,6 +7,7 @@ use plerion_world::{ImageAsk, Intent, World};
 
 use crate::image_source::image_source;
 use crate::plan::{COPY_DEADLINE_S, Plan, QUICK_DEADLINE_S};
+use crate::plan_backup::Kept;
 use crate::plan_script_image::image_scripts;
 
 /// Largest image that is taken when the datastore names no limit, in MiB.
@@ -80,14 +81,12 @@ fn files(world: &World, image: &Image, store: &Datastore, ask: ImageAsk) -> Resu
                 .images
                 .get(image.cloning_id)
                 .ok_or_else(|| format!("image {} is gone", image.cloning_id))?;
-            // Of a backup one disk is taken.
-            let file = if source.backup.is_some() {
-                &image.path
-            } else {
-                &source.source
-            };
+            if let Some(action) = backup_disk(source, image)? {
+                plan.front_end(action, COPY_DEADLINE_S);
+                return Ok(plan);
+            }
             let action = Action::DiskCopy {
-                source: file.clone(),
+                source: source.source.clone(),
                 destination,
                 format: format_given(&image.format)?.unwrap_or(DiskFormat::Raw),
                 size_mib: None,
@@ -96,12 +95,43 @@ fn files(world: &World, image: &Image, store: &Datastore, ask: ImageAsk) -> Resu
         }
         // An image registered by SOURCE may lie outside of its datastore; then its file is not ours to delete.
         ImageAsk::Delete if destination.starts_with(&format!("{}/", store.base_path)) => {
-            plan.front_end(Action::PathDelete { path: destination }, QUICK_DEADLINE_S);
+            let increments = image.backup.iter().flat_map(|backup| &backup.increments);
+            let more = increments
+                .map(|own| own.source.clone())
+                .filter(|path| *path != destination);
+            for path in std::iter::once(destination.clone()).chain(more) {
+                plan.front_end(Action::PathDelete { path }, QUICK_DEADLINE_S);
+            }
         }
         ImageAsk::Delete => {}
         ImageAsk::Snapshot(_) => return Err("snapshots of files cannot be changed yet".into()),
     }
     Ok(plan)
+}
+
+/// Of a backup one disk is taken, whose path says which, and as it was in which increment.
+fn backup_disk(backup: &Image, image: &Image) -> Result<Option<Action>, String> {
+    let Some(parts) = &backup.backup else {
+        return Ok(None);
+    };
+    let destination = image.source.clone();
+    let said = || image.path.rsplit_once("/disk.");
+    let increment = parts
+        .increments
+        .iter()
+        .find(|own| said().is_some_and(|(place, _)| place == own.source));
+    let disk = said().and_then(|(_, disk)| disk.parse().ok());
+    if let (Some(increment), Some(disk)) = (increment, disk)
+        && let Kept::Layers(layers) = Kept::of(backup, increment.id, disk)?
+    {
+        return Ok(Some(Action::LayersMerge { layers, destination }));
+    }
+    Ok(Some(Action::DiskCopy {
+        source: image.path.clone(),
+        destination,
+        format: format_given(&image.format)?.unwrap_or(DiskFormat::Raw),
+        size_mib: None,
+    }))
 }
 
 fn format_given(format: &str) -> Result<Option<DiskFormat>, String> {

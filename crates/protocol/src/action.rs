@@ -59,6 +59,18 @@ pub struct DiskTaken {
     pub format: DiskFormat,
 }
 
+/// A mark of a moment, from which on a running domain notes what is written to its disks (a checkpoint of libvirt).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Its name, letters and digits.
+    pub name: String,
+    /// Earlier ones, the newest first. If the domain still has one, copies hold only what has changed since the first that it
+    /// has; else they hold all.
+    pub since: Vec<String>,
+    /// What each copy that holds only changes is to name as the file below it, one a disk.
+    pub below: Vec<String>,
+}
+
 /// How a guest is kept from writing at the moment that copies of its disks are of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -251,6 +263,19 @@ pub enum Action {
         freeze: Freeze,
         /// Whether the copies serve the steps after this one only: they are deleted when the action is forgotten.
         passing: bool,
+        /// Marks the moment (of QCOW2 disks only): the output names the size of the copies then, which may hold only what has
+        /// changed since an earlier mark.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<Mark>,
+    },
+    /// Makes `destination` what the last of some QCOW2 files shows (all here), in a file that refers to no other. Each holds
+    /// all, or what has changed since the one before it and names that as the file below it; one that names any other is
+    /// refused. The destination may be the last of them. It appears under its name only when whole.
+    LayersMerge {
+        /// The files, the oldest first.
+        layers: Vec<String>,
+        /// File to make.
+        destination: String,
     },
     /// Makes `destination` a symbolic link to `source`. For QCOW2 images in the layout of the shared and qcow2
     /// drivers: to `<source>.snap/<highest>`, made on first use.

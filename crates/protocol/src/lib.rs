@@ -15,7 +15,7 @@ mod pci;
 
 pub use action::{
     Action, ActionError, ActionOutput, CommandEnd, ContextCopy, ContextFile, DiskFormat, DiskTaken,
-    ErrorKind, Freeze, ImageSource, Location, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply,
+    ErrorKind, Freeze, ImageSource, Location, Mark, MirrorDisk, ScriptArgument, ScriptCall, ScriptReply,
     SnapshotWork, SshTarget,
 };
 pub use bridge::Bridge;

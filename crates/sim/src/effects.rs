@@ -33,9 +33,9 @@ impl Simulation {
             | Action::DiskLink {
                 source, destination, ..
             } => self.file_copy(number, source, destination),
-            Action::DiskMake { destination, .. } | Action::ContextMake { destination, .. } => {
-                self.file_make(number, destination)
-            }
+            Action::DiskMake { destination, .. }
+            | Action::ContextMake { destination, .. }
+            | Action::LayersMerge { destination, .. } => self.file_make(number, destination),
             Action::ImageRegister { destination, .. } => {
                 self.file_make(number, destination)?;
                 Ok(ActionOutput {

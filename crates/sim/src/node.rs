@@ -75,6 +75,7 @@ impl Class {
             Action::DomainShutdown { .. } => Self::Wait,
             Action::DiskCopy { .. }
             | Action::DiskFlatten { .. }
+            | Action::LayersMerge { .. }
             | Action::DomainDisksCopy { .. }
             | Action::FileReplace { .. }
             | Action::Transfer { .. }
@@ -287,6 +288,7 @@ impl Node {
         match action {
             Action::DiskCopy { destination, .. }
             | Action::DiskFlatten { destination, .. }
+            | Action::LayersMerge { destination, .. }
             | Action::DiskOverlay { destination, .. }
             | Action::DiskLink { destination, .. }
             | Action::DiskMake { destination, .. }

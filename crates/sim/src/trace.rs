@@ -147,6 +147,7 @@ pub(crate) fn action_text(action: &Action) -> String {
         Action::DomainResize { name, .. } => format!("resize {name}"),
         Action::DiskCopy { destination, .. } => format!("copy {destination}"),
         Action::DiskFlatten { destination, .. } => format!("flatten {destination}"),
+        Action::LayersMerge { destination, .. } => format!("merge into {destination}"),
         Action::DiskOverlay { destination, .. } => format!("overlay {destination}"),
         Action::DiskSnapshot { path, snapshot, .. } => format!("snapshot {snapshot} of {path}"),
         Action::DomainDiskSnapshot { name, snapshot, .. } => format!("snapshot {snapshot} of {name}"),

@@ -12,6 +12,8 @@ use crate::auth::Caller;
 use crate::txn::{BackupOver, Txn};
 use crate::vm_backup::{BackupOrder, vm_backup_begin, vm_backup_cancel};
 
+/// The same on one host, where `MAX_BACKUPS_HOST` says nothing (recorded).
+const BACKUPS_HOST_MAX: usize = 2;
 /// Backups that jobs make at a time, where `MAX_BACKUPS` says nothing (recorded).
 const BACKUPS_MAX: usize = 5;
 
@@ -111,11 +113,29 @@ pub(crate) fn backups_go_on(txn: &mut Txn<'_>) {
 }
 
 fn backups_max(txn: &Txn<'_>) -> usize {
-    let setting = txn.world.config.attributes.get_i64("MAX_BACKUPS");
+    limit(txn, "MAX_BACKUPS", BACKUPS_MAX)
+}
+
+fn limit(txn: &Txn<'_>, name: &str, default: usize) -> usize {
+    let setting = txn.world.config.attributes.get_i64(name);
     setting
         .and_then(|max| usize::try_from(max).ok())
         .filter(|max| *max > 0)
-        .unwrap_or(BACKUPS_MAX)
+        .unwrap_or(default)
+}
+
+/// Whether the host of a VM makes as many backups of jobs as it may at a time.
+fn host_is_busy(txn: &Txn<'_>, vm: Id) -> bool {
+    let host_of = |vm: Id| {
+        let vm = txn.world.vms.get(vm)?;
+        vm.last_history().map(|record| record.host)
+    };
+    let Some(host) = host_of(vm) else { return false };
+    let jobs = txn.world.backupjobs.values();
+    let made = jobs
+        .flat_map(|job| job.vms_in(Progress::BackingUp))
+        .filter(|other| host_of(*other) == Some(host));
+    made.count() >= limit(txn, "MAX_BACKUPS_HOST", BACKUPS_HOST_MAX)
 }
 
 fn backups_running(txn: &Txn<'_>) -> usize {
@@ -133,9 +153,14 @@ fn next_of(txn: &Txn<'_>, id: Id) -> Option<Id> {
     if busy && job.execution() == Execution::Sequential {
         return None;
     }
-    job.vms()
+    let mut waiting = job
+        .vms()
         .into_iter()
-        .find(|vm| job.progress.get(vm) == Some(&Progress::Outdated))
+        .filter(|vm| job.progress.get(vm) == Some(&Progress::Outdated));
+    match job.execution() {
+        Execution::Sequential => waiting.next().filter(|vm| !host_is_busy(txn, *vm)),
+        Execution::Parallel => waiting.find(|vm| !host_is_busy(txn, *vm)),
+    }
 }
 
 /// Whether it was begun; if not, the job says why.

@@ -62,6 +62,8 @@ struct Options {
     no_ip: bool,
     /// One disk alone, and no template.
     disk: Option<Id>,
+    /// Where the backup is, or the increment of it that is restored.
+    place: String,
 }
 
 /// Answers the id of the VM template, -1 where one disk alone is restored; all ids are in the answer's text.
@@ -153,20 +155,25 @@ fn options_read(image: &Image, backup: &ImageBackup, given: &Template) -> Result
             image.id
         )));
     }
-    if let Some(wanted) = number("INCREMENT_ID")?
-        && !backup.increments.iter().any(|own| own.id == wanted)
-    {
-        return Err(ApiError::action(format!(
-            "Image {}: it has no increment {wanted}",
-            image.id
-        )));
-    }
+    let increment = match number("INCREMENT_ID")? {
+        None => backup.increments.last(),
+        Some(wanted) => Some(
+            backup
+                .increments
+                .iter()
+                .find(|own| own.id == wanted)
+                .ok_or_else(|| {
+                    ApiError::action(format!("Image {}: it has no increment {wanted}", image.id))
+                })?,
+        ),
+    };
     let name = given.get("NAME").map(str::trim).filter(|name| !name.is_empty());
     Ok(Options {
         name: name.map_or_else(|| format!("{}-{}", backup.vm, image.id), str::to_owned),
         no_nic: given.get_bool("NO_NIC").unwrap_or(false),
         no_ip: given.get_bool("NO_IP").unwrap_or(false),
         disk,
+        place: increment.map_or(&image.source, |own| &own.source).clone(),
     })
 }
 
@@ -206,7 +213,7 @@ fn disk_restore(
         modtime: txn.context.now,
         source: source_new(txn, store),
         path: if files {
-            format!("{}/disk.{disk}", backup.source)
+            format!("{}/disk.{disk}", options.place)
         } else {
             String::new()
         },

@@ -113,6 +113,7 @@ mod vm_snapshot;
 mod vm_snapshot_end;
 mod vm_state;
 mod vm_stay;
+mod vm_system_store;
 mod vm_template;
 mod vm_updateconf;
 mod vmgroup;

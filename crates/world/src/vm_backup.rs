@@ -145,13 +145,15 @@ fn run_of(txn: &Txn<'_>, vm: &Vm, order: &BackupOrder) -> Result<BackupRun, ApiE
     };
     let is =
         |name: &str, word: &str| setting(name).is_some_and(|text| text.trim().eq_ignore_ascii_case(word));
-    let mode = if is("MODE", "INCREMENT") {
+    let disks = disks_of(vm, job.map(|job| &**job), is("BACKUP_VOLATILE", "YES"))?;
+    // As with the reference, what knows of no changes is taken whole.
+    let mode = if is("MODE", "INCREMENT") && knows_changes(vm, &disks) {
         BackupMode::Increment
     } else {
         BackupMode::Full
     };
     let chain = (mode == BackupMode::Increment && !order.reset)
-        .then(|| chain_of(txn, vm))
+        .then(|| chain_of(txn, vm, &disks))
         .flatten();
     let datastore = match chain {
         Some((_, datastore)) => datastore,
@@ -176,18 +178,33 @@ fn run_of(txn: &Txn<'_>, vm: &Vm, order: &BackupOrder) -> Result<BackupRun, ApiE
         } else {
             FsFreeze::None
         },
-        disks: disks_of(vm, job.map(|job| &**job), is("BACKUP_VOLATILE", "YES"))?,
+        disks,
         job: order.job,
         place: String::new(),
         made: None,
     })
 }
 
-/// The image that an increment can be added to, and its datastore.
-fn chain_of(txn: &Txn<'_>, vm: &Vm) -> Option<(Id, Id)> {
+/// Whether disks know what was written to them since a backup: QCOW2 files do, and dummy hosts.
+fn knows_changes(vm: &Vm, disks: &[Id]) -> bool {
+    let dummy = vm.last_history().is_none_or(|record| record.vm_mad == DUMMY);
+    let qcow2 = |disk: &PackedVector<'_>| {
+        let format = disk.get("FORMAT").or_else(|| disk.get("DRIVER"));
+        format.is_some_and(|format| format.eq_ignore_ascii_case("qcow2"))
+    };
+    let mut taken = vm
+        .template
+        .vectors("DISK")
+        .filter(|disk| disk_id(*disk).is_some_and(|id| disks.contains(&id)));
+    dummy || taken.all(|disk| qcow2(&disk))
+}
+
+/// The image that an increment of these disks can be added to, and its datastore.
+fn chain_of(txn: &Txn<'_>, vm: &Vm, disks: &[Id]) -> Option<(Id, Id)> {
     let chain = vm.backup_chain()?;
     let image = txn.world.images.get(chain.image)?;
-    (image.state == ImageState::Ready).then_some((image.id, image.datastore_id))
+    let same = image.backup.as_ref().is_some_and(|backup| backup.disks == disks);
+    (image.state == ImageState::Ready && same).then_some((image.id, image.datastore_id))
 }
 
 /// The disks that a backup takes in.
@@ -239,12 +256,6 @@ fn datastore_check(txn: &Txn<'_>, vm: &Vm, run: &BackupRun) -> Result<(), ApiErr
         )));
     }
     drivers_check(vm, &store.ds_mad, "Backups are")?;
-    if store.ds_mad != DUMMY && run.mode == BackupMode::Increment {
-        return Err(ApiError::action(format!(
-            "Increments are not supported yet with the datastore driver {}: set MODE to FULL",
-            store.ds_mad
-        )));
-    }
     Ok(())
 }
 

@@ -157,6 +157,9 @@ fn increment_add(image: &mut Image, run: &BackupRun, made: &BackupMade, now: i64
             next.size_mib = next.size_mib.saturating_add(oldest.size_mib);
         }
     }
+    if let Some(oldest) = backup.increments.first() {
+        oldest.source.clone_into(&mut image.source);
+    }
     let sizes = backup.increments.iter().map(|own| own.size_mib);
     image.size_mib = sizes.fold(0, u64::saturating_add);
     image.modtime = now;

@@ -8,7 +8,7 @@ use plerion_model::host::{Host, HostState};
 use plerion_model::vm::{Demand, Vm};
 use plerion_model::vm_history::{History, HistoryAction};
 use plerion_model::{ApiError, Id, Kind, Operation};
-use plerion_template::{PackedTemplate, Template, Vector};
+use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::pairs::datastores_fit;
@@ -20,6 +20,7 @@ use crate::vm_pci::pci_choose;
 use crate::vm_require::vm_require;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_go;
+use crate::vm_system_store::system_set;
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
 
@@ -218,31 +219,6 @@ pub(crate) fn placement_reason_forget(vm: &mut Vm) {
         user.remove("SCHED_VERDICT");
         vm.user_template = PackedTemplate::new(&user);
     }
-}
-
-/// The system datastore in what depends on it (recorded): volatile disks, TM_MAD_SYSTEM.
-pub(crate) fn system_set(template: &mut Template, system: &Datastore) {
-    for disk in template
-        .vectors_mut("DISK")
-        .filter(|disk| disk.get("IMAGE_ID").is_none())
-    {
-        volatile_set(disk, system);
-    }
-    template.set("TM_MAD_SYSTEM", system.tm_mad.clone());
-}
-
-/// The system datastore in a volatile disk.
-pub(crate) fn volatile_set(disk: &mut Vector, system: &Datastore) {
-    let from_store = |name: &str, default: &str| system.template.get(name).unwrap_or(default).to_owned();
-    disk.set("ALLOW_ORPHANS", from_store("ALLOW_ORPHANS", "NO"));
-    disk.set("CLUSTER_ID", crate::vm_disk_image::join(&system.clusters));
-    disk.set("DATASTORE", system.name.clone());
-    disk.set("DATASTORE_ID", system.id.to_string());
-    disk.set("DISK_TYPE", system.disk_type.as_str());
-    let format = disk.get("FORMAT").unwrap_or("raw").to_owned();
-    disk.set("DRIVER", format);
-    disk.set("PERSISTENT_SNAPSHOTS", from_store("PERSISTENT_SNAPSHOTS", "YES"));
-    disk.set("TM_MAD", system.tm_mad.clone());
 }
 
 /// The console port: the first port plus the VM's id where that is free, else the next free one.

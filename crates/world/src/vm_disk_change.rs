@@ -13,11 +13,11 @@ use crate::disk_size::size_read;
 use crate::pairs::datastores_fit;
 use crate::restricted::restricted_check;
 use crate::txn::Txn;
-use crate::vm_deploy::volatile_set;
 use crate::vm_device::device_begin;
 use crate::vm_disk::{DISKS_MAX, DiskPlan, disk_complete, target_assign};
 use crate::vm_disk_snapshot::image_right;
 use crate::vm_require::device_vm;
+use crate::vm_system_store::volatile_set;
 use crate::vm_template::{DISK, disk_find, disk_id, number};
 use crate::vm_template::{as_action, is_router};
 

@@ -16,12 +16,13 @@ use crate::auth::{Caller, Target, require};
 use crate::txn::Txn;
 use crate::vm_cause::Cause;
 use crate::vm_deploy::{fits, history_open, host_refusal, placement_reason_forget};
-use crate::vm_migrate_end::{record_close, system_take};
+use crate::vm_migrate_end::record_close;
 use crate::vm_numa::{numa_leave, numa_take};
 use crate::vm_pci::pci_choose;
 use crate::vm_require::vm_unlocked;
 use crate::vm_right::{VmClass, vm_right};
 use crate::vm_state::vm_go;
+use crate::vm_system_store::system_take;
 use crate::vmgroup_affinity::vm_affinity_refusal;
 use crate::world::World;
 

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use plerion_model::Seconds;
-use plerion_model::datastore::Datastore;
-use plerion_model::vm::{Demand, Vm};
+use plerion_model::vm::Vm;
 use plerion_model::vm_history::History;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
-use plerion_template::PackedTemplate;
 
-use crate::vm_deploy::system_set;
+use crate::vm_system_store::system_take;
 use crate::world::World;
 
 /// The VM's domain has left its old host, or will not: the record of the stay there ends (recorded: in both cases).
@@ -54,14 +52,6 @@ pub(crate) fn store_return(world: &World, vm: &mut Vm) {
     if let Some(system) = world.datastores.get(back).filter(|_| back != failed) {
         system_take(vm, system);
     }
-}
-
-/// The system datastore in what depends on it.
-pub(crate) fn system_take(vm: &mut Vm, system: &Datastore) {
-    let mut template = vm.template.unpack();
-    system_set(&mut template, system);
-    vm.template = PackedTemplate::new(&template);
-    vm.demand = Arc::new(Demand::read(&vm.template));
 }
 
 /// A phase in which a VM is where its newest record says.

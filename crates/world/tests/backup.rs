@@ -395,8 +395,52 @@ fn a_job_backs_up_one_vm_after_another_in_its_order() {
 }
 
 #[test]
+fn a_host_makes_two_backups_at_a_time() {
+    let mut cloud = Cloud::new();
+    let store = datastore(&mut cloud);
+    let there = cloud.host("node-b");
+    let mut vms: Vec<Id> = (0..4).map(|_| running(&mut cloud)).collect();
+    let other = cloud
+        .vm("NAME=o\nCPU=0.1\nMEMORY=64\nDISK=[IMAGE_ID=0]")
+        .expect("a VM");
+    let deploy = Command::VmDeploy {
+        id: other,
+        host: there,
+        enforce: true,
+        datastore: -1,
+    };
+    cloud.give(&Caller::system(), deploy).expect("placed");
+    cloud.finish();
+    vms.push(other);
+    let list: Vec<String> = vms.iter().map(Id::to_string).collect();
+    let text =
+        |list: &str, how: &str| format!("BACKUP_VMS=\"{list}\"\nDATASTORE_ID={store}\nEXECUTION={how}");
+    let all = job(&mut cloud, "all", &text(&list.join(","), "PARALLEL"));
+    run(&mut cloud, all);
+    let busy = |cloud: &Cloud| -> Vec<Id> {
+        let found = vms.iter().copied();
+        found.filter(|vm| cloud.phase(*vm) == "BACKUP").collect()
+    };
+    assert_eq!(busy(&cloud), [vms[0], vms[1], other], "the other host has room");
+    done(&mut cloud, other, 1);
+    assert_eq!(busy(&cloud), [vms[0], vms[1]]);
+    done(&mut cloud, vms[1], 1);
+    assert_eq!(busy(&cloud), [vms[0], vms[2]]);
+    done(&mut cloud, vms[0], 1);
+    done(&mut cloud, vms[3], 1);
+    done(&mut cloud, vms[2], 1);
+    assert!(
+        progress(&cloud, all)
+            .iter()
+            .all(|(_, own)| *own == Progress::Updated)
+    );
+}
+
+#[test]
 fn jobs_share_what_may_be_backed_up_at_a_time_by_priority() {
     let mut cloud = Cloud::new();
+    let conf = Template::parse("MAX_BACKUPS_HOST=8").expect("a configuration");
+    cloud.world.config = std::sync::Arc::new(plerion_world::Config::new(conf, "/var/lib/one/datastores"));
     let store = datastore(&mut cloud);
     let vms: Vec<Id> = (0..8).map(|_| running(&mut cloud)).collect();
     let text = |vms: &[Id], priority| {

@@ -233,7 +233,7 @@ fn files_that_could_not_be_moved_are_moved_back_by_recover_failure() {
 fn volatile_disks_go_to_the_other_datastore_and_back() {
     let (mut cloud, _) = running();
     let id = cloud
-        .vm("NAME=v\nCPU=1\nMEMORY=64\nDISK=[TYPE=fs, SIZE=10]")
+        .vm("NAME=v\nCPU=1\nMEMORY=64\nDISK=[IMAGE_ID=0]\nDISK=[TYPE=fs, SIZE=10]")
         .expect("a vm");
     cloud.deploy(id).expect("placed");
     cloud.finish();
@@ -241,9 +241,9 @@ fn volatile_disks_go_to_the_other_datastore_and_back() {
     cloud.finish();
     let store = |cloud: &Cloud| {
         let vm = cloud.world.vm(id).expect("there");
-        let disk = vm.template.vectors("DISK").next().expect("a disk");
+        let disk = vm.template.vectors("DISK").nth(1).expect("a disk");
         let said = disk.get("DATASTORE_ID").unwrap_or_default().to_owned();
-        (said, vm.demand.disks[0].datastore)
+        (said, vm.demand.disks[1].datastore)
     };
     assert_eq!(store(&cloud), ("100".to_owned(), 100));
     migrate_to(&mut cloud, id, 0, 102, Relocation::Save).expect("moved");

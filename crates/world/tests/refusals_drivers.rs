@@ -216,18 +216,6 @@ fn backups_that_the_drivers_cannot_make() {
             reset: false,
         },
     };
-    let configure = |mode: &str| Command::VmUpdateConf {
-        id,
-        template: Template::parse(&format!("BACKUP_CONFIG=[MODE={mode}]")).expect("a template"),
-        append: true,
-    };
-    given(&mut cloud, configure("INCREMENT"));
-    refuses(
-        &mut cloud,
-        "Increments are not supported yet with the datastore driver fs",
-        back_up.clone(),
-    );
-    given(&mut cloud, configure("FULL"));
     disk_set(&mut cloud, id, 1, "TYPE", "FILESYSTEM");
     refuses(&mut cloud, "it has FILESYSTEM disks", back_up.clone());
     disk_set(&mut cloud, id, 1, "TYPE", "fs");
@@ -237,11 +225,11 @@ fn backups_that_the_drivers_cannot_make() {
 #[test]
 fn moves_to_where_the_vm_could_not_run() {
     let (mut cloud, id, real) = running("ssh", "ssh", "NO");
-    let go = |host, datastore| Command::VmMigrate {
+    let go = |host, datastore, relocation| Command::VmMigrate {
         id,
         migration: Migration {
             host,
-            relocation: Relocation::Save,
+            relocation,
             enforce: true,
             datastore,
         },
@@ -249,13 +237,13 @@ fn moves_to_where_the_vm_could_not_run() {
     refuses(
         &mut cloud,
         "has the hypervisor driver dummy, and the VM runs with kvm",
-        go(0, -1),
+        go(0, -1, Relocation::Save),
     );
     let other = store(&mut cloud, "NAME=more\nTYPE=SYSTEM_DS\nTM_MAD=ssh");
     refuses(
         &mut cloud,
-        "Moving VMs to another system datastore is not supported yet",
-        go(real, other),
+        "while the VM runs: this is not supported yet with the driver kvm",
+        go(real, other, Relocation::Live),
     );
 }
 

@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use plerion_protocol::{ActionError, ActionOutput, DiskTaken, Freeze};
+use plerion_protocol::{ActionError, ActionOutput, DiskTaken, Freeze, Mark};
 
+use super::checkpoint::{CheckpointFile, mib_of};
 use super::device::STDIN;
 use super::domain::Hypervisor;
 use super::virsh::Reply;
@@ -12,7 +13,7 @@ use super::xml::{backup_targets, backup_xml};
 use crate::fault::{Act, failed, refused};
 use crate::limits::Limits;
 use crate::names;
-use crate::roots::Roots;
+use crate::roots::{Roots, path_text};
 use crate::storage::{Copies, filled_path};
 
 /// Time for a job to end that was told to.
@@ -31,6 +32,12 @@ struct JobInfo {
     message: Option<String>,
 }
 
+/// What copies are to hold: what has changed since one checkpoint, up to another one that is made.
+struct Span<'a> {
+    mark: Option<&'a str>,
+    since: Option<&'a str>,
+}
+
 impl Hypervisor {
     /// See [`plerion_protocol::Action::DomainDisksCopy`].
     pub(crate) fn disks_copy(
@@ -39,6 +46,7 @@ impl Hypervisor {
         (name, uuid): (&str, &str),
         disks: &[DiskTaken],
         freeze: Freeze,
+        mark: Option<&Mark>,
         limits: &Limits,
     ) -> Act<ActionOutput> {
         names::domain_check(name)?;
@@ -51,8 +59,19 @@ impl Hypervisor {
             .iter()
             .map(|disk| Ok((disk, self.disk_bytes(uuid, &disk.target, limits)?)))
             .collect::<Act<Vec<_>>>()?;
-        let copies = Copies::begin(roots, &sizes, limits)?;
-        if let Err(error) = self.copy_job_run((name, uuid), disks, freeze, limits) {
+        let since = match mark {
+            Some(mark) => self.mark_prepare(uuid, disks, mark, limits)?,
+            None => None,
+        };
+        let below = mark
+            .filter(|_| since.is_some())
+            .map_or(&[][..], |mark| &mark.below);
+        let copies = Copies::begin(roots, &sizes, below, limits)?;
+        let span = Span {
+            mark: mark.map(|mark| mark.name.as_str()),
+            since: since.as_deref(),
+        };
+        if let Err(error) = self.copy_job_run((name, uuid), disks, freeze, &span, limits) {
             // The files go only when nothing writes to them.
             if let Err(left) = self.copy_job_end(uuid, disks) {
                 tracing::error!(name, %left, "a backup job that failed may go on");
@@ -61,6 +80,7 @@ impl Hypervisor {
         }
         copies.finish(limits)?;
         Ok(ActionOutput {
+            size_mib: mark.map(|_| mib_of(disks)).transpose()?,
             copy_us: u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX),
             ..ActionOutput::default()
         })
@@ -99,25 +119,35 @@ impl Hypervisor {
         (name, uuid): (&str, &str),
         disks: &[DiskTaken],
         freeze: Freeze,
+        span: &Span<'_>,
         limits: &Limits,
     ) -> Act<()> {
         let targets: Vec<(&str, PathBuf)> = disks
             .iter()
             .map(|disk| (disk.target.as_str(), filled_path(disk)))
             .collect();
-        let xml = backup_xml(&targets)?;
+        let xml = backup_xml(&targets, span.since)?;
+        let checkpoint = span
+            .mark
+            .map(|mark| CheckpointFile::make(mark, disks))
+            .transpose()?;
         // What is known of an earlier job goes by being asked for.
         self.virsh().ask(&["domjobinfo", uuid, "--completed"], limits)?;
         tracing::info!(
             name,
             uuid,
             disks = disks.len(),
+            since = span.since,
             "disks are copied while the domain runs"
         );
         self.frozen(uuid, freeze, limits, || {
-            let begin = ["backup-begin", uuid, "--backupxml", STDIN, "--reuse-external"];
+            let mut begin = vec!["backup-begin", uuid, "--backupxml", STDIN, "--reuse-external"];
+            if let Some(file) = &checkpoint {
+                begin.extend(["--checkpointxml", path_text(file.path())?]);
+            }
             self.told(&begin, &xml, limits)
         })?;
+        drop(checkpoint);
         while self.job_info(&["domjobinfo", uuid], limits)?.kind != "None" {
             self.event_await(uuid, "job-completed", limits)?;
         }

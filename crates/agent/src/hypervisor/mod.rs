@@ -1,5 +1,6 @@
 //! Domains: starting and ending them, and knowing at once when they change.
 
+mod checkpoint;
 mod device;
 mod disk_copy;
 mod disk_snapshot;

@@ -108,9 +108,13 @@ pub(crate) fn disk_links_resolve(xml: &str) -> Act<String> {
     Ok(resolved)
 }
 
-/// What libvirt is told to copy which disks to which QCOW2 files with.
-pub(crate) fn backup_xml(disks: &[(&str, PathBuf)]) -> Act<String> {
-    let mut xml = "<domainbackup mode='push'><disks>".to_owned();
+/// What libvirt is told to copy which disks to which QCOW2 files with: all of them, or what has changed since a checkpoint.
+pub(crate) fn backup_xml(disks: &[(&str, PathBuf)], since: Option<&str>) -> Act<String> {
+    let mut xml = "<domainbackup mode='push'>".to_owned();
+    if let Some(since) = since {
+        xml.push_str(&format!("<incremental>{}</incremental>", escaped(since)));
+    }
+    xml.push_str("<disks>");
     for (target, file) in disks {
         let file = escaped(path_text(file)?);
         xml.push_str(&format!(
@@ -120,6 +124,21 @@ pub(crate) fn backup_xml(disks: &[(&str, PathBuf)]) -> Act<String> {
     }
     xml.push_str("</disks></domainbackup>");
     Ok(xml)
+}
+
+/// A checkpoint of some disks; one that is made known `again` wants a time, which nothing depends on.
+pub(crate) fn checkpoint_xml(name: &str, targets: &[&str], again: bool) -> String {
+    let time = if again {
+        "<creationTime>1</creationTime>"
+    } else {
+        ""
+    };
+    let mut xml = format!("<domaincheckpoint><name>{}</name>{time}<disks>", escaped(name));
+    for target in targets {
+        xml.push_str(&format!("<disk name='{}' checkpoint='bitmap'/>", escaped(target)));
+    }
+    xml.push_str("</disks></domaincheckpoint>");
+    xml
 }
 
 /// The files that a backup job writes to.
@@ -184,7 +203,8 @@ mod tests {
             ("vda", PathBuf::from("/ds/0/7/.a&'b.part")),
             ("vdb", PathBuf::from("/ds/c")),
         ];
-        let xml = backup_xml(&files).expect("made");
+        let xml = backup_xml(&files, Some("a&b")).expect("made");
+        assert!(xml.contains("<incremental>a&amp;b</incremental>"), "{xml}");
         let [(_, first), (_, second)] = files;
         assert_eq!(backup_targets(&xml).expect("read"), [first, second]);
         assert!(

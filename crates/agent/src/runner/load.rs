@@ -24,6 +24,7 @@ impl Class {
         match action {
             Action::DiskCopy { .. }
             | Action::DiskFlatten { .. }
+            | Action::LayersMerge { .. }
             | Action::DomainDisksCopy { .. }
             | Action::FileReplace { .. }
             | Action::Transfer { .. }

@@ -316,6 +316,7 @@ fn copies_of_running_disks_end_when_nobody_waits_for_them() {
         disks: Vec::new(),
         freeze: plerion_protocol::Freeze::None,
         passing: true,
+        mark: None,
     };
     let other = request(2, 1, 0, 1);
     let keys = [copies.key, other.key];

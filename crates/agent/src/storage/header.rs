@@ -121,6 +121,15 @@ pub(crate) fn backing_file(header: &[u8]) -> Option<&Path> {
     Some(Path::new(OsStr::from_bytes(name)))
 }
 
+/// A QCOW2 header as it would be without a backing file, for looking at the rest of it.
+pub(crate) fn without_backing(header: &[u8]) -> Vec<u8> {
+    let mut header = header.to_owned();
+    if let Some(named) = header.get_mut(8..20) {
+        named.fill(0);
+    }
+    header
+}
+
 /// Reads a QCOW2 header and refuses one that refers to other files.
 pub(crate) fn qcow2_read(header: &[u8]) -> Act<Qcow2Header> {
     let damaged = || refused("the QCOW2 header is damaged: check the image with `qemu-img check`");

@@ -14,6 +14,7 @@ mod file;
 mod header;
 mod image;
 mod iso;
+mod layers;
 mod part;
 mod qemu_img;
 mod snapshot;
@@ -29,9 +30,10 @@ pub(crate) use disk::{
 };
 pub(crate) use file::{entry_delete, file_replace, path_delete};
 pub(crate) use image::{Wanted, image_output, image_register, image_stat};
+pub(crate) use layers::layers_merge;
 pub(crate) use part::{directory_make, missing_is_fine};
 pub(crate) use snapshot::{Taken, disk_snapshot, snapshot_take};
-pub(crate) use taken::{Copies, copies_tidy, filled_path};
+pub(crate) use taken::{CHECKPOINT, Copies, copies_tidy, filled_path};
 pub(crate) use transfer::{
     FAR_TIME_MAX, Far, NearSession, TransferContext, receive_main, send_main, transfer_pull, transfer_push,
 };

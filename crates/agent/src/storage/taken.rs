@@ -11,7 +11,10 @@ use super::qemu_img;
 use crate::fault::{Act, refused};
 use crate::limits::Limits;
 use crate::roots::Roots;
-use crate::state::part_path;
+use crate::state::{part_path, sibling};
+
+/// Suffix of the description of a checkpoint that begins with a copy.
+pub(crate) const CHECKPOINT: &str = ".checkpoint";
 
 /// Copies that are being made; what is unfinished goes when this is dropped, so nothing may write to it by then.
 pub(crate) struct Copies {
@@ -34,10 +37,16 @@ pub(crate) fn filled_path(disk: &DiskTaken) -> PathBuf {
 }
 
 impl Copies {
-    /// Makes the files for QEMU to fill: those of disks of these sizes in bytes.
-    pub(crate) fn begin(roots: &Roots, disks: &[(&DiskTaken, u64)], limits: &Limits) -> Act<Self> {
+    /// Makes the files for QEMU to fill: those of disks of these sizes in bytes. Where `below` names files, the copies are
+    /// to hold changes only, each on top of one of them.
+    pub(crate) fn begin(
+        roots: &Roots,
+        disks: &[(&DiskTaken, u64)],
+        below: &[String],
+        limits: &Limits,
+    ) -> Act<Self> {
         let mut copies = Vec::new();
-        for (disk, bytes) in disks {
+        for (place, (disk, bytes)) in disks.iter().enumerate() {
             let destination = roots.target(&disk.destination)?;
             if filled_path(disk).parent() != destination.parent() {
                 return Err(refused(format!("{} is no normalized path", disk.destination)));
@@ -47,7 +56,13 @@ impl Copies {
                 DiskFormat::Raw => PartFile::begin(&taken_path(&destination), DISK_MODE)?,
             };
             // qemu-img writes into the existing file, which keeps its mode.
-            qemu_img::create(part.part_path(), *bytes, limits)?;
+            match below.get(place) {
+                // It is not here, and nobody reads it while the copy is filled.
+                Some(below) => {
+                    qemu_img::overlay_unopened(part.part_path(), Path::new(below), *bytes, limits)?;
+                }
+                None => qemu_img::create(part.part_path(), *bytes, limits)?,
+            }
             copies.push(Copy {
                 part,
                 destination,
@@ -98,6 +113,7 @@ pub(crate) fn copies_tidy(roots: &Roots, disks: &[DiskTaken], passing: bool) -> 
         let path = roots.disposable(&disk.destination)?;
         entry_delete(&part_path(&path))?;
         entry_delete(&part_path(&taken_path(&path)))?;
+        entry_delete(&sibling(&path, CHECKPOINT))?;
         if passing {
             entry_delete(&path)?;
         }
@@ -147,7 +163,7 @@ mod tests {
 
         fn begin(&self) -> Copies {
             let sizes: Vec<(&DiskTaken, u64)> = self.disks.iter().map(|disk| (disk, BYTES)).collect();
-            Copies::begin(&self.roots, &sizes, &self.limits).expect("begun")
+            Copies::begin(&self.roots, &sizes, &[], &self.limits).expect("begun")
         }
 
         fn names(&self) -> Vec<String> {

@@ -18,6 +18,8 @@ pub const CONTEXT: Context = Context { now: 1000, random: 7 };
 
 pub struct Cloud {
     pub world: World,
+    /// What random names come from: the same ones as long as it stays.
+    pub random: u128,
 }
 
 impl Cloud {
@@ -30,7 +32,10 @@ impl Cloud {
             ["oneadmin", "serveradmin"],
             ["x", "y"],
         );
-        let mut cloud = Self { world };
+        let mut cloud = Self {
+            world,
+            random: CONTEXT.random,
+        };
         cloud.host("node-a", "dummy");
         cloud.host("node-b", "kvm");
         cloud
@@ -41,7 +46,11 @@ impl Cloud {
             caller: Caller::system(),
             command,
         };
-        let applied = apply(&self.world, &order, &CONTEXT).expect("done");
+        let context = Context {
+            random: self.random,
+            ..CONTEXT
+        };
+        let applied = apply(&self.world, &order, &context).expect("done");
         self.world = applied.world;
         match applied.reply {
             Reply::Id(id) => id,
