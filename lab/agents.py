@@ -2,7 +2,7 @@
 
 from lab import wait_until
 
-# The pause between two attempts to reach a host grows up to 30 seconds.
+# The pause between two attempts to reach a host grows up to 10 seconds, and a connection that hangs is given up after 15.
 BACK_SECONDS = 60
 
 

@@ -8,7 +8,7 @@ from node import Failed
 
 # ssh notices a silent host after three times five seconds; then the link is taken as down.
 LOST_SECONDS = 40
-# The pause between two attempts to reach a host grows up to 30 seconds.
+# The pause between two attempts to reach a host grows up to 10 seconds, and a connection that hangs is given up after 15.
 BACK_SECONDS = 60
 # An image whose copy takes a while, in MiB; filled, as holes are not copied.
 LARGE_MIB = 1024

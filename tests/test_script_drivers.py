@@ -27,8 +27,8 @@ def port_free():
 class Foreign:
     """A server with the example drivers, a dummy host and datastores that use them."""
 
-    def __init__(self, directory):
-        settings = f'PORT={port_free()}\nHOSTNAME="front-end"\nMONITORING_INTERVAL_DATASTORE=1'
+    def __init__(self, directory, more=""):
+        settings = f'PORT={port_free()}\nHOSTNAME="front-end"\nMONITORING_INTERVAL_DATASTORE=1\n{more}'
         self.server = Server(directory, settings)
         self.var = directory / "var"
         shutil.copytree(REMOTES, self.var / "remotes", symlinks=True)
@@ -281,3 +281,25 @@ def test_an_image_driver_without_a_script_for_the_system_driver_uses_its_plain_o
         fresh.vm_await(vm, VM_STATE.DONE)
     # The rest is the built-in driver's, and a dummy host has no files for it.
     assert scripts == [["tm/clone"], ["tm/clone.ssh"]]
+
+
+def test_no_more_vms_start_at_once_than_oned_conf_says(tmp_path):
+    limited = Foreign(tmp_path, "MAX_ACTIONS_PER_HOST=2\nMAX_ACTIONS_PER_CLUSTER=1")
+    gate = limited.var / "gate.mkimage"
+    template = 'CPU="0.1"\nMEMORY="64"\nDISK=[TYPE="fs",SIZE="1",FORMAT="raw"]\nSCHED_DS_REQUIREMENTS="NAME=filecopy-system"\n'
+    try:
+        limited.prepare()
+        gate.touch()
+        first = limited.one.vm.allocate(template, False)
+        limited.vm_await(first, VM_STATE.ACTIVE, LCM_STATE.PROLOG)
+        second = limited.one.vm.allocate(template, False)
+        # One that is told why it waits: the scheduler has seen those before it by then.
+        third = limited.one.vm.allocate(f'{template}SCHED_REQUIREMENTS="NAME=nowhere"', False)
+        eventually(lambda: limited.one.vm.info(third).USER_TEMPLATE.get("SCHED_MESSAGE"), bool, "a reason")
+        assert VM_STATE(limited.one.vm.info(second).STATE) == VM_STATE.PENDING
+        gate.unlink()
+        for vm in (first, second):
+            limited.vm_await(vm, VM_STATE.ACTIVE, LCM_STATE.RUNNING)
+    finally:
+        gate.unlink(missing_ok=True)
+        limited.server.end()

@@ -19,7 +19,7 @@ use crate::push::{REMOTE_DIRECTORY, remote_program};
 const QUEUE_MAX: usize = 4096;
 /// First pause before a link is opened again; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_LAST: Duration = Duration::from_secs(30);
+const RETRY_LAST: Duration = Duration::from_secs(10);
 /// A link that held this long starts with the first pause again.
 const STEADY: Duration = Duration::from_secs(60);
 /// Time to push the program.

@@ -387,9 +387,13 @@ fn schedule(
         Duration::from_secs(seconds).min(SCHEDULE_EVERY)
     });
     let mut commands = failure;
+    let mut limits = Limits::of(&world.config);
+    limits.starts = limits
+        .starts
+        .map(|most| most.saturating_sub(autostart.starts.len()));
     commands.extend(autostart.commands(world));
     if world.awaits_placement() {
-        commands.extend(plan(world, measurements, now, &Limits::default()).commands(world));
+        commands.extend(plan(world, measurements, now, &limits).commands(world));
     }
     let (sender, receiver) = std::sync::mpsc::channel::<()>();
     for command in commands {

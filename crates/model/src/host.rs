@@ -148,6 +148,15 @@ impl Host {
         self.state == HostState::Monitored
     }
 
+    /// Whether what it was asked for goes on: it is neither lost nor given up by an administrator.
+    #[must_use]
+    pub fn is_reached(&self) -> bool {
+        !matches!(
+            self.state,
+            HostState::Error | HostState::MonitoringError | HostState::Offline
+        )
+    }
+
     /// `<HOST>`.
     pub fn render(&self, out: &mut impl Markup, view: &impl View) {
         let sample = view.host_sample(self.id);

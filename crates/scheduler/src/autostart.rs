@@ -123,6 +123,8 @@ struct Planner<'a> {
     now: Seconds,
     /// VMs that start on a host.
     starting: BTreeMap<Id, u32>,
+    /// VMs that start on all hosts that are reached.
+    in_all: usize,
     ahead: Vec<Ahead>,
     planned: BTreeSet<Id>,
     /// VMs by name, once somebody names one.
@@ -135,6 +137,11 @@ impl<'a> Planner<'a> {
             world,
             now,
             starting: BTreeMap::new(),
+            in_all: world
+                .vms
+                .values()
+                .filter(|vm| starts_on_reached(world, vm))
+                .count(),
             ahead: Vec::new(),
             planned: BTreeSet::new(),
             names: OnceCell::new(),
@@ -172,6 +179,7 @@ impl<'a> Planner<'a> {
     fn started(&mut self, vm: &Vm, host: Id) {
         let count = self.starting_on(host);
         self.starting.insert(host, count.saturating_add(1));
+        self.in_all = self.in_all.saturating_add(1);
         self.planned.insert(vm.id);
         self.ahead(vm);
     }
@@ -304,15 +312,18 @@ impl<'a> Planner<'a> {
 
     fn room(&self, host: &Host) -> Result<(), Wait> {
         let limit = self.parallel(host);
-        let starting = self.starting_on(host.id);
-        if starting < limit {
-            return Ok(());
-        }
-        Err(Wait {
-            message: format!(
+        let message = match self.world.config.starts {
+            Some(most) if self.in_all >= most => {
+                format!("Waits: as many VMs start as may at once (MAX_ACTIONS_PER_CLUSTER = {most}).")
+            }
+            _ if self.starting_on(host.id) < limit => return Ok(()),
+            _ => format!(
                 "Waits: host {} starts as many VMs as it may at once (AUTOSTART_PARALLEL = {limit}).",
                 host.id
             ),
+        };
+        Err(Wait {
+            message,
             until: None,
             ahead: true,
         })
@@ -348,6 +359,12 @@ fn order(vm: &Vm) -> i64 {
 
 fn runs(vm: &Vm) -> bool {
     vm.phase == Phase::active(LcmState::Running)
+}
+
+/// What hangs on a host that is lost is to hold up nobody elsewhere.
+fn starts_on_reached(world: &World, vm: &Vm) -> bool {
+    let host = || vm.held_host().and_then(|id| world.hosts.get(id));
+    is_starting(vm) && host().is_some_and(|host| host.is_reached())
 }
 
 /// Whether its domain is being started, or its files are being brought for that.

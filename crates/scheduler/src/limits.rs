@@ -1,6 +1,7 @@
 //! [`Limits`]: the bounds of a plan and the policies of VMs that name none.
 
 use plerion_model::Seconds;
+use plerion_world::Config;
 
 /// Bounds of a plan, and what holds for VMs that say nothing else.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Limits {
     /// VMs that may be starting on one host at once; `None` is no bound. It does not change which host a VM goes to:
     /// one whose host is busy is put off and its place there is kept.
     pub host_starts: Option<usize>,
+    /// VMs that may be starting on all hosts together; `None` is no bound. Those beyond are put off, their places kept.
+    pub starts: Option<usize>,
     /// Bytes of a user's expression; a longer one is not evaluated.
     pub expression_bytes: usize,
     /// Hosts that a refusal names with their reason; of the others it tells how many there are by reason.
@@ -32,12 +35,25 @@ impl Default for Limits {
             vms: 5000,
             placements: 5000,
             host_starts: None,
+            starts: None,
             expression_bytes: 16 * 1024,
             hosts_named: 10,
             summary_bytes: 2048,
             sample_age: 900,
             host_rank: String::new(),
             datastore_rank: String::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// The usual bounds, with those that oned.conf sets (`MAX_ACTIONS_PER_HOST`, `MAX_ACTIONS_PER_CLUSTER`).
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            host_starts: config.host_starts,
+            starts: config.starts,
+            ..Self::default()
         }
     }
 }

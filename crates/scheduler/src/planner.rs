@@ -49,6 +49,8 @@ pub(crate) struct Planner<'w> {
     lookup: HostLookup<'w>,
     rules: HostRules<'w>,
     limits: &'w Limits,
+    /// VMs that are starting on all hosts that are reached, with those placed so far.
+    starting: usize,
     /// The hosts of all placements so far, in order.
     placed: Vec<usize>,
     /// Roles and hosts of VMs placed so far, by VM group.
@@ -70,11 +72,14 @@ impl<'w> Planner<'w> {
             now.saturating_sub(limits.sample_age),
         );
         let starting = vms_starting(world);
+        let mut in_all = 0_usize;
         for host in starting.iter().filter_map(|starting| starting.vm.held_host()) {
             if let Ok(at) = hosts.binary_search_by_key(&host, |row| row.host.id)
                 && let Some(row) = hosts.get_mut(at)
             {
                 row.starting = row.starting.saturating_add(1);
+                // What hangs on a host that is lost is to hold up nobody elsewhere.
+                in_all = in_all.saturating_add(usize::from(row.host.is_reached()));
             }
         }
         stores.starting_take(world, &starting, &mut hosts);
@@ -85,6 +90,7 @@ impl<'w> Planner<'w> {
             lookup: HostLookup::new(world, measurements),
             rules: HostRules::default(),
             limits,
+            starting: in_all,
             placed: Vec::new(),
             members: HashMap::new(),
         }
@@ -382,6 +388,7 @@ impl<'w> Planner<'w> {
         }
         if starts {
             row.starting = row.starting.saturating_add(1);
+            self.starting = self.starting.saturating_add(1);
         }
         if let Some(Ok(choice)) = class.stores.get(store) {
             self.stores.take(store, &choice.need, row);
@@ -393,6 +400,7 @@ impl<'w> Planner<'w> {
     pub(crate) fn may_start(&self, host: usize) -> bool {
         let starting = self.hosts.get(host).map_or(0, |row| row.starting);
         self.limits.host_starts.is_none_or(|limit| starting < limit)
+            && self.limits.starts.is_none_or(|limit| self.starting < limit)
     }
 
     /// Id of a system datastore.

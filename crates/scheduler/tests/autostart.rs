@@ -218,6 +218,26 @@ fn no_more_at_once_than_a_host_may_start() {
 }
 
 #[test]
+fn no_more_at_once_than_may_start_in_all() {
+    let mut cloud = cloud("MAX_ACTIONS_PER_CLUSTER=4", 3);
+    for host in [0, 1, 2] {
+        for _ in 0..3 {
+            running(&mut cloud, host, "");
+        }
+        reboot(&mut cloud, host);
+    }
+    let first = carry_out(&mut cloud, false);
+    assert_eq!(first.len(), 4);
+    assert!(starts(&cloud).is_empty());
+    assert_eq!(
+        message(&cloud, 8),
+        "Waits: as many VMs start as may at once (MAX_ACTIONS_PER_CLUSTER = 4)."
+    );
+    cloud.vm_settle(first[0]);
+    assert_eq!(starts(&cloud).len(), 1);
+}
+
+#[test]
 fn what_fails_is_tried_again_later_and_then_left_with_a_message() {
     let mut cloud = cloud("", 1);
     let vm = running(&mut cloud, 0, "");

@@ -4,7 +4,7 @@ mod support;
 
 use plerion_lifecycle::Ask;
 use plerion_model::Id;
-use plerion_scheduler::Reason;
+use plerion_scheduler::{Limits, Reason};
 use support::Cloud;
 
 fn cloud(hosts: usize, vms: usize) -> Cloud {
@@ -60,6 +60,42 @@ fn vms_starting_on_a_host() {
     assert_eq!(cloud.plan().deferred, [2], "a VM that boots is starting");
     cloud.vm_settle(0);
     assert_eq!(cloud.place(), (0, 0));
+}
+
+/// Those on a host that is lost do not count: they may hang for long.
+#[test]
+fn vms_starting_in_all() {
+    let mut cloud = Cloud::with_config("MAX_ACTIONS_PER_HOST=5\nMAX_ACTIONS_PER_CLUSTER=3");
+    cloud.limits = Limits::of(&cloud.world.config);
+    assert_eq!(
+        (cloud.limits.host_starts, cloud.limits.starts),
+        (Some(5), Some(3))
+    );
+    for _ in 0..2 {
+        cloud.host(8, 16);
+    }
+    for _ in 0..5 {
+        cloud.vm("");
+    }
+    let plan = cloud.plan();
+    assert_eq!(cloud.hosts(), [0, 1, 0]);
+    assert_eq!(plan.deferred, [3, 4]);
+    for placement in &plan.placements {
+        cloud.deploy(placement);
+    }
+    assert_eq!(cloud.plan().deferred, [3, 4], "three are starting still");
+    cloud.vm_settle(0);
+    assert_eq!(cloud.plan().deferred, [4], "one has started");
+    cloud.host_down(1, "gone");
+    assert!(cloud.plan().deferred.is_empty(), "one of those hangs");
+}
+
+#[test]
+fn no_bound_on_starts_where_none_is_set() {
+    for text in ["", "MAX_ACTIONS_PER_HOST=0\nMAX_ACTIONS_PER_CLUSTER=many"] {
+        let cloud = Cloud::with_config(text);
+        assert_eq!(Limits::of(&cloud.world.config), Limits::default());
+    }
 }
 
 #[test]

@@ -39,6 +39,11 @@ pub struct Config {
     /// VMs that start at the same time on a host before another one is started by itself there, where neither the host nor
     /// its cluster says (`AUTOSTART_PARALLEL`).
     pub autostart_parallel: u32,
+    /// VMs that may be starting at once on a host before another one is placed there; `None` is no bound
+    /// (`MAX_ACTIONS_PER_HOST`).
+    pub host_starts: Option<usize>,
+    /// VMs that may be starting at once on all hosts together; `None` is no bound (`MAX_ACTIONS_PER_CLUSTER`).
+    pub starts: Option<usize>,
     /// What becomes of VMs whose host fails where neither they nor their host and its cluster say (`ON_HOST_FAILURE`).
     pub on_host_failure: OnHostFailure,
     /// Seconds that a host must not have answered to count as failed (`HOST_FAILURE_SECONDS`).
@@ -128,6 +133,12 @@ impl Config {
     pub fn new(mut attributes: Template, datastore_location: &str) -> Self {
         set_defaults(&mut attributes, datastore_location);
         let text = |name: &str| attributes.get(name).unwrap_or_default().to_owned();
+        let bound = |name: &str| {
+            let number = attributes
+                .get(name)
+                .and_then(|text| text.trim().parse::<usize>().ok());
+            number.filter(|number| *number > 0)
+        };
         Self {
             datastore_location: text("DATASTORE_LOCATION").trim_end_matches('/').to_owned(),
             device_prefix: text("DEFAULT_DEVICE_PREFIX"),
@@ -159,6 +170,8 @@ impl Config {
                 .and_then(|text| text.trim().parse().ok())
                 .filter(|count| *count > 0)
                 .unwrap_or(AUTOSTART_PARALLEL),
+            host_starts: bound("MAX_ACTIONS_PER_HOST"),
+            starts: bound("MAX_ACTIONS_PER_CLUSTER"),
             on_host_failure: attributes
                 .get("ON_HOST_FAILURE")
                 .and_then(OnHostFailure::parse)

@@ -46,9 +46,10 @@ call_note() {
     RECORD=$record
 }
 
-# fault_look: fails when the operator has put a file there that says so.
+# fault_look: waits while the operator has put a gate there, then fails when a file says so.
 fault_look() {
     local fault
+    while [ -e "$VAR/gate.$(basename "$0")" ]; do sleep 0.05; done
     fault=$VAR/fault.$(basename "$0")
     [ ! -e "$fault" ] || fail "$(cat "$fault")"
 }
