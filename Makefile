@@ -81,8 +81,8 @@ guest-test: guest
 bench:
 	$(CARGO) build --release --locked --bin plerion --bin plerion-bench
 	python3 tests/with_databases.py target/release/plerion-bench $(BENCH_OPTIONS)
-	@if [ $$(id -u) -eq 0 ]; then PLERION_BINARY=$(CURDIR)/target/release/plerion lab/run.sh -q -s test_share.py; \
-	else echo 'own share of a boot: not measured, it needs root (make lab)'; fi
+	@if [ $$(id -u) -eq 0 ]; then PLERION_BINARY=$(CURDIR)/target/release/plerion lab/run.sh -q -s test_share.py measure_actions.py; \
+	else echo 'own share of a boot, actions beside virsh: not measured, it needs root (make lab)'; fi
 
 # Each runner belongs to the part it tests; a target without one says so and fails.
 lab:
