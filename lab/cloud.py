@@ -1,6 +1,9 @@
 """The cloud inside a lab as the tests use it: hosts, datastores, images, a network, VMs and their guests."""
 
+import itertools
 import pathlib
+import socket
+import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
@@ -14,6 +17,11 @@ VM_SECONDS = 60
 # Time for a guest to boot and to answer, also when the machine is busy.
 GUEST_SECONDS = 90
 SSH_SECONDS = 20
+SSH_PORT = 22
+# Time for a guest that listens to say so; then it is asked anew.
+LISTEN_SECONDS = 1
+# Every such look at a guest that does not seem to listen is a login that is tried.
+LOOKS_BLIND = 5
 BRIDGE = "br-guests"
 GUEST_MEMORY_MIB = 160
 # The states as the API numbers them.
@@ -255,9 +263,13 @@ class Vm:
 
     def remove(self):
         """Ends it, whatever it is doing."""
+        self.remove_begin()
+        self.wait("DONE")
+
+    def remove_begin(self):
+        """Has it ended, whatever it is doing; waits for nothing."""
         if self.cloud.fe(f"onevm terminate --hard {self.id}", check=False):
             self.cloud.fe(f"onevm recover --delete {self.id}")
-        self.wait("DONE")
 
     # The guest.
 
@@ -269,8 +281,29 @@ class Vm:
 
     def guest_wait(self, seconds=GUEST_SECONDS):
         """Waits until the guest lets oneadmin in; gives the VM."""
-        wait_until(seconds, lambda: self.guest("echo in", check=False) == "in\n", self._guest_words)
+        address = self.address
+        looks = itertools.count(1)
+
+        def look():
+            # Not before it listens, as ssh would wait for seconds; now and then all the same, should it be slow to answer.
+            if not self._guest_listens(address) and next(looks) % LOOKS_BLIND != 0:
+                return False
+            try:
+                return self.guest("echo in", check=False, address=address) == "in\n"
+            except subprocess.TimeoutExpired:
+                return False
+
+        wait_until(seconds, look, self._guest_words)
         return self
+
+    def _guest_listens(self, address):
+        """Whether its SSH server takes connections."""
+        with self.lab.front_end.on_network():
+            try:
+                socket.create_connection((address, SSH_PORT), LISTEN_SECONDS).close()
+            except OSError:
+                return False
+        return True
 
     def _guest_words(self):
         ping = self.lab.front_end.run(["ping", "-c", "1", "-W", "1", self.address], check=False).stdout

@@ -63,5 +63,8 @@ def nothing_left(request):
     if "cloud" not in request.fixturenames:
         return
     made = request.getfixturevalue("cloud")
-    for vm in made.vms_left():
-        vm.remove()
+    left = made.vms_left()
+    for vm in left:
+        vm.remove_begin()
+    for vm in left:
+        vm.wait("DONE")

@@ -19,7 +19,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 
 import machine
-from callers import Server
+from callers import BROKEN, Server
 from harness.rpc import Session
 from node import HOME, USER, Failed, Node
 
@@ -40,7 +40,9 @@ LOOK_SECONDS = 0.05
 LOG_CHARACTERS = 6000
 # How the API calls what a command line calls otherwise.
 API_NAMES = {"vnet": "vn"}
-CONFIGURATION = "MONITORING_INTERVAL_HOST = 10\nHOST_FAILURE_SECONDS = 5\n"
+# Seconds between two samples of a host and its VMs.
+SAMPLE_SECONDS = 5
+CONFIGURATION = f"MONITORING_INTERVAL_HOST = {SAMPLE_SECONDS}\nHOST_FAILURE_SECONDS = 5\n"
 
 
 class Lab:
@@ -217,7 +219,11 @@ class Lab:
         wait_until(FRONT_END_SECONDS, self._serve_answers, self._serve_words)
 
     def _serve_answers(self):
-        return self.front_end.run(["plerion", "oneuser", "show", "0"], user=USER, check=False).returncode == 0
+        try:
+            self.api("user.info", 0)
+        except (Failed, *BROKEN):
+            return False
+        return True
 
     def _serve_words(self):
         return f"the front-end does not answer: {self.fe('oneuser show 0', check=False)} {self.serve_words()}"

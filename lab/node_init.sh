@@ -100,7 +100,11 @@ links_set() {
     ip link set lo up
     ip address add "$NODE_ADDRESS" dev eth0
     ip link set eth0 up
-    [ -z "$NODE_TRUNK_ADDRESS" ] || ip address add "$NODE_TRUNK_ADDRESS" dev eth1
+    if [ -n "$NODE_TRUNK_ADDRESS" ]; then
+        ip address add "$NODE_TRUNK_ADDRESS" dev eth1
+        # A guest that boots is found soon, not at the next second.
+        echo 200 >/proc/sys/net/ipv4/neigh/eth1/retrans_time_ms
+    fi
     ip link set eth1 up
 }
 

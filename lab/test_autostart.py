@@ -25,6 +25,11 @@ def started(vm):
     return int(status.rpartition(")")[2].split()[19]) if status else None
 
 
+def idle(cloud, host, extra):
+    """A VM whose disk has nothing that boots: the machine is left to the guests that are waited for."""
+    return cloud.vm_make(host=host, disks=["TYPE = fs, SIZE = 8, FORMAT = raw"], extra=extra)
+
+
 def all_run(lab, vms):
     """Whether their domains are there and the front-end knows: until it has reached the hosts it says what was."""
     domains = {name for node in lab.hosts for name in node.domains()}
@@ -39,11 +44,11 @@ def states(vms):
 def test_everything_loses_power_and_what_ran_runs_again(cloud):
     lab = cloud.lab
     first = [cloud.vm_make(host=host, extra="AUTOSTART = yes\nAUTOSTART_ORDER = 1") for host in (1, 2)]
-    others = [cloud.vm_make(host=n % 3 + 1, extra="AUTOSTART = true") for n in range(VMS - len(first) - LAST)]
-    last = [cloud.vm_make(host=n + 1, extra=f"AUTOSTART = yes\nAUTOSTART_AFTER = {others[0].id}") for n in range(LAST)]
+    others = [idle(cloud, n % 3 + 1, "AUTOSTART = true") for n in range(VMS - len(first) - LAST)]
+    last = [idle(cloud, n + 1, f"AUTOSTART = yes\nAUTOSTART_AFTER = {others[0].id}") for n in range(LAST)]
     wanted = [*first, *others, *last]
-    unwanted = cloud.vm_make(host=1)
-    switched_off = cloud.vm_make(host=2, extra="AUTOSTART = yes")
+    unwanted = idle(cloud, 1, "")
+    switched_off = idle(cloud, 2, "AUTOSTART = yes")
     locked = others[-1]
     for vm in [*wanted, unwanted, switched_off]:
         vm.running()
@@ -70,7 +75,8 @@ def test_everything_loses_power_and_what_ran_runs_again(cloud):
     assert not unwanted.qemus() and not switched_off.qemus()
     for vm in wanted:
         assert vm.xml().findtext("USER_TEMPLATE/AUTOSTART_MESSAGE") is None
-    first[0].guest_wait()
+    for vm in first:
+        vm.guest_wait()
 
 
 @pytest.mark.seconds(400)

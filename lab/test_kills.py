@@ -13,7 +13,7 @@ from lab import wait_until
 KILLS = int(os.environ.get("LAB_FRONT_END_KILLS", "200"))
 CALLERS = 16
 # The longest time that a front-end lives, in seconds.
-LIFE_SECONDS = 1.5
+LIFE_SECONDS = 1.0
 KILL_BOUND_SECONDS = 8
 END_SECONDS = 120
 STARTED = re.compile(r"^\d{4}-\d\d-\d\d .*: starting up libvirt version", re.MULTILINE)

@@ -234,7 +234,7 @@ TIMEOUT 1
 LABEL guest
 KERNEL vmlinuz
 INITRD initrd.gz
-APPEND console=tty0 console=ttyS0,115200 quiet loglevel=3 net.ifnames=0 panic=10
+APPEND console=tty0 console=ttyS0,115200 quiet loglevel=3 net.ifnames=0 panic=10 init_on_alloc=0
 CFG
     export MTOOLS_SKIP_CHECK=1
     for file in vmlinuz initrd.gz syslinux.cfg; do
