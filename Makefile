@@ -5,7 +5,7 @@ CARGO ?= cargo
 TEST_PACKAGES := qemu-system-x86 qemu-utils libvirt-daemon-system libvirt-daemon-driver-qemu \
 	libvirt-clients genisoimage openssh-server sudo iproute2 nftables iptables ipset iputils-ping \
 	busybox-static syslinux syslinux-common mtools dosfstools fdisk cpio kmod zstd xz-utils shellcheck openssl \
-	libxml2-utils python3-venv lld novnc chromium mariadb-server-core mariadb-client-core postgresql slapd ldap-utils \
+	libxml2-utils python3-venv lld novnc spice-html5 node-xterm chromium mariadb-server-core mariadb-client-core postgresql slapd ldap-utils \
 	glusterfs-server glusterfs-client
 SHELL_SCRIPTS := $(wildcard packaging/up/*.sh packaging/up/test/*.sh packaging/guest/*.sh)
 GUEST_SCRIPTS := packaging/guest/rootfs/init packaging/guest/rootfs/sbin/shutdown $(filter-out %/modules %.awk,$(wildcard packaging/guest/rootfs/lib/guest/*))

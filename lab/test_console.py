@@ -10,6 +10,8 @@ import pytest
 from cloud import STORAGES, USER
 
 CONSOLE_SECONDS = 30
+# A shell answers sooner, mostly.
+AGAIN_SECONDS = 3
 # Connects to the address that `onevm vnc` hands to a viewer, and prints what the other end says first.
 VIEWER = """#!/bin/bash
 exec 3<>"/dev/tcp/${1%%::*}/${1##*::}" && head -c 11 <&3
@@ -42,15 +44,29 @@ class Terminal:
 
     def read_until(self, word):
         """Reads until `word` has come; what came is part of the failure."""
-        until = time.monotonic() + CONSOLE_SECONDS
+        assert self.reads(word, CONSOLE_SECONDS), f"no {word!r} in {self.seen!r}"
+
+    def reads(self, word, seconds):
+        """Whether `word` comes within a time."""
+        until = time.monotonic() + seconds
         while word not in self.seen:
-            left = until - time.monotonic()
-            ready, _, _ = select.select([self.ours], [], [], max(left, 0))
-            assert ready, f"no {word!r} in {self.seen!r}"
+            ready, _, _ = select.select([self.ours], [], [], max(until - time.monotonic(), 0))
+            if not ready:
+                return False
             try:
                 self.seen += os.read(self.ours, 4096)
             except OSError as ended:
                 raise AssertionError(f"the command ended without {word!r}: {self.seen!r}") from ended
+        return True
+
+    def say(self, line, word):
+        """Types a line until `word` has come. What is typed while virsh takes the terminal over is lost, and nothing tells
+        when it has."""
+        until = time.monotonic() + CONSOLE_SECONDS
+        self.write(line)
+        while not self.reads(word, AGAIN_SECONDS):
+            assert time.monotonic() < until, f"no {word!r} in {self.seen!r}"
+            self.write(line)
 
 
 @pytest.mark.seconds(120)
@@ -70,8 +86,7 @@ def test_a_guest_is_reached_by_ssh_screen_and_serial_console(cloud):
 
     with Terminal(node, ["plerion", "onevm", "console", str(vm.id)]) as terminal:
         terminal.read_until(b"Connected to domain")
-        terminal.write(b"\necho serial-$((40 + 2))\n")
-        terminal.read_until(b"serial-42")
+        terminal.say(b"\necho serial-$((40 + 2))\n", b"serial-42")
         terminal.write(LEAVE)
         assert terminal.process.wait(CONSOLE_SECONDS) == 0
 

@@ -1,9 +1,11 @@
-"""Screens of real guests in the browser: QEMU's VNC by WebSocket, and the page with noVNC in Chromium."""
+"""Consoles of real guests in the browser: VNC, SPICE and serial line by WebSocket, and their pages in Chromium."""
 
+import contextlib
 import ctypes
 import struct
 import sys
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from cloud import STORAGES
 from harness import browser
 from harness.screens import token_get
 from lab import wait_until
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 # The interpreter's own setns is younger than what tests run on.
@@ -19,6 +22,9 @@ CLONE_NEWNET = 0x40000000
 PORT = 2633
 SCREEN_SECONDS = 60
 NO_SECURITY = 1
+TRY_AGAIN = 1013
+# A shell answers sooner, mostly.
+AGAIN_SECONDS = 3
 # A few words of text have more pixels than this.
 LIT_MIN = 500
 
@@ -78,6 +84,46 @@ def server_init(credentials, vm):
         return width, height, name.decode()
 
 
+def serial_open(credentials, vm, kind="serial"):
+    """The serial line of a VM by WebSocket."""
+    token = token_get(SimpleNamespace(port=PORT), credentials, vm, kind)
+    return connect(f"ws://127.0.0.1:{PORT}/console/ws?token={token}", proxy=None)
+
+
+def serial_say(console, line, word):
+    """Types a line and reads until `word` has come. What is typed while virsh takes the terminal over is lost, and nothing
+    tells when it has: so it is typed again."""
+    said = b""
+    until = time.monotonic() + SCREEN_SECONDS
+    while word not in said:
+        assert time.monotonic() < until, said
+        console.send(line)
+        with contextlib.suppress(TimeoutError):
+            while word not in said:
+                said += console.recv(timeout=AGAIN_SECONDS)
+
+
+def ended(console):
+    """How a serial line ends: code and reason."""
+    with pytest.raises(ConnectionClosed) as end:
+        while True:
+            console.recv(timeout=SCREEN_SECONDS)
+    return end.value.rcvd.code, end.value.rcvd.reason
+
+
+def serial_lines(credentials, vm):
+    """A serial line has one reader, until another one takes it."""
+    with serial_open(credentials, vm) as first:
+        serial_say(first, b"\necho serial-$((40 + 2))\n", b"serial-42")
+        with serial_open(credentials, vm) as second:
+            code, reason = ended(second)
+            assert (code, "onevm console ID --web --force" in reason) == (TRY_AGAIN, True), (code, reason)
+        with serial_open(credentials, vm, "serial&force=yes") as third:
+            serial_say(third, b"\necho taken-$((40 + 3))\n", b"taken-43")
+            code, reason = ended(first)
+            assert "console ID" not in reason, (code, reason)
+
+
 def size_seen_by_libvirt(vm):
     """Size of the screen in a picture that libvirt takes (PPM, or PNG)."""
     node = vm.host()
@@ -89,8 +135,41 @@ def size_seen_by_libvirt(vm):
     return tuple(int(word) for word in data.split(None, 3)[1:3])
 
 
-@pytest.mark.seconds(180)
-def test_a_screen_is_seen_by_websocket_and_in_the_browser(cloud, tmp_path):
+class Page(browser.Browser):
+    """A browser on the network of the front-end, with the page of a console."""
+
+    def __init__(self, cloud, directory):
+        super().__init__(directory / "profile", cloud.lab.front_end.network_command)
+        self.cloud = cloud
+
+    def show(self, line):
+        """Opens the page whose address a command prints; gives that address."""
+        address = self.cloud.fe(f"onevm {line}").strip()
+        self.open(address)
+        return address
+
+    def words(self):
+        return self.value("document.getElementById('status')?.textContent") or ""
+
+    def says(self, word):
+        """Waits until the page says a word."""
+        wait_until(SCREEN_SECONDS, lambda: word in self.words(), lambda: f"the page says {self.words()!r}, not {word!r}")
+
+    def painted(self):
+        """Waits until a screen is painted; gives its size and colours."""
+        look = lambda: self.canvas("#screen canvas") or {"lit": 0}  # noqa: E731
+        wait_until(SCREEN_SECONDS, lambda: look()["lit"] >= LIT_MIN, lambda: f"nothing is painted: {look()}")
+        return look()
+
+    def type(self, text):
+        """Types on the page."""
+        for letter in text:
+            self.ask("Input.dispatchKeyEvent", type="keyDown", text=letter)
+            self.ask("Input.dispatchKeyEvent", type="keyUp")
+
+
+@pytest.mark.seconds(240)
+def test_consoles_are_seen_by_websocket_and_in_the_browser(cloud, tmp_path):
     vm = cloud.vm_make(STORAGES["ssh"]).running().guest_wait()
     front_end = cloud.lab.front_end
     credentials = (front_end.home / ".one/one_auth").read_text().strip()
@@ -98,39 +177,75 @@ def test_a_screen_is_seen_by_websocket_and_in_the_browser(cloud, tmp_path):
     width, height, name = on_network(front_end, lambda: server_init(credentials, vm.id))
     assert (width, height) == size_seen_by_libvirt(vm)
     assert vm.domain in name
+    on_network(front_end, lambda: serial_lines(credentials, vm.id))
 
     lacks = browser.missing()
     if lacks:
         vm.terminate()
         print(lacks, file=sys.__stderr__, flush=True)
         pytest.skip(lacks)
-    address = cloud.fe(["onevm", "vnc", str(vm.id), "--web"]).strip()
-    with browser.Browser(tmp_path / "profile", front_end.network_command) as seen:
-        seen.open(address)
-        words = lambda: seen.value("document.getElementById('status')?.textContent")  # noqa: E731
-        wait_until(SCREEN_SECONDS, lambda: words() == "Connected", lambda: f"the page says {words()!r}")
-        assert "token" not in seen.value("location.href")
-        wait_until(
-            SCREEN_SECONDS,
-            lambda: (seen.canvas("#screen canvas") or {"lit": 0})["lit"] >= LIT_MIN,
-            lambda: f"nothing is painted: {seen.canvas('#screen canvas')}",
-        )
-        painted = seen.canvas("#screen canvas")
-        assert (painted["width"], painted["height"]) == (width, height)
-        assert painted["colours"] > 1
-        picture = seen.picture(tmp_path / "screen.png", "#screen canvas")
-        assert LIT_MIN <= picture["lit"] < picture["width"] * picture["height"] / 2, picture
-        assert picture["colours"] > 1, picture
-
-        # The same address opens nothing any more.
-        seen.open(address)
-        wait_until(SCREEN_SECONDS, lambda: "onevm vnc ID --web" in (words() or ""), lambda: f"the page says {words()!r}")
-
-        # The page says why when the VM ends.
-        seen.open(cloud.fe(["onevm", "vnc", str(vm.id), "--web"]).strip())
-        wait_until(SCREEN_SECONDS, lambda: words() == "Connected", lambda: f"the page says {words()!r}")
-        vm.act("poweroff --hard", "POWEROFF")
-        wait_until(SCREEN_SECONDS, lambda: "stopped or moved" in words(), lambda: f"the page says {words()!r}")
-    refused = cloud.fe(["onevm", "vnc", str(vm.id), "--web"], check=False)
+    with Page(cloud, tmp_path) as page:
+        serial_seen(page, vm)
+        vnc_seen(page, vm, tmp_path, (width, height))
+        spice_seen(page, vm, tmp_path)
+    refused = cloud.fe(f"onevm vnc {vm.id} --web", check=False)
     assert "does not run on a host" in refused
     vm.terminate()
+
+
+def serial_seen(page, vm):
+    """A terminal in which one can type."""
+    page.show(f"console {vm.id} --web")
+    page.says("Connected")
+
+    def typed():
+        """Typed again for the reason that is above."""
+        page.type("\recho typed-$((40 + 4)) > /tmp/typed\r")
+        return vm.guest("cat /tmp/typed", check=False) == "typed-44\n"
+
+    wait_until(SCREEN_SECONDS, typed, "nothing was typed")
+    text = page.canvas(".xterm-text-layer")
+    assert text and text["lit"] >= LIT_MIN, text
+    page.show(f"console {vm.id} --web")
+    page.says("--force")
+
+
+def vnc_seen(page, vm, tmp_path, size):
+    """A screen by VNC, until its VM ends."""
+    address = page.show(f"vnc {vm.id} --web")
+    page.says("Connected")
+    assert "token" not in page.value("location.href")
+    painted = page.painted()
+    assert (painted["width"], painted["height"]) == size
+    assert painted["colours"] > 1
+    picture = page.picture(tmp_path / "screen.png", "#screen canvas")
+    assert LIT_MIN <= picture["lit"] < picture["width"] * picture["height"] / 2, picture
+    assert picture["colours"] > 1, picture
+
+    # The same address opens nothing any more.
+    page.open(address)
+    page.says("onevm vnc ID --web")
+
+    # The page says why when the VM ends.
+    page.show(f"vnc {vm.id} --web")
+    page.says("Connected")
+    vm.act("poweroff --hard", "POWEROFF")
+    page.says("stopped or moved")
+
+
+def spice_seen(page, vm, tmp_path):
+    """The same by SPICE, with a password; the VM was off."""
+    graphics = 'GRAPHICS = [ TYPE = "SPICE", LISTEN = "127.0.0.1", PASSWD = "letmein" ]'
+    vm.cloud.lab.api("vm.updateconf", vm.id, graphics, 1)
+    vm.act("resume", "RUNNING")
+    page.show(f"spice {vm.id} --web")
+    asked = "!document.getElementById('login').hidden"
+    wait_until(SCREEN_SECONDS, lambda: page.value(asked), lambda: f"no password is asked for: {page.words()!r}")
+    page.value("document.getElementById('password').value = 'letmein'; document.getElementById('enter').click()")
+    page.says("Connected")
+    painted = page.painted()
+    assert painted["colours"] > 1, painted
+    picture = page.picture(tmp_path / "spice.png", "#screen canvas")
+    assert LIT_MIN <= picture["lit"], picture
+    vm.act("poweroff --hard", "POWEROFF")
+    page.says("stopped or moved")

@@ -2,7 +2,9 @@
 
 import os
 import re
+import shutil
 import socket
+import subprocess
 import time
 
 import pytest
@@ -22,6 +24,8 @@ TOKEN_S = 30
 SILENCE_S = 100
 PER_USER = 16
 GRAPHICS = 'GRAPHICS=[TYPE="VNC",LISTEN="0.0.0.0"]'
+SPICE = 'GRAPHICS=[TYPE="spice",LISTEN="127.0.0.1"]'
+TRY_AGAIN = 1013
 VM = 'NAME="{}"\nCPU="0.1"\nMEMORY="64"\n{}'
 
 
@@ -54,6 +58,32 @@ def novnc_fixture(tmp_path_factory):
     return directory
 
 
+@pytest.fixture(scope="module", name="spice")
+def spice_fixture(tmp_path_factory):
+    """What is installed as spice-html5."""
+    directory = tmp_path_factory.mktemp("spice-html5")
+    (directory / "thirdparty").mkdir()
+    (directory / "main.js").write_text("export {};\n")
+    (directory / "thirdparty/rsa.js").write_text("rsa\n")
+    (directory / "spice.html").write_text("other page\n")
+    (directory / "other").mkdir()
+    (directory / "other/secret.js").write_text("secret\n")
+    return directory
+
+
+@pytest.fixture(scope="module", name="xterm")
+def xterm_fixture(tmp_path_factory):
+    """What is installed as xterm.js: modules for Node.js."""
+    directory = tmp_path_factory.mktemp("xterm")
+    (directory / "lib/ui").mkdir(parents=True)
+    (directory / "lib/xterm.js").write_text('module.exports = require("./ui/Terminal").Terminal;\n')
+    (directory / "lib/ui/Terminal.js").write_text('exports.Terminal = function terminal() { return require("../ui/../size"); };\n')
+    (directory / "lib/size.js").write_text("module.exports = 80;\n")
+    (directory / "lib/unneeded.js").write_text("unneeded\n")
+    (directory / "lib/xterm.css").write_text(".xterm {}\n")
+    return directory
+
+
 def server_make(directory, screen, settings="", **environment):
     """A server whose ssh is the test's."""
     path = f"{screen.directory}:{os.environ['PATH']}"
@@ -61,9 +91,11 @@ def server_make(directory, screen, settings="", **environment):
 
 
 @pytest.fixture(scope="module", name="server")
-def server_fixture(tmp_path_factory, screen, novnc):
+def server_fixture(tmp_path_factory, screen, novnc, spice, xterm):
     """The server of this file."""
-    server = server_make(tmp_path_factory.mktemp("one"), screen, PLERION_NOVNC_DIR=novnc).start()
+    server = server_make(
+        tmp_path_factory.mktemp("one"), screen, PLERION_NOVNC_DIR=novnc, PLERION_SPICE_DIR=spice, PLERION_XTERM_DIR=xterm
+    ).start()
     yield server
     server.end()
 
@@ -169,7 +201,7 @@ def test_a_token_opens_once_and_no_other_opens(server, screen, vm):
         assert refusal(server, wrong)[0] == 403, wrong
     log = server.log_path.read_text()
     assert token not in log
-    assert f"console of VM {vm} for user 0" in log
+    assert f"screen of VM {vm} for user 0" in log
 
 
 @pytest.mark.seconds(240)
@@ -273,7 +305,7 @@ def test_pages_of_other_servers_are_refused(server, screen, vm):
 def test_vms_without_a_screen_say_why(server, admin, cloud):
     pending = admin.ok("vm.allocate", VM.format("pending", GRAPHICS), True)
     plain = vm_run(admin, "plain", "")
-    spice = vm_run(admin, "spice", 'GRAPHICS=[TYPE="SPICE",LISTEN="127.0.0.1"]')
+    spice = vm_run(admin, "spice", SPICE)
     off = vm_run(admin, "off")
     admin.ok("vm.action", "poweroff-hard", off)
     vm_await(admin, off, 8)
@@ -287,8 +319,70 @@ def test_vms_without_a_screen_say_why(server, admin, cloud):
     ]:
         got, text = token_ask(server, server.admin, vm)
         assert (got, words in text) == (status, True), f"{vm}: {got} {text}"
+        if "VNC" not in words:
+            assert token_ask(server, server.admin, vm, "serial")[0] == status
     assert token_ask(server, server.admin, "x")[0] == 400
-    assert "onevm console" in token_ask(server, server.admin, plain, kind="serial")[1]
+    status, words = token_ask(server, server.admin, vm_run(admin, "by-vnc"), "spice")
+    assert (status, "has no SPICE screen" in words) == (409, True), words
+    for kind in ["rdp", "", "vnc&force=yes", "serial&force=1"]:
+        status, words = token_ask(server, server.admin, plain, kind)
+        assert (status, "vnc, spice or serial" in words) == (400, True), f"{kind}: {words}"
+
+
+def test_a_serial_line_is_had_by_virsh_on_the_host(server, admin, cloud, screen):
+    vm = vm_run(admin, "serial", "")
+    with opened(server, token_get(server, server.admin, vm, "serial")) as console, screen.accept() as virsh:
+        line = "-t -t -e none -- far-node env LC_ALL=C virsh -c qemu:///system console far-node:serial:dummy"
+        assert screen.asked()[-1].endswith(line)
+        virsh.sendall(b"login: ")
+        assert console.recv(timeout=TIMEOUT_S) == b"login: "
+        console.send(b"root\r")
+        assert _exactly(virsh, 5) == b"root\r"
+        virsh.shutdown(socket.SHUT_RDWR)
+        code, reason = closed(console)
+        assert (code, "serial line ended" in reason) == (1000, True), reason
+
+
+def test_a_serial_line_has_one_reader(server, admin, cloud, screen):
+    vm = vm_run(admin, "reader", "")
+    with opened(server, token_get(server, server.admin, vm, "serial")) as console:
+        with screen.accept() as virsh:
+            virsh.sendall(b"error: operation failed: Active console session exists for this domain\r\n\r\n")
+        code, reason = closed(console)
+        assert (code, "onevm console ID --web --force" in reason) == (TRY_AGAIN, True), reason
+    with opened(server, token_get(server, server.admin, vm, "serial&force=yes")) as console:
+        with screen.accept() as virsh:
+            assert screen.asked()[-1].endswith("console far-node:reader:dummy --force")
+            virsh.sendall(b"error: failed to get domain 'reader'\r\n")
+        code, reason = closed(console)
+        assert (code, reason) == (1011, "failed to get domain 'reader'")
+
+
+def test_a_spice_screen_has_several_channels(server, admin, cloud, screen):
+    """As SPICE has them: the page of the first opens the others by a secret of its own."""
+    vm = vm_run(admin, "channels", SPICE)
+    token = token_get(server, server.admin, vm, "spice")
+    own = f"{token}&session={'5' * 32}"
+    with opened(server, own) as console, screen.accept() as qemu:
+        assert screen.asked()[-1].endswith(f"-W 127.0.0.1:{port_of(admin, vm)} -- far-node")
+        for other in [token, f"{token}&session={'6' * 32}", f"{'0' * 64}&session={'5' * 32}"]:
+            assert refusal(server, other)[0] == 403, other
+        with opened(server, own) as display, screen.accept() as wire:
+            wire.sendall(b"REDQ")
+            assert display.recv(timeout=TIMEOUT_S) == b"REDQ"
+        qemu.sendall(b"main")
+        assert console.recv(timeout=TIMEOUT_S) == b"main"
+        qemu.shutdown(socket.SHUT_RDWR)
+        assert closed(console)[0] == 1000
+    # The page may ask for the password and try again.
+    with opened(server, own):
+        screen.accept().close()
+
+    # What has one channel is opened once, whatever secret comes with it.
+    plain = vm_run(admin, "one-channel")
+    own = f"{token_get(server, server.admin, plain)}&session={'5' * 32}"
+    with opened(server, own), screen.accept():
+        assert refusal(server, own)[0] == 403
 
 
 def test_a_vm_that_stops_before_the_token_is_used(server, admin, vm):
@@ -423,7 +517,16 @@ def test_the_page_of_a_screen_and_what_it_may_do(server):
     for path, kind in [
         ("/console/vnc.html", "text/html"),
         ("/console/vnc.js", "text/javascript"),
-        ("/console/vnc.css", "text/css"),
+        ("/console/spice.html", "text/html"),
+        ("/console/spice.js", "text/javascript"),
+        ("/console/serial.html", "text/html"),
+        ("/console/serial.js", "text/javascript"),
+        ("/console/common.js", "text/javascript"),
+        ("/console/console.css", "text/css"),
+        ("/console/spice/main.js", "text/javascript"),
+        ("/console/spice/thirdparty/rsa.js", "text/javascript"),
+        ("/console/xterm/xterm.js", "text/javascript"),
+        ("/console/xterm/xterm.css", "text/css"),
         ("/console/novnc/core/rfb.js", "text/javascript"),
         ("/console/novnc/core/inside.js", "text/javascript"),
     ]:
@@ -456,16 +559,39 @@ def test_no_other_file_is_to_be_had(server):
         "/console/novnc/core/nothing.js",
         "/console/novnc/",
         "/console/vnc.html/",
+        "/console/loader.js",
+        "/console/spice/spice.html",
+        "/console/spice/other/secret.js",
+        "/console/spice/../../../etc/passwd",
+        "/console/xterm/lib/xterm.js",
+        "/console/xterm/unneeded.js",
     ]:
         status, words, _ = http_ask(server, "GET", path)
         assert (status, "nothing at this path" in words) == (404, True), f"{path}: {status} {words}"
 
 
-def test_without_novnc_the_page_says_what_to_install(tmp_path, screen):
-    server = server_make(tmp_path / "one", screen, PLERION_NOVNC_DIR=tmp_path / "nowhere").start()
+def test_modules_of_the_terminal_come_as_one_script(server, tmp_path):
+    _, script, _ = http_ask(server, "GET", "/console/xterm/xterm.js")
+    assert "unneeded" not in script
+    path = tmp_path / "xterm.js"
+    path.write_text(f"{script}\nconsole.log(xterm.name, xterm());\n")
+    node = shutil.which("node")
+    if node:
+        assert subprocess.run([node, path], capture_output=True, text=True, check=True).stdout == "terminal 80\n"
+
+
+def test_a_page_says_what_to_install_for_it(tmp_path, screen):
+    nowhere = {f"PLERION_{name}_DIR": tmp_path / "nowhere" for name in ["NOVNC", "SPICE", "XTERM"]}
+    server = server_make(tmp_path / "one", screen, **nowhere).start()
     try:
-        status, words, _ = http_ask(server, "GET", "/console/vnc.html")
-        assert (status, "apt install novnc" in words) == (404, True), words
+        for path, package in [
+            ("vnc.html", "novnc"),
+            ("spice.html", "spice-html5"),
+            ("serial.html", "node-xterm"),
+            ("xterm/xterm.js", "node-xterm"),
+        ]:
+            status, words, _ = http_ask(server, "GET", f"/console/{path}")
+            assert (status, f"apt install {package}." in words) == (404, True), words
     finally:
         server.end()
 
@@ -479,3 +605,20 @@ def test_the_command_line_prints_the_address(server, admin, screen, vm):
     admin.ok("vm.action", "poweroff-hard", vm)
     vm_await(admin, vm, 8)
     assert "does not run on a host" in plerion(server, "onevm", "vnc", str(vm), "--web", status=255)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind", "force"),
+    [("spice", "spice", False), ("console", "serial", False), ("console --force", "serial", True)],
+)
+def test_the_command_line_prints_addresses_of_other_consoles(server, admin, cloud, screen, line, kind, force):
+    vm = vm_run(admin, f"printed-{kind}-{force}", SPICE)
+    command, *options = line.split()
+    printed = plerion(server, "onevm", command, str(vm), "--web", *options)
+    found = re.fullmatch(
+        rf"http://127\.0\.0\.1:{server.port}/console/{kind}\.html#vm={vm}&token=([0-9a-f]{{64}})\n", printed
+    )
+    assert found, printed
+    with opened(server, found[1]):
+        screen.accept().close()
+    assert screen.asked()[-1].endswith("--force") == force

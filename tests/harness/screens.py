@@ -108,8 +108,8 @@ def token_ask(server, credentials, vm, kind="vnc", headers=None, context=None):
     return status, text
 
 
-def token_get(server, credentials, vm, context=None):
+def token_get(server, credentials, vm, kind="vnc", context=None):
     """A token that must be given."""
-    status, text = token_ask(server, credentials, vm, context=context)
+    status, text = token_ask(server, credentials, vm, kind, context=context)
     assert status == 200, f"{status}: {text}"
     return json.loads(text)["token"]

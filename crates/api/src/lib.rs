@@ -41,7 +41,7 @@ mod vntemplate;
 mod vrouter;
 pub mod xmlrpc;
 
-pub use console::{ConsoleSettings, Tunnels};
+pub use console::{ConsoleSettings, PageDirectories, SerialLines, Tunnels};
 pub use method::{Method, Right};
 pub use methods::methods;
 pub use service::ApiService;

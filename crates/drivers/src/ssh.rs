@@ -22,6 +22,8 @@ const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LAST: Duration = Duration::from_secs(10);
 /// A link that held this long starts with the first pause again.
 const STEADY: Duration = Duration::from_secs(60);
+/// How libvirt is reached on a host.
+const LIBVIRT_URI: &str = "qemu:///system";
 /// Time to push the program.
 const PUSH_SECONDS: &str = "15";
 
@@ -71,6 +73,22 @@ impl SshSettings {
         let mut command = Command::new("ssh");
         command.args(self.options_all());
         command.args(["-W", &address.to_string(), "--", host]);
+        command
+    }
+
+    /// A program whose standard input and output are the serial line of a domain of the host; the domain's name is a plain
+    /// word, since a shell reads it there. `force` takes the line from whoever has it. virsh wants a terminal, so what it
+    /// has to say of errors comes on standard output, too; it is asked to say it in English.
+    #[must_use]
+    pub fn serial_command(&self, host: &str, domain: &str, force: bool) -> Command {
+        let mut command = Command::new("ssh");
+        command.args(self.options_all());
+        // A terminal there although none is here, and no character that ssh takes for itself.
+        command.args(["-t", "-t", "-e", "none", "--", host]);
+        command.args(["env", "LC_ALL=C", "virsh", "-c", LIBVIRT_URI, "console", domain]);
+        if force {
+            command.arg("--force");
+        }
         command
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use plerion_api::xmlrpc::{Limits, Tls, serve};
-use plerion_api::{ApiService, ConsoleSettings};
+use plerion_api::{ApiService, ConsoleSettings, PageDirectories};
 use plerion_drivers::{GREETING_MAX, ProcessLinks, SshSettings, program_identity};
 use plerion_engine::{
     AuthPlaces, Engine, EngineSettings, HookSettings, SamplesKept, SystemClock, VmFilesSettings,
@@ -38,6 +38,10 @@ const PORT_WAIT: Duration = Duration::from_secs(5);
 const PORT_LOOK: Duration = Duration::from_millis(50);
 /// Where distributions install noVNC, unless `PLERION_NOVNC_DIR` says otherwise.
 const NOVNC: &str = "/usr/share/novnc";
+/// Where they install spice-html5, unless `PLERION_SPICE_DIR` says otherwise.
+const SPICE: &str = "/usr/share/spice-html5";
+/// Where they install xterm.js for Node.js, unless `PLERION_XTERM_DIR` says otherwise.
+const XTERM: &str = "/usr/share/nodejs/xterm";
 /// Seconds between samples of hosts, unless oned.conf says `MONITORING_INTERVAL_HOST`.
 const MONITOR_INTERVAL_S: u32 = 30;
 
@@ -123,15 +127,28 @@ fn run(places: &Places) -> Result<(), String> {
     let (failed_sender, failed) = oneshot::channel();
     let ssh = ssh_settings(places, &config)?;
     let engine = engine_start(places, config, address, &ssh, hypervisor_conf, failed_sender)?;
-    let consoles = ConsoleSettings {
-        tunnels: Arc::new(move |host, far| ssh.tunnel_command(host, far)),
-        novnc: std::env::var_os("PLERION_NOVNC_DIR").map_or_else(|| NOVNC.into(), PathBuf::from),
-    };
+    let consoles = console_settings(ssh);
     let service = Arc::new(ApiService::new(engine.clone(), consoles));
     let result = runtime.block_on(serve_until_told(listener, tls, service, failed));
     engine.stop();
     runtime.shutdown_timeout(Duration::from_secs(5));
     result
+}
+
+fn console_settings(ssh: SshSettings) -> ConsoleSettings {
+    let directory = |variable, usual: &str| {
+        std::env::var_os(variable).map_or_else(|| PathBuf::from(usual), PathBuf::from)
+    };
+    let serial_ssh = ssh.clone();
+    ConsoleSettings {
+        tunnels: Arc::new(move |host, far| ssh.tunnel_command(host, far)),
+        serial_lines: Arc::new(move |host, domain, force| serial_ssh.serial_command(host, domain, force)),
+        directories: PageDirectories {
+            novnc: directory("PLERION_NOVNC_DIR", NOVNC),
+            spice: directory("PLERION_SPICE_DIR", SPICE),
+            xterm: directory("PLERION_XTERM_DIR", XTERM),
+        },
+    }
 }
 
 /// Listens on an address. Of a server that was killed, what it had just forked holds the port until it becomes the program

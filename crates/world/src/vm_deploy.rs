@@ -89,7 +89,7 @@ pub(crate) fn vm_deploy(
             "virtual machine [{id}] does not fit in host [{host_id}]. {reason}"
         ))
     })?;
-    deploy_template(&txn.world, own, &system);
+    deploy_template(&txn.world, own, &system)?;
     vm_go(txn, vm, &outcome, Event::Deploy, &Cause::user(caller));
     Ok(id)
 }
@@ -202,13 +202,14 @@ pub(crate) fn history_open(vm: &mut Vm, host: &Host, system: &Datastore, now: i6
 
 /// What the template gets when the VM is placed (recorded): the system datastore in volatile disks, the console port,
 /// TM_MAD_SYSTEM. The reason why it had waited goes.
-fn deploy_template(world: &World, vm: &mut Vm, system: &Datastore) {
+fn deploy_template(world: &World, vm: &mut Vm, system: &Datastore) -> Result<(), ApiError> {
     let mut template = vm.template.unpack();
     system_set(&mut template, system);
-    port_set(world, vm, &mut template);
+    port_set(world, vm, &mut template)?;
     vm.template = PackedTemplate::new(&template);
     vm.demand = Arc::new(Demand::read(&vm.template));
     placement_reason_forget(vm);
+    Ok(())
 }
 
 /// Takes the scheduler's reason away.
@@ -221,32 +222,47 @@ pub(crate) fn placement_reason_forget(vm: &mut Vm) {
     }
 }
 
-/// The console port: the first port plus the VM's id where that is free, else the next free one.
-pub(crate) fn port_set(world: &World, vm: &Vm, template: &mut Template) {
-    let start = u32::from(world.config.port_start);
-    let span = PORT_LAST.saturating_sub(start).saturating_add(1);
-    let wanted = u32::try_from(vm.id).unwrap_or(0) % span;
-    let reserved = world
-        .config
-        .attributes
-        .pair("VNC_PORTS", "RESERVED")
-        .unwrap_or_default()
-        .to_owned();
+/// The console port: the first port plus the VM's id where that is free, else the next free one. The pool is that of the
+/// whole cloud, so a VM keeps its port wherever it goes. What a VM gave up with its host it may have lost to another one: then
+/// it gets a new one. A port that was asked for is not looked at before that: VMs on different hosts may share it.
+///
+/// # Errors
+/// When no port is free.
+pub(crate) fn port_set(world: &World, vm: &Vm, template: &mut Template) -> Result<(), ApiError> {
+    let gave_up = !vm.holds().port && vm.history.len() > 1;
     for graphics in template.vectors_mut("GRAPHICS") {
         let kind = graphics.get("TYPE").unwrap_or_default().to_ascii_lowercase();
-        if !matches!(kind.as_str(), "vnc" | "spice")
-            || graphics.get("PORT").is_some_and(|port| !port.is_empty())
-        {
-            continue;
-        }
-        let free = (0..span)
-            .map(|step| start.saturating_add((wanted.saturating_add(step)) % span))
-            .filter_map(|port| u16::try_from(port).ok())
-            .find(|port| !world.index.ports.contains_key(port) && !is_reserved(&reserved, *port));
-        if let Some(port) = free {
+        let has = graphics.get("PORT").filter(|port| !port.is_empty());
+        let lost = gave_up
+            && has
+                .and_then(|port| port.parse().ok())
+                .is_some_and(|port: u16| world.index.ports.contains_key(&port));
+        if matches!(kind.as_str(), "vnc" | "spice") && (has.is_none() || lost) {
+            let port = port_free(world, vm)?;
             graphics.set("PORT", port.to_string());
         }
     }
+    Ok(())
+}
+
+/// A console port that no VM has.
+fn port_free(world: &World, vm: &Vm) -> Result<u16, ApiError> {
+    let attributes = &world.config.attributes;
+    let reserved = attributes.pair("VNC_PORTS", "RESERVED").unwrap_or_default();
+    let start = u32::from(world.config.port_start);
+    let span = PORT_LAST.saturating_sub(start).saturating_add(1);
+    let wanted = u32::try_from(vm.id).unwrap_or(0) % span;
+    (0..span)
+        .map(|step| start.saturating_add((wanted.saturating_add(step)) % span))
+        .filter_map(|port| u16::try_from(port).ok())
+        .find(|port| !world.index.ports.contains_key(port) && !is_reserved(reserved, *port))
+        .ok_or_else(|| {
+            ApiError::action(format!(
+                "No port is free for the screen of virtual machine [{}]: from {start} on all are taken or reserved. Change \
+                 VNC_PORTS in oned.conf, or end VMs that have a screen.",
+                vm.id
+            ))
+        })
 }
 
 /// Whether a port is in a list such as `6000,32768:65536`.

@@ -110,7 +110,7 @@ pub(crate) fn vm_updateconf(
         files.set_vector("OS", os.clone());
     }
     context_set(txn, caller, &vm, given, &mut new, &mut files, append)?;
-    console_set(txn, &vm, &mut new);
+    console_set(txn, &vm, &mut new)?;
     restricted_check_kept(&txn.world, caller, Kind::Vm, &old, &new)?;
     let runs = vm.phase == Phase::active(LcmState::Running);
     let changed = new.vector("CONTEXT") != old.vector("CONTEXT");
@@ -322,11 +322,12 @@ fn context_set(
 }
 
 /// A console that is new gets its address, and a port where the VM is on a host.
-fn console_set(txn: &Txn<'_>, vm: &Vm, new: &mut Template) {
+fn console_set(txn: &Txn<'_>, vm: &Vm, new: &mut Template) -> Result<(), ApiError> {
     for graphics in new.vectors_mut("GRAPHICS") {
         graphics.set_if_missing("LISTEN", "127.0.0.1");
     }
     if vm.holds().host {
-        port_set(&txn.world, vm, new);
+        port_set(&txn.world, vm, new)?;
     }
+    Ok(())
 }

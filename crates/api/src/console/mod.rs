@@ -1,20 +1,24 @@
-//! Consoles in the browser: a token for a screen, and the WebSocket that it opens.
+//! Consoles in the browser: a token for a screen or a serial line, and the WebSocket that it opens.
 //!
-//! * `tokens`: what opens a console once; `places`: how many are open.
-//! * `screen`: where a VM's screen is, and who may see it.
+//! * `tokens`: what opens a console once; `sessions`: screens of several channels; `places`: how many are open.
+//! * `destination`: where a VM's console is, and who may see it.
 //! * `request`: the headers of a request, judged.
-//! * `proxy`: a console that is open.
-//! * `pages`: the page that shows a screen, with noVNC.
+//! * `proxy`: a console that is open; `ending`: why it ended, in words.
+//! * `pages`: the pages that show consoles; `packages`: the files of noVNC, spice-html5 and xterm.js that they need;
+//!   `bundle`: one script of many modules.
 
+mod bundle;
+mod destination;
+mod ending;
+mod packages;
 mod pages;
 mod places;
 mod proxy;
 mod request;
-mod screen;
+mod sessions;
 mod tokens;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -23,26 +27,32 @@ use http::header::{
 };
 use http::{HeaderValue, Method, StatusCode};
 use plerion_engine::Engine;
-use plerion_model::{ApiError, ErrorCode, Id};
+use plerion_model::{ApiError, ErrorCode};
 use plerion_world::Caller;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::xmlrpc::{Page, PageRequest};
+use destination::{ConsoleKind, Destination, Endpoint, caller_now};
+pub use pages::PageDirectories;
 use places::Places;
-use request::{Wanted, basic, header_text, origin_refuse, token_of, wanted, websocket_key};
-use screen::{Screen, caller_now};
-use tokens::{TOKEN_LIFETIME, Tokens};
+use request::{Wanted, basic, header_text, origin_refuse, secret_of, token_of, wanted, websocket_key};
+use sessions::{FirstChannel, SessionKey, Sessions};
+use tokens::{Grant, TOKEN_LIFETIME, Tokens};
 
 /// Makes the program that is connected to an address of a host by its standard input and output.
 pub type Tunnels = Arc<dyn Fn(&str, SocketAddr) -> std::process::Command + Send + Sync>;
+/// Makes the program that is connected so to the serial line of a domain of a host. With `true` whoever has it loses it.
+pub type SerialLines = Arc<dyn Fn(&str, &str, bool) -> std::process::Command + Send + Sync>;
 
 /// What consoles are made of.
 #[derive(Clone)]
 pub struct ConsoleSettings {
     /// Leads to the screens of VMs.
     pub tunnels: Tunnels,
-    /// Where noVNC is installed.
-    pub novnc: PathBuf,
+    /// Leads to their serial lines.
+    pub serial_lines: SerialLines,
+    /// Where what pages need is installed.
+    pub directories: PageDirectories,
 }
 
 /// The subprotocol that programs for WebSockets name, if they name one.
@@ -52,7 +62,15 @@ const SUBPROTOCOL: &str = "binary";
 pub(crate) struct Consoles {
     settings: ConsoleSettings,
     tokens: Mutex<Tokens>,
+    sessions: Sessions,
     places: Places,
+}
+
+/// A WebSocket that may be opened.
+struct Admission {
+    grant: Grant,
+    /// The session that it belongs to, and whether as its first channel.
+    session: Option<(SessionKey, Option<FirstChannel>)>,
 }
 
 /// A request that is refused.
@@ -95,17 +113,19 @@ impl Consoles {
         Self {
             settings,
             tokens: Mutex::default(),
+            sessions: Sessions::default(),
             places: Places::default(),
         }
     }
 
     /// Answers `GET` of a page or of what belongs to it.
     pub(crate) async fn page(&self, request: &PageRequest) -> Result<Page, Refused> {
-        let (directory, method) = (self.settings.novnc.clone(), request.method.clone());
+        let (directories, method) = (self.settings.directories.clone(), request.method.clone());
         let path = request.uri.path().to_owned();
         let host = header_text(&request.headers, &HOST).map(str::to_owned);
-        let read =
-            tokio::task::spawn_blocking(move || pages::page_get(&directory, &method, &path, host.as_deref()));
+        let read = tokio::task::spawn_blocking(move || {
+            pages::page_get(&directories, &method, &path, host.as_deref())
+        });
         read.await.unwrap_or_else(|error| {
             tracing::error!(%error, "a page could not be read");
             Err(Refused::new(
@@ -134,11 +154,12 @@ impl Consoles {
         caller: Caller,
         request: &PageRequest,
     ) -> Result<Page, Refused> {
-        let Wanted { vm } = wanted(&request.body)?;
-        Screen::seen(&engine.snapshot().world, &caller, vm)?;
+        let wanted = wanted(&request.body)?;
+        let Wanted { vm, kind, .. } = wanted;
+        Destination::seen(&engine.snapshot().world, &caller, vm, kind)?;
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let token = tokens
-            .issue(caller, vm, Instant::now())
+            .issue(caller, wanted, Instant::now())
             .map_err(|error| Refused::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
         drop(tokens);
         let seconds = TOKEN_LIFETIME.as_secs();
@@ -151,34 +172,31 @@ impl Consoles {
     pub(crate) fn websocket(&self, engine: &Arc<Engine>, request: &PageRequest) -> Result<Page, Refused> {
         origin_refuse(&request.headers)?;
         let key = websocket_key(request)?;
-        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        let grant = tokens.redeem(token_of(&request.uri), Instant::now());
-        drop(tokens);
-        let grant = grant.ok_or_else(|| {
-            let seconds = TOKEN_LIFETIME.as_secs();
-            Refused::new(
-                StatusCode::FORBIDDEN,
-                format!(
-                    "This token opens nothing: each is good once, within {seconds} s. Ask for another one \
-                     with onevm vnc ID --web, or POST /console/token."
-                ),
-            )
-        })?;
-        let screen = granted(engine, &grant.caller, grant.vm)?;
+        let Admission { grant, session } = self.admit(request)?;
+        let destination = granted(engine, &grant)?;
         let place = self
             .places
             .take(grant.caller.uid)
             .map_err(|error| Refused::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()))?;
+        let Wanted { vm, kind, force } = grant.wanted;
+        let noun = kind.noun();
         let what = format!(
-            "console of VM {} for user {} from {}",
-            grant.vm, grant.caller.uid, request.peer
+            "{noun} of VM {vm} for user {} from {}",
+            grant.caller.uid, request.peer
         );
-        tracing::info!(host = screen.host, "{what} opened");
-        let command = (self.settings.tunnels)(&screen.host, screen.address).into();
-        let engine = engine.clone();
-        let allowed = move || match granted(&engine, &grant.caller, grant.vm) {
-            Ok(now) if now == screen => Ok(()),
-            Ok(_) => Err("the VM has moved: open its screen again".to_owned()),
+        tracing::info!(host = destination.host, "{what} opened");
+        let command = match &destination.end {
+            Endpoint::Address(address) => (self.settings.tunnels)(&destination.host, *address),
+            Endpoint::Domain(domain) => (self.settings.serial_lines)(&destination.host, domain, force),
+        };
+        let (engine, sessions) = (engine.clone(), self.sessions.clone());
+        // The first channel of a session is dropped with this, before the page is told and may begin again.
+        let allowed = move || match granted(&engine, &grant) {
+            Ok(_) if session.as_ref().is_some_and(|(key, _)| !sessions.is_open(*key)) => {
+                Err(format!("the {noun} was closed"))
+            }
+            Ok(now) if now == destination => Ok(()),
+            Ok(_) => Err(format!("the VM has moved: open its {noun} again")),
             Err(Refused(_, why)) => Err(why),
         };
         let mut page = Page::text(StatusCode::SWITCHING_PROTOCOLS, "")
@@ -191,18 +209,48 @@ impl Consoles {
         page.session = Some(Box::new(move |io| {
             Box::pin(async move {
                 let _place = place;
-                proxy::proxy(io, command, what, allowed).await;
+                proxy::proxy(io, command.into(), kind, what, allowed).await;
             })
         }));
         Ok(page)
     }
+
+    /// What a request's token opens, or its token and secret together.
+    fn admit(&self, request: &PageRequest) -> Result<Admission, Refused> {
+        let (token, now) = (token_of(&request.uri), Instant::now());
+        let key = SessionKey::of(token, secret_of(&request.uri));
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let fresh = tokens.redeem(token, now);
+        drop(tokens);
+        if let Some(grant) = fresh {
+            let key = key.filter(|_| grant.wanted.kind == ConsoleKind::Spice);
+            let session = key.map(|key| (key, Some(self.sessions.begin(key, grant.clone(), now))));
+            return Ok(Admission { grant, session });
+        }
+        let joined = key.and_then(|key| Some((key, self.sessions.join(key, now)?)));
+        let (key, (grant, first)) = joined.ok_or_else(|| {
+            let seconds = TOKEN_LIFETIME.as_secs();
+            Refused::new(
+                StatusCode::FORBIDDEN,
+                format!(
+                    "This token opens nothing: each is good once, within {seconds} s. Ask for another one \
+                     with onevm vnc ID --web, or POST /console/token."
+                ),
+            )
+        })?;
+        Ok(Admission {
+            grant,
+            session: Some((key, first)),
+        })
+    }
 }
 
-/// The screen, if the caller may still see it.
-fn granted(engine: &Engine, caller: &Caller, vm: Id) -> Result<Screen, Refused> {
+/// Where the console is, if the caller may still see it.
+fn granted(engine: &Engine, grant: &Grant) -> Result<Destination, Refused> {
     let world = engine.snapshot().world;
-    let caller = caller_now(&world, caller, engine.now()).ok_or_else(ApiError::authentication)?;
-    Ok(Screen::seen(&world, &caller, vm)?)
+    let caller = caller_now(&world, &grant.caller, engine.now()).ok_or_else(ApiError::authentication)?;
+    let Wanted { vm, kind, .. } = grant.wanted;
+    Ok(Destination::seen(&world, &caller, vm, kind)?)
 }
 
 fn accept_value(key: &[u8]) -> Result<HeaderValue, Refused> {

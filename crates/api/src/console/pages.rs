@@ -1,39 +1,39 @@
-//! The page that shows a screen, and the files of noVNC that it needs.
+//! The pages that show consoles, and what of the system's packages they need.
 
-use std::fs::File;
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use http::{HeaderValue, Method, StatusCode};
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, open, openat2};
-use rustix::io::Errno;
 
 use super::Refused;
+use super::packages::{NOVNC, SPICE, XTERM, xterm_style};
 use crate::xmlrpc::Page;
 
-/// Where the files of noVNC are asked for.
-const NOVNC: &str = "/console/novnc/";
-/// The directories of noVNC whose files the page needs.
-const NOVNC_DIRECTORIES: [&str; 2] = ["core/", "vendor/"];
-/// The file without which noVNC is not there.
-const NOVNC_MAIN: &str = "core/rfb.js";
-/// Largest file of noVNC, in bytes; its own have some 100 KiB.
-const FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// Where programs for browsers are installed.
+#[derive(Clone, Debug)]
+pub struct PageDirectories {
+    /// noVNC.
+    pub novnc: PathBuf,
+    /// spice-html5.
+    pub spice: PathBuf,
+    /// xterm.js, as modules for Node.js.
+    pub xterm: PathBuf,
+}
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 
-/// What the page may do: run scripts of this server, and talk to it ([`policy`]). noVNC paints the pointer from data.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; \
-    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// What a page may do: run scripts of this server, and talk to it ([`policy`]). noVNC paints the pointer from data,
+/// spice-html5 plays what it gets; xterm.js and spice-html5 make styles of their own, which can run nothing.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; \
+    media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Answers `GET` of the page and what belongs to it. `directory` is where noVNC is installed. Blocks on files.
+/// Answers `GET` of a page and what belongs to it. Blocks on files.
 pub(super) fn page_get(
-    directory: &Path,
+    directories: &PageDirectories,
     method: &Method,
     path: &str,
     host: Option<&str>,
@@ -44,19 +44,52 @@ pub(super) fn page_get(
             "Pages are read with GET.",
         ));
     }
-    let page = match path {
-        "/console/vnc.html" => {
-            novnc_read(directory, NOVNC_MAIN)?;
-            Page::of(StatusCode::OK, HTML, include_str!("page/vnc.html"))
-        }
-        "/console/vnc.js" => Page::of(StatusCode::OK, SCRIPT, include_str!("page/vnc.js")),
-        "/console/vnc.css" => Page::of(StatusCode::OK, STYLE, include_str!("page/vnc.css")),
-        _ => match path.strip_prefix(NOVNC) {
-            Some(name) => Page::of(StatusCode::OK, SCRIPT, novnc_read(directory, name)?),
-            None => return Err(nothing()),
-        },
+    let name = path.strip_prefix("/console/").ok_or_else(nothing)?;
+    let page = match own_get(directories, name)? {
+        Some(page) => page,
+        None => package_get(directories, name)?,
     };
     Ok(guarded(page, host))
+}
+
+/// A page of this server, or a script or style of it.
+fn own_get(directories: &PageDirectories, name: &str) -> Result<Option<Page>, Refused> {
+    let ok = |kind, text: &'static str| Ok(Some(Page::of(StatusCode::OK, kind, text)));
+    match name {
+        "vnc.html" => {
+            NOVNC.installed(&directories.novnc)?;
+            ok(HTML, include_str!("page/vnc.html"))
+        }
+        "spice.html" => {
+            SPICE.installed(&directories.spice)?;
+            ok(HTML, include_str!("page/spice.html"))
+        }
+        "serial.html" => {
+            XTERM.installed(&directories.xterm)?;
+            ok(HTML, include_str!("page/serial.html"))
+        }
+        "vnc.js" => ok(SCRIPT, include_str!("page/vnc.js")),
+        "spice.js" => ok(SCRIPT, include_str!("page/spice.js")),
+        "serial.js" => ok(SCRIPT, include_str!("page/serial.js")),
+        "common.js" => ok(SCRIPT, include_str!("page/common.js")),
+        "console.css" => ok(STYLE, include_str!("page/console.css")),
+        _ => Ok(None),
+    }
+}
+
+/// A file of a package.
+fn package_get(directories: &PageDirectories, name: &str) -> Result<Page, Refused> {
+    match name.split_once('/') {
+        Some(("novnc", name)) => script(NOVNC.script(&directories.novnc, name)?),
+        Some(("spice", name)) => script(SPICE.script(&directories.spice, name)?),
+        Some(("xterm", "xterm.js")) => script(XTERM.bundled(&directories.xterm, "xterm")?.into_bytes()),
+        Some(("xterm", "xterm.css")) => Ok(Page::of(StatusCode::OK, STYLE, xterm_style(&directories.xterm)?)),
+        _ => Err(nothing()),
+    }
+}
+
+fn script(bytes: Vec<u8>) -> Result<Page, Refused> {
+    Ok(Page::of(StatusCode::OK, SCRIPT, bytes))
 }
 
 /// With what browsers are to hold to.
@@ -84,69 +117,13 @@ fn policy(host: Option<&str>) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(POLICY))
 }
 
-fn nothing() -> Refused {
+/// Refuses a path at which there is nothing.
+pub(super) fn nothing() -> Refused {
     Refused::new(
         StatusCode::NOT_FOUND,
-        "There is nothing at this path. Screens are at /console/vnc.html (onevm vnc ID --web gives the address), \
-         tokens at POST /console/token, the WebSocket at /console/ws.",
+        "There is nothing at this path. Consoles are at /console/vnc.html, spice.html and serial.html (onevm vnc, spice or \
+         console ID --web gives the address), tokens at POST /console/token, the WebSocket at /console/ws.",
     )
-}
-
-/// A script of noVNC.
-fn novnc_read(directory: &Path, name: &str) -> Result<Vec<u8>, Refused> {
-    let name = novnc_name(name).ok_or_else(nothing)?;
-    let missing = || {
-        Refused::new(
-            StatusCode::NOT_FOUND,
-            format!(
-                "The page of screens needs noVNC, and {} has no {NOVNC_MAIN}. Install it on the front-end: \
-                 apt install novnc.",
-                directory.display()
-            ),
-        )
-    };
-    match beneath_read(directory, &name) {
-        Ok(bytes) => Ok(bytes),
-        Err(Errno::NOENT | Errno::NOTDIR) if directory.join(NOVNC_MAIN).exists() => Err(nothing()),
-        Err(Errno::NOENT | Errno::NOTDIR) => Err(missing()),
-        Err(error) => {
-            tracing::warn!(%error, "{} of noVNC cannot be read", name.display());
-            Err(nothing())
-        }
-    }
-}
-
-/// The path of a script within noVNC: plain words, none hidden.
-fn novnc_name(name: &str) -> Option<PathBuf> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    let words = || name.split('/');
-    let good = NOVNC_DIRECTORIES
-        .iter()
-        .any(|directory| name.starts_with(directory))
-        && name.ends_with(".js")
-        && words().all(|word| !word.is_empty() && !word.starts_with('.') && word.bytes().all(plain));
-    good.then(|| PathBuf::from(name))
-}
-
-/// A file beneath a directory; links that lead out of it lead nowhere.
-fn beneath_read(directory: &Path, name: &Path) -> Result<Vec<u8>, Errno> {
-    let root = open(
-        directory,
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = openat2(&root, name, flags, Mode::empty(), ResolveFlags::BENEATH)?;
-    if FileType::from_raw_mode(fstat(&file)?.st_mode) != FileType::RegularFile {
-        return Err(Errno::NOENT);
-    }
-    let mut bytes = Vec::new();
-    let read = File::from(file).take(FILE_BYTES + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    if bytes.len() as u64 > FILE_BYTES {
-        return Err(Errno::FBIG);
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -171,27 +148,6 @@ mod tests {
         );
         for other in [None, Some("one; script-src *"), Some("one evil"), Some("*")] {
             assert_eq!(sockets(other), "'self'", "{other:?}");
-        }
-    }
-
-    #[test]
-    fn only_scripts_of_novnc_have_names() {
-        for good in ["core/rfb.js", "vendor/pako/lib/zlib/inflate.js"] {
-            assert!(novnc_name(good).is_some(), "{good}");
-        }
-        for bad in [
-            "",
-            "core/",
-            "core/rfb.css",
-            "app/ui.js",
-            "core/../app/ui.js",
-            "core/.hidden.js",
-            "core//rfb.js",
-            "core/%2e%2e/x.js",
-            "/etc/passwd",
-            "core/x\0.js",
-        ] {
-            assert!(novnc_name(bad).is_none(), "{bad}");
         }
     }
 }

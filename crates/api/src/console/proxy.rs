@@ -1,4 +1,4 @@
-//! A console that is open: bytes between a WebSocket and a program that is connected to the screen.
+//! A console that is open: bytes between a WebSocket and a program that is connected to the VM's screen or serial line.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -13,6 +13,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 
+use super::destination::ConsoleKind;
+use super::ending::{End, Said, farewell, reason_cut};
 use crate::xmlrpc::SwitchedIo;
 
 /// Bytes read from the screen at a time.
@@ -29,24 +31,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(65);
 /// Time for the browser to take and to answer the end of a console.
 const FAREWELL: Duration = Duration::from_secs(10);
-/// Longest reason of a closing frame, in bytes (RFC 6455, 5.5: 125 less the code).
-const REASON_BYTES: usize = 123;
-/// What is kept of what the program says on standard error, in bytes.
-const WORDS_BYTES: u64 = 4096;
-
-/// Why a console ended.
-#[derive(Debug)]
-enum End {
-    /// The browser closed it or went.
-    Browser,
-    /// The browser does not do what it should.
-    Protocol(&'static str),
-    /// It may not be here any more.
-    Refused(String),
-    /// The screen ended.
-    Screen,
-}
-
 /// The program that is connected to the screen. It dies with this.
 struct Tunnel {
     _child: Child,
@@ -59,6 +43,7 @@ struct Tunnel {
 pub(super) async fn proxy(
     io: SwitchedIo,
     command: Command,
+    kind: ConsoleKind,
     what: String,
     allowed: impl Fn() -> Result<(), String> + Send,
 ) {
@@ -71,8 +56,8 @@ pub(super) async fn proxy(
     let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
     let (code, reason) = match tunnel_open(command) {
         Ok(mut tunnel) => {
-            let (end, moved) = carry(&mut socket, &mut tunnel, allowed).await;
-            farewell(end, moved, tunnel).await
+            let (end, said) = carry(&mut socket, &mut tunnel, allowed).await;
+            farewell(kind, end, &said, &mut tunnel.words, STALL).await
         }
         Err(error) => (CloseCode::Error, format!("ssh cannot be started: {error}")),
     };
@@ -111,13 +96,13 @@ fn tunnel_open(mut command: Command) -> std::io::Result<Tunnel> {
     })
 }
 
-/// Carries bytes; gives why that ended, and whether the screen has said anything.
+/// Carries bytes; gives why that ended, and what the screen has said.
 async fn carry(
     socket: &mut WebSocketStream<SwitchedIo>,
     tunnel: &mut Tunnel,
     allowed: impl Fn() -> Result<(), String>,
-) -> (End, bool) {
-    let mut moved = false;
+) -> (End, Said) {
+    let mut said = Said::default();
     let mut heard = Instant::now();
     let mut look = interval(LOOK_INTERVAL);
     let mut buffer = BytesMut::with_capacity(READ_BYTES);
@@ -127,7 +112,7 @@ async fn carry(
                 if !matches!(read, Ok(1..)) {
                     break End::Screen;
                 }
-                moved = true;
+                said.take(&buffer);
                 if let Err(end) = send(socket, Message::Binary(buffer.split().freeze())).await {
                     break end;
                 }
@@ -152,7 +137,7 @@ async fn carry(
             }
         }
     };
-    (end, moved)
+    (end, said)
 }
 
 async fn send(socket: &mut WebSocketStream<SwitchedIo>, message: Message) -> Result<(), End> {
@@ -178,51 +163,5 @@ async fn message_take(
         Ok(Ok(())) => Ok(()),
         Ok(Err(_)) => Err(End::Screen),
         Err(_) => Err(End::Protocol("the screen takes nothing")),
-    }
-}
-
-/// What is said at the end.
-async fn farewell(end: End, moved: bool, mut tunnel: Tunnel) -> (CloseCode, String) {
-    match end {
-        End::Browser => (CloseCode::Normal, "the browser closed it".into()),
-        End::Protocol(why) => (CloseCode::Policy, why.into()),
-        End::Refused(why) => (CloseCode::Policy, why),
-        End::Screen if moved => (
-            CloseCode::Normal,
-            "the screen ended: the VM stopped or moved".into(),
-        ),
-        End::Screen => (CloseCode::Error, screen_missing(&mut tunnel).await),
-    }
-}
-
-/// Why there is no screen, in the words of ssh.
-async fn screen_missing(tunnel: &mut Tunnel) -> String {
-    let mut words = String::new();
-    // Words that cannot be read are no words.
-    let _ = timeout(
-        STALL,
-        (&mut tunnel.words).take(WORDS_BYTES).read_to_string(&mut words),
-    )
-    .await;
-    let words = words.trim();
-    let words = words.lines().last().unwrap_or("ssh ended without a word");
-    format!("the screen cannot be reached on its host: {words}")
-}
-
-/// As much as a closing frame holds.
-fn reason_cut(reason: &str) -> String {
-    reason[..reason.floor_char_boundary(REASON_BYTES)].to_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_reason_is_cut_between_characters() {
-        assert_eq!(reason_cut("short"), "short");
-        let long = format!("a{}", "屏".repeat(60));
-        let cut = reason_cut(&long);
-        assert_eq!(cut.len(), 1 + 40 * "屏".len());
     }
 }

@@ -11,17 +11,22 @@ use http::{HeaderMap, Method, StatusCode, Uri, Version};
 use plerion_model::Id;
 
 use super::Refused;
+use super::destination::ConsoleKind;
 use crate::xmlrpc::PageRequest;
 
 /// The version of WebSocket that there is (RFC 6455).
 const WEBSOCKET_VERSION: &str = "13";
-/// The kind of consoles that there is.
-const KIND: &str = "vnc";
+/// What the body of a request for a token looks like.
+const BODY: &str =
+    "Send vm=ID&kind=KIND, with the VM's number, and vnc, spice or serial; for serial also &force=yes.";
 
 /// What a token is asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) vm: Id,
+    pub(super) kind: ConsoleKind,
+    /// Whoever reads the serial line already is to lose it.
+    pub(super) force: bool,
 }
 
 /// A header as text, if it is there and is one.
@@ -80,39 +85,47 @@ fn authority_same(scheme: &str, left: &str, right: &str) -> bool {
     plain(left) == plain(right)
 }
 
-/// What a body asks for: `vm=ID&kind=vnc`.
+/// What a body asks for: `vm=ID&kind=vnc`, with `kind=serial` also `&force=yes`.
 pub(super) fn wanted(body: &[u8]) -> Result<Wanted, Refused> {
-    let wrong = |text: String| Refused::new(StatusCode::BAD_REQUEST, text);
-    let text = str::from_utf8(body).map_err(|_| wrong("The body is no text. Send vm=ID&kind=vnc.".into()))?;
+    let wrong = |what: &str| Refused::new(StatusCode::BAD_REQUEST, format!("{what} {BODY}"));
+    let text = str::from_utf8(body).map_err(|_| wrong("The body is no text."))?;
     let mut vm = None;
-    let mut kind = KIND;
+    let mut kind = ConsoleKind::Vnc;
+    let mut force = false;
     for pair in text.trim().split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some(("vm", id)) => vm = id.parse().ok(),
-            Some(("kind", given)) => kind = given,
-            _ => {
-                return Err(wrong(
-                    "The body has a part that is not known. Send vm=ID&kind=vnc.".into(),
-                ));
+            Some(("kind", word)) => {
+                kind =
+                    ConsoleKind::of_word(word).ok_or_else(|| wrong("There are no consoles of this kind."))?;
             }
+            Some(("force", "yes")) => force = true,
+            Some(("force", "no")) => force = false,
+            _ => return Err(wrong("The body has a part that is not known.")),
         }
     }
-    if kind != KIND {
-        return Err(wrong(
-            "There are consoles of kind vnc only. For the serial console use onevm console ID.".into(),
-        ));
+    if force && kind != ConsoleKind::Serial {
+        return Err(wrong("A screen is taken from nobody."));
     }
-    let vm = vm.ok_or_else(|| wrong("The body names no VM. Send vm=ID&kind=vnc, with its number.".into()))?;
-    Ok(Wanted { vm })
+    let vm = vm.ok_or_else(|| wrong("The body names no VM."))?;
+    Ok(Wanted { vm, kind, force })
 }
 
 /// The token of a request, or nothing.
 pub(super) fn token_of(uri: &Uri) -> &str {
-    let query = uri.query().unwrap_or_default();
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("token="))
-        .unwrap_or_default()
+    query_part(uri, "token").unwrap_or_default()
+}
+
+/// The secret by which a page opens further channels of a screen, if the request has one.
+pub(super) fn secret_of(uri: &Uri) -> Option<&str> {
+    query_part(uri, "session")
+}
+
+fn query_part<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
+    let pairs = uri.query()?.split('&');
+    pairs
+        .filter_map(|pair| pair.split_once('='))
+        .find_map(|(given, value)| (given == name).then_some(value))
 }
 
 /// The key of a request for a WebSocket.
@@ -188,12 +201,30 @@ mod tests {
     }
 
     #[test]
-    fn a_body_names_a_vm() {
-        let vm = |text: &str| wanted(text.as_bytes()).ok().map(|wanted| wanted.vm);
-        assert_eq!(vm("vm=7&kind=vnc"), Some(7));
-        assert_eq!(vm("vm=7\n"), Some(7));
-        for wrong in ["", "kind=vnc", "vm=x", "vm=7&kind=spice", "vm=7&more=1", "7"] {
-            assert_eq!(vm(wrong), None, "{wrong}");
+    fn a_body_names_a_vm_and_what_of_it_is_wanted() {
+        let read = |text: &str| {
+            let wanted = wanted(text.as_bytes()).ok();
+            wanted.map(|wanted| (wanted.vm, wanted.kind, wanted.force))
+        };
+        assert_eq!(read("vm=7&kind=vnc"), Some((7, ConsoleKind::Vnc, false)));
+        assert_eq!(read("vm=7\n"), Some((7, ConsoleKind::Vnc, false)));
+        assert_eq!(read("kind=spice&vm=7"), Some((7, ConsoleKind::Spice, false)));
+        assert_eq!(read("vm=7&kind=serial"), Some((7, ConsoleKind::Serial, false)));
+        assert_eq!(
+            read("vm=7&kind=serial&force=yes"),
+            Some((7, ConsoleKind::Serial, true))
+        );
+        for wrong in [
+            "",
+            "kind=vnc",
+            "vm=x",
+            "vm=7&kind=rdp",
+            "vm=7&more=1",
+            "7",
+            "vm=7&kind=vnc&force=yes",
+            "vm=7&kind=serial&force=1",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
         }
     }
 

@@ -7,6 +7,8 @@ use plerion_model::Id;
 use plerion_world::Caller;
 use sha2::{Digest as _, Sha256};
 
+use super::request::Wanted;
+
 /// A token that nobody has used ends after this time.
 pub(super) const TOKEN_LIFETIME: Duration = Duration::from_secs(30);
 /// Random bytes of a token; it is written in twice as many hexadecimal digits.
@@ -20,7 +22,7 @@ const TOKENS_PER_USER_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) caller: Caller,
-    pub(super) vm: Id,
+    pub(super) wanted: Wanted,
     until: Instant,
 }
 
@@ -39,7 +41,7 @@ pub(super) struct Tokens(HashMap<[u8; 32], Grant>);
 
 impl Tokens {
     /// A new token.
-    pub(super) fn issue(&mut self, caller: Caller, vm: Id, now: Instant) -> Result<String, NoToken> {
+    pub(super) fn issue(&mut self, caller: Caller, wanted: Wanted, now: Instant) -> Result<String, NoToken> {
         self.0.retain(|_, grant| grant.until > now);
         self.room_make(caller.uid);
         if self.0.len() >= TOKENS_MAX {
@@ -49,7 +51,12 @@ impl Tokens {
         getrandom::fill(&mut bytes).map_err(NoToken::Random)?;
         let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         let until = now + TOKEN_LIFETIME;
-        self.0.insert(digest(&token), Grant { caller, vm, until });
+        let grant = Grant {
+            caller,
+            wanted,
+            until,
+        };
+        self.0.insert(digest(&token), grant);
         Ok(token)
     }
 
@@ -70,13 +77,20 @@ impl Tokens {
     }
 }
 
-fn digest(token: &str) -> [u8; 32] {
+pub(super) fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::destination::ConsoleKind;
+
+    const WANTED: Wanted = Wanted {
+        vm: 7,
+        kind: ConsoleKind::Vnc,
+        force: false,
+    };
 
     fn caller(uid: Id) -> Caller {
         Caller {
@@ -91,14 +105,14 @@ mod tests {
     fn a_token_is_good_once_and_not_for_long() {
         let mut tokens = Tokens::default();
         let now = Instant::now();
-        let token = tokens.issue(caller(3), 7, now).expect("room");
+        let token = tokens.issue(caller(3), WANTED, now).expect("room");
         assert_eq!(token.len(), 2 * TOKEN_BYTES);
         assert!(tokens.redeem("", now).is_none());
         let grant = tokens.redeem(&token, now).expect("good");
-        assert_eq!((grant.vm, grant.caller.uid), (7, 3));
+        assert_eq!((grant.wanted.vm, grant.caller.uid), (7, 3));
         assert!(tokens.redeem(&token, now).is_none());
 
-        let late = tokens.issue(caller(3), 7, now).expect("room");
+        let late = tokens.issue(caller(3), WANTED, now).expect("room");
         assert!(tokens.redeem(&late, now + TOKEN_LIFETIME).is_none());
     }
 
@@ -106,11 +120,11 @@ mod tests {
     fn one_user_takes_no_room_from_others() {
         let mut tokens = Tokens::default();
         let now = Instant::now();
-        let first = tokens.issue(caller(3), 7, now).expect("room");
-        let other = tokens.issue(caller(4), 7, now).expect("room");
+        let first = tokens.issue(caller(3), WANTED, now).expect("room");
+        let other = tokens.issue(caller(4), WANTED, now).expect("room");
         for later in 1..=TOKENS_PER_USER_MAX {
             let at = now + Duration::from_millis(u64::try_from(later).expect("small"));
-            tokens.issue(caller(3), 7, at).expect("room");
+            tokens.issue(caller(3), WANTED, at).expect("room");
         }
         assert_eq!(tokens.0.len(), TOKENS_PER_USER_MAX + 1);
         assert!(tokens.redeem(&first, now).is_none());
@@ -122,9 +136,12 @@ mod tests {
         let mut tokens = Tokens::default();
         let now = Instant::now();
         for uid in 0..i32::try_from(TOKENS_MAX).expect("small") {
-            tokens.issue(caller(uid), 7, now).expect("room");
+            tokens.issue(caller(uid), WANTED, now).expect("room");
         }
-        assert!(matches!(tokens.issue(caller(-2), 7, now), Err(NoToken::Full)));
-        assert!(tokens.issue(caller(-2), 7, now + TOKEN_LIFETIME).is_ok());
+        assert!(matches!(
+            tokens.issue(caller(-2), WANTED, now),
+            Err(NoToken::Full)
+        ));
+        assert!(tokens.issue(caller(-2), WANTED, now + TOKEN_LIFETIME).is_ok());
     }
 }

@@ -5,7 +5,7 @@ use super::shared::{
     some, with,
 };
 use crate::definition::{ArgDef, ArgKind, Command, OptDef, OptKind};
-use crate::families::{common, template, vm, vm_devices, vm_reach, vmgroup, vrouter};
+use crate::families::{common, port_forward, template, vm, vm_devices, vm_reach, vmgroup, vrouter};
 use crate::kind::Kind;
 
 const VM_ONE: ArgDef = one(Kind::Vm, "vmid");
@@ -57,11 +57,16 @@ const SSH: &[OptDef] = &[
     OptDef::value(None, "ssh-options", OptKind::Text, "options"),
     OptDef::value(None, "cmd", OptKind::Text, "cmd"),
 ];
+const NIC_OPTION: &[OptDef] = &[OptDef::value(None, "nic-id", OptKind::Text, "nic_id")];
 const VNC: &[OptDef] = &[
     OptDef::value(None, "vnc", OptKind::Text, "vnc"),
     OptDef::flag(None, "web"),
 ];
-const FORCE: &[OptDef] = &[OptDef::flag(None, "force")];
+const SPICE: &[OptDef] = &[
+    OptDef::value(None, "spice", OptKind::Text, "spice"),
+    OptDef::flag(None, "web"),
+];
+const CONSOLE: &[OptDef] = &[OptDef::flag(None, "force"), OptDef::flag(None, "web")];
 const HOLD: &[OptDef] = &[OptDef::flag(None, "hold")];
 const MULTIPLE: &[OptDef] = &[OptDef::value(Some('m'), "multiple", OptKind::Number, "x")];
 const HARD: &[OptDef] = &[OptDef::flag(None, "hard")];
@@ -282,8 +287,15 @@ pub static VM: Command = Command {
             &[SSH],
             vm_reach::ssh,
         ),
+        with(
+            "port-forward",
+            &[VM_ONE, ArgDef::optional(ArgKind::Text, "port")],
+            &[NIC_OPTION],
+            port_forward::port_forward,
+        ),
         with("vnc", &[VM_ONE], &[VNC], vm_reach::vnc),
-        with("console", &[VM_ONE], &[FORCE], vm_reach::console),
+        with("spice", &[VM_ONE], &[SPICE], vm_reach::spice),
+        with("console", &[VM_ONE], &[CONSOLE], vm_reach::console),
         plain("exec-retry", &[VM_SOME], vm::exec_retry),
         plain("exec-cancel", &[VM_SOME], vm::exec_cancel),
         plain("sched-delete", &[VM_ONE, ACTION], vm::schedule_delete),

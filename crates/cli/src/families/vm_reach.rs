@@ -9,6 +9,8 @@ use std::process::{Command, ExitStatus};
 
 use roxmltree::Node;
 
+use super::port_forward;
+use super::vm_place::{host_of, nics_of};
 use crate::error::CliError;
 use crate::family::Input;
 use crate::kind::Kind;
@@ -17,12 +19,31 @@ use crate::xml;
 
 /// Who is logged in as when the caller names nobody.
 const LOGIN_DEFAULT: &str = "root";
-/// The viewer that `vnc` starts unless `--vnc` names another.
-const VIEWER_DEFAULT: &str = "vncviewer";
+/// How a screen is shown in a viewer.
+struct Protocol {
+    /// What `GRAPHICS/TYPE` is, the option that names another viewer, and the word of the server's page.
+    word: &'static str,
+    /// The viewer unless the option names another.
+    viewer: &'static str,
+    /// What the viewer is given before the port of this machine that leads to the screen.
+    address: &'static str,
+}
+
+const VNC: Protocol = Protocol {
+    word: "vnc",
+    viewer: "vncviewer",
+    address: "127.0.0.1::",
+};
+const SPICE: Protocol = Protocol {
+    word: "spice",
+    viewer: "remote-viewer",
+    address: "spice://127.0.0.1:",
+};
+
+/// Where guests listen for SSH.
+const SSH_PORT: u16 = 22;
 /// The status of an answer that is good.
 const HTTP_OK: u16 = 200;
-/// The state of a VM that is on a host.
-const STATE_ACTIVE: i64 = 3;
 /// How libvirt is reached on a host.
 const LIBVIRT_URI: &str = "qemu:///system";
 /// Addresses of a NIC, the first that it has is taken.
@@ -32,13 +53,23 @@ const ADDRESSES: [&str; 4] = ["IP", "EXTERNAL_IP", "IP6_GLOBAL", "IP6"];
 pub fn ssh(session: &mut Session, input: &Input) -> Result<(), CliError> {
     let text = session.info(Kind::Vm, input.id(0))?;
     let document = xml::document_parse(&text)?;
-    let address = address_of(document.root_element(), input.value("nic-id"))?;
+    let vm = document.root_element();
+    let nic = input.value("nic-id");
+    let forwarded = match port_forward::of(vm, nic)? {
+        Some(forward) => forward.outside(SSH_PORT).map(|port| (forward.host.clone(), port)),
+        None => None,
+    };
+    let (address, port) = match forwarded {
+        Some((host, port)) => (host, Some(port)),
+        None => (address_of(vm, nic)?, None),
+    };
     let login = match input.text(1) {
         "" => LOGIN_DEFAULT,
         name => name,
     };
     let mut command = Command::new("ssh");
     command.args(input.value("ssh-options").unwrap_or_default().split_whitespace());
+    command.args(port.map(|port| format!("-p{port}")));
     command.args(["-l", login, "--", &address]);
     command.args(input.value("cmd"));
     run(command)
@@ -46,26 +77,38 @@ pub fn ssh(session: &mut Session, input: &Input) -> Result<(), CliError> {
 
 /// `vnc`: shows the VM's screen in a viewer, through an SSH tunnel to its host; with `--web` prints where a browser sees it.
 pub fn vnc(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    screen_show(session, input, &VNC)
+}
+
+/// `spice`: the same of a VM whose screen is by SPICE.
+pub fn spice(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    screen_show(session, input, &SPICE)
+}
+
+fn screen_show(session: &mut Session, input: &Input, protocol: &Protocol) -> Result<(), CliError> {
     if input.has("web") {
-        return web_print(session, input.id(0));
+        return web_print(session, input.id(0), protocol.word, "");
     }
     let text = session.info(Kind::Vm, input.id(0))?;
     let document = xml::document_parse(&text)?;
-    let screen = Screen::of(document.root_element())?;
-    let mut words = input.value("vnc").unwrap_or(VIEWER_DEFAULT).split_whitespace();
-    let viewer = words.next().unwrap_or(VIEWER_DEFAULT);
+    let screen = Screen::of(document.root_element(), protocol)?;
+    let viewer = input.value(protocol.word).unwrap_or(protocol.viewer);
+    let mut words = viewer.split_whitespace();
+    let viewer = words.next().unwrap_or(protocol.viewer);
     let tunnel = Tunnel::open(&screen)?;
     let mut command = Command::new(viewer);
-    command.args(words).arg(format!("127.0.0.1::{}", tunnel.port));
+    command
+        .args(words)
+        .arg(format!("{}{}", protocol.address, tunnel.port));
     let ran = run(command);
     tunnel.close()?;
     ran
 }
 
-/// Prints the address of a page with the VM's screen. Its token is in the fragment, which browsers send to nobody.
-fn web_print(session: &mut Session, id: i32) -> Result<(), CliError> {
+/// Prints the address of a page with a console of the VM. Its token is in the fragment, which browsers send to nobody.
+fn web_print(session: &mut Session, id: i32, kind: &str, more: &str) -> Result<(), CliError> {
     let client = session.client()?;
-    let (status, text) = client.form_post("/console/token", &format!("vm={id}&kind=vnc"))?;
+    let (status, text) = client.form_post("/console/token", &format!("vm={id}&kind={kind}{more}"))?;
     if status != HTTP_OK {
         return Err(CliError::text(text.trim()));
     }
@@ -74,11 +117,15 @@ fn web_print(session: &mut Session, id: i32) -> Result<(), CliError> {
     let token = answer.get("token").and_then(serde_json::Value::as_str);
     let token = token.ok_or_else(|| CliError::text("The server's answer holds no token."))?;
     let base = client.base();
-    session.print(&format!("{base}/console/vnc.html#vm={id}&token={token}\n"))
+    session.print(&format!("{base}/console/{kind}.html#vm={id}&token={token}\n"))
 }
 
-/// `console`: the VM's serial console on this terminal; `Ctrl` and `]` leave it.
+/// `console`: the VM's serial console on this terminal; `Ctrl` and `]` leave it. With `--web` prints where a browser sees it.
 pub fn console(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    if input.has("web") {
+        let force = if input.has("force") { "&force=yes" } else { "" };
+        return web_print(session, input.id(0), "serial", force);
+    }
     let text = session.info(Kind::Vm, input.id(0))?;
     let document = xml::document_parse(&text)?;
     let vm = document.root_element();
@@ -102,17 +149,18 @@ struct Screen {
 }
 
 impl Screen {
-    fn of(vm: Node<'_, '_>) -> Result<Self, CliError> {
+    fn of(vm: Node<'_, '_>, protocol: &Protocol) -> Result<Self, CliError> {
         let host = host_of(vm)?;
         let id = xml::text(vm, "ID");
         let graphics = xml::at(vm, "TEMPLATE").into_iter().flat_map(xml::elements);
         let graphics = graphics
             .filter(|node| node.has_tag_name("GRAPHICS"))
-            .find(|node| xml::text(*node, "TYPE").eq_ignore_ascii_case("vnc"));
+            .find(|node| xml::text(*node, "TYPE").eq_ignore_ascii_case(protocol.word));
         let Some(graphics) = graphics else {
+            let kind = protocol.word.to_ascii_uppercase();
             return Err(CliError::text(format!(
-                "VM {id} has no VNC screen. Power it off and give it one: onevm updateconf {id} with \
-                 GRAPHICS = [ TYPE = VNC, LISTEN = 127.0.0.1 ]; or use onevm console {id}."
+                "VM {id} has no {kind} screen. Power it off and give it one: onevm updateconf {id} with \
+                 GRAPHICS = [ TYPE = {kind}, LISTEN = 127.0.0.1 ]; or use onevm console {id}."
             )));
         };
         let port = xml::text(graphics, "PORT");
@@ -210,38 +258,17 @@ fn directory_make() -> Result<PathBuf, CliError> {
 
 /// The address of a guest: that of the NIC `nic_id`, else of the first that has one.
 fn address_of(vm: Node<'_, '_>, nic_id: Option<&str>) -> Result<String, CliError> {
-    let id = xml::text(vm, "ID");
-    let nics = xml::at(vm, "TEMPLATE").into_iter().flat_map(xml::elements);
-    let nics: Vec<Node<'_, '_>> = nics
-        .filter(|node| node.has_tag_name("NIC") || node.has_tag_name("NIC_ALIAS"))
-        .filter(|node| nic_id.is_none_or(|wanted| xml::text(*node, "NIC_ID") == wanted))
-        .collect();
-    if let (true, Some(nic_id)) = (nics.is_empty(), nic_id) {
-        return Err(CliError::text(format!("VM {id} has no NIC {nic_id}.")));
-    }
-    let address = nics
+    let address = nics_of(vm, nic_id)?
         .iter()
         .flat_map(|nic| ADDRESSES.map(|name| xml::text(*nic, name)))
         .find(|address| address.parse::<IpAddr>().is_ok());
     address.ok_or_else(|| {
+        let id = xml::text(vm, "ID");
         CliError::text(format!(
             "No NIC of VM {id} has an IP address that Plerion knows. If the guest got one from elsewhere, use ssh \
              with that; without a network, use onevm console {id}."
         ))
     })
-}
-
-/// The host on which a VM is.
-fn host_of(vm: Node<'_, '_>) -> Result<String, CliError> {
-    let id = xml::text(vm, "ID");
-    let records = xml::at(vm, "HISTORY_RECORDS").into_iter().flat_map(xml::elements);
-    let host = records.last().map(|record| xml::text(record, "HOSTNAME"));
-    match host {
-        Some(host) if xml::number(vm, "STATE") == STATE_ACTIVE => Ok(host),
-        _ => Err(CliError::text(format!(
-            "VM {id} is on no host now, so it has neither screen nor console. Look at its state with onevm show {id}."
-        ))),
-    }
 }
 
 /// The name of a VM's domain. A shell on the host reads it, so nothing but a plain word is taken.
@@ -314,13 +341,19 @@ mod tests {
 
     #[test]
     fn the_screen_is_on_the_last_host() {
-        let screen = with(VM, Screen::of).expect("a screen");
+        let screen = with(VM, |vm| Screen::of(vm, &VNC)).expect("a screen");
         assert_eq!((screen.host.as_str(), screen.port), ("two", 5907));
         assert_eq!(screen.address, IpAddr::from(Ipv4Addr::LOCALHOST));
         let spice = VM.replace("vnc", "spice");
-        assert!(with(&spice, Screen::of).is_err_and(|error| error.to_string().contains("no VNC screen")));
+        let no_vnc = with(&spice, |vm| Screen::of(vm, &VNC));
+        assert!(no_vnc.is_err_and(|error| error.to_string().contains("no VNC screen")));
+        let port = with(&spice, |vm| Screen::of(vm, &SPICE)).map(|screen| screen.port);
+        assert_eq!(port.ok(), Some(5907));
         let off = VM.replace("<STATE>3", "<STATE>8");
-        assert!(with(&off, Screen::of).is_err_and(|error| error.to_string().contains("on no host")));
+        assert!(
+            with(&off, |vm| Screen::of(vm, &VNC))
+                .is_err_and(|error| error.to_string().contains("on no host"))
+        );
     }
 
     #[test]
