@@ -5,6 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 from lab import SAMPLE_SECONDS, wait_until
+from node import USER
 
 SAMPLES_SECONDS = 90
 # Of one virtual CPU, in percent: what a guest that is busy uses at least, on a machine that others use, too; and one that rests
@@ -94,3 +95,56 @@ def test_hosts_are_measured(cloud):
         for counted in ("SYSTEM/NETRX", "SYSTEM/NETTX"):
             values = numbers(found, counted)
             assert values == sorted(values) and values[-1] > 0, f"{node.name}: {counted} {values}"
+
+
+PROBES = "/var/lib/one/remotes/im/kvm-probes.d"
+PROBE_SECONDS = 30
+OWN_PROBES = {
+    "host/system/rack.sh": 'echo "RACK=\\"r-$2\\""\necho "ARCH=\\"z80\\""\n',
+    "host/monitor/battery.sh": '. "$(dirname "$0")/../../../../etc/im/kvm-probes.d/battery.conf"\necho "BATTERY=\\"$LEVEL\\""\n',
+    "host/monitor/broken.sh": "echo no battery there >&2\nexit 4\n",
+    "vm/monitor/heat.sh": """for id in $(virsh -c qemu:///system list --name | sed -n 's/^one-//p'); do
+    echo "VM = [ ID=\\"$id\\", MONITOR=\\"$(echo 'HEAT=40' | base64 -w 0)\\" ]"
+done
+""",
+}
+
+
+@pytest.fixture
+def own_probes(cloud):
+    """Probes of the administrator's on all hosts. They are gone after the test."""
+    fe = cloud.lab.front_end
+    etc = PROBES.replace("remotes/", "remotes/etc/")
+    for directory in {f"{PROBES}/{path.rsplit('/', 1)[0]}" for path in OWN_PROBES} | {etc}:
+        fe.run(["mkdir", "-p", directory], user=USER)
+    fe.run(["tee", f"{etc}/battery.conf"], user=USER, input="LEVEL=80\n")
+    for path, script in OWN_PROBES.items():
+        fe.run(["tee", f"{PROBES}/{path}"], user=USER, input="#!/bin/sh\n" + script)
+        fe.run(["chmod", "755", f"{PROBES}/{path}"], user=USER)
+    yield
+    fe.run(["rm", "-r", PROBES, etc], user=USER)
+    cloud.fe("onehost sync")
+
+
+@pytest.mark.seconds(240)
+def test_probes_of_the_administrator_are_run_on_the_hosts(cloud, own_probes):
+    vm = cloud.vm_make().running()
+    printed = cloud.fe("onehost sync --force")
+    assert sorted(printed.split()[::2]) == sorted(f"{host.name}:" for host in cloud.lab.hosts)
+    at = cloud.lab.hosts.index(vm.host())
+
+    def shown(path, value):
+        return lambda: cloud.lab.show("host", at).findtext(path) == value
+
+    wait_until(PROBE_SECONDS, shown("TEMPLATE/RACK", f"r-{at}"), "the host has no RACK")
+    wait_until(PROBE_SECONDS, shown("MONITORING/BATTERY", "80"), "no BATTERY is measured")
+    wait_until(PROBE_SECONDS, lambda: vm.xml().findtext("MONITORING/HEAT") == "40", "no HEAT is measured")
+    error = wait_until(PROBE_SECONDS, lambda: cloud.lab.show("host", at).findtext("TEMPLATE/ERROR"), "the broken probe is not told of")
+    assert "host/monitor/broken.sh" in error and "no battery there" in error
+    host = cloud.lab.show("host", at)
+    assert int(host.findtext("STATE")) == 2 and host.findtext("TEMPLATE/ARCH") != "z80"
+    # What is repaired is told of no longer. It goes there by itself.
+    cloud.lab.front_end.run(["tee", f"{PROBES}/host/monitor/broken.sh"], user=USER, input="#!/bin/sh\necho MENDED=1\n")
+    wait_until(PROBE_SECONDS, shown("MONITORING/MENDED", "1"), "the probe is not mended")
+    faults = cloud.lab.show("host", at).findtext("TEMPLATE/ERROR")
+    assert "broken" not in faults and "ARCH is measured by Plerion itself" in faults

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use plerion_protocol::{
-    ActionError, ActionKey, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, Report, Request,
-    ServerHello, Watch,
+    ActionError, ActionKey, ErrorKind, FromNode, HostFacts, NodeHello, PROTOCOL_VERSION, ProbeSet, Report,
+    Request, ServerHello, Watch,
 };
 
 use crate::act::Means;
@@ -17,7 +17,7 @@ use crate::hypervisor::Hypervisor;
 use crate::journal::Journal;
 use crate::lease::Leases;
 use crate::limits::Limits;
-use crate::monitor::{Sampler, facts};
+use crate::monitor::{Prober, Sampler, facts};
 use crate::place;
 use crate::roots::Roots;
 use crate::runner::Runner;
@@ -41,6 +41,7 @@ pub(crate) struct Agent {
     means: Arc<Means>,
     pub(crate) runner: Arc<Runner>,
     sampler: Sampler,
+    prober: Prober,
     leases: Leases,
     facts: Mutex<Option<HostFacts>>,
     state_directory: std::path::PathBuf,
@@ -85,6 +86,7 @@ impl Agent {
         runner.settle(hypervisor.clone());
         let leases = Leases::new(cloud, hypervisor.clone(), outlet(&link));
         let sampler = Sampler::start(hypervisor, sample_outlet(&link));
+        let prober = Prober::start(directory, outlet(&link));
         Ok(Arc::new(Self {
             cloud: cloud.to_owned(),
             role,
@@ -94,6 +96,7 @@ impl Agent {
             means,
             runner,
             sampler,
+            prober,
             leases,
             facts: Mutex::default(),
             state_directory: directory.to_owned(),
@@ -229,6 +232,11 @@ impl Agent {
             .clone();
         self.leases.watch(&watch, &roots);
         self.sampler.watch(watch, roots);
+    }
+
+    /// Sets the administrator's probes.
+    pub(crate) fn probes(&self, set: ProbeSet) {
+        self.prober.set(set);
     }
 
     /// Whether `id` is the channel that is obeyed.

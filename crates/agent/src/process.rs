@@ -21,6 +21,9 @@ const OUTPUT_BYTES_MAX: usize = 8 * 1024 * 1024;
 const ERROR_TEXT_BYTES_MAX: usize = 2000;
 /// Time for the pipes to run dry after the program has ended.
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(5);
+/// How often a program that is open for writing is tried again, and the pause before that.
+const BUSY_LOOKS_MAX: u32 = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 /// Bytes that may be given to a program on its standard input: they fit into a pipe.
 const INPUT_BYTES_MAX: usize = 32 * 1024;
 
@@ -179,7 +182,7 @@ impl Program {
             Wiring::FileIn(file) => Stdio::from(file),
             Wiring::Both => Stdio::piped(),
         });
-        let child = command.spawn().map_err(|error| match error.kind() {
+        let child = spawn(&mut command).map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => failed(format!(
                 "the program {} is not installed on this host; install it",
                 self.name
@@ -278,6 +281,20 @@ impl Drop for Running {
             tracing::warn!(%error, "a child process could not be reaped");
         }
     }
+}
+
+/// Starts a program. One that was written just now may be open for writing still, in a child of another thread that has not
+/// become its own program yet: that passes.
+fn spawn(command: &mut Command) -> std::io::Result<Child> {
+    for _ in 0..BUSY_LOOKS_MAX {
+        match command.spawn() {
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            ended => return ended,
+        }
+    }
+    command.spawn()
 }
 
 /// What [`Running::error_collect`] has collected, shortened for people.

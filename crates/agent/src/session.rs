@@ -111,6 +111,7 @@ fn messages_read(
             ToNode::Do(request) => agent.request(*request),
             ToNode::Forget(keys) => agent.forget(&keys),
             ToNode::Watch(watch) => agent.watch(watch),
+            ToNode::Probes(set) => agent.probes(*set),
             ToNode::Ping(number) => drop(sender.send(FromNode::Pong(number))),
             ToNode::Hello(_) => {
                 drop(sender.send(FromNode::Refused(crate::fault::refused("a second hello"))));

@@ -1,6 +1,6 @@
 //! The coordinator thread: keeps a link to each host, carries out the outbox, takes in what agents say.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,12 +18,13 @@ use plerion_protocol::{
     Request, ServerHello, ToNode, Watch,
 };
 use plerion_template::Template;
-use plerion_world::{Command, Measurements, Order, Site, World};
+use plerion_world::{Caller, Command, HostReport, Measurements, Order, OwnReport, PROBES_SYNC, Site, World};
 
 use crate::clock::Clock;
 use crate::dispatcher::{Dispatch, Dispatcher};
 use crate::host_watch::{Looked, looked, watch_of};
 use crate::intake::{Intake, Sampled, dummy_report};
+use crate::probe_files::ProbeFiles;
 use crate::sample_history::SampleHistory;
 use crate::space::SpaceWatch;
 use crate::vm_files::VmFiles;
@@ -86,6 +87,8 @@ pub(crate) struct Parts {
     pub(crate) hypervisor_conf: Template,
     pub(crate) monitor_interval_s: u32,
     pub(crate) datastore_interval_s: u32,
+    /// Directory of the drivers' scripts, where the administrator's probes lie.
+    pub(crate) remotes: std::path::PathBuf,
     pub(crate) vm_files: Option<VmFiles>,
     pub(crate) history: Option<SampleHistory>,
 }
@@ -111,6 +114,7 @@ struct Coordinator {
     /// Whether the front-end's agent listens.
     front_end_up: bool,
     space: SpaceWatch,
+    probes: ProbeFiles,
     /// The end of an intent was lost to a full queue; it is given again at the next beat.
     lost: bool,
     /// What the hosts that are up said of themselves.
@@ -157,6 +161,7 @@ impl Coordinator {
         };
         let front_end = open(&parts, &handle, LinkTarget::front_end(), watch.clone());
         let dispatcher = Dispatcher::new(parts.epoch);
+        let probes = ProbeFiles::new(parts.remotes.clone());
         let space = SpaceWatch::new(Duration::from_secs(u64::from(parts.datastore_interval_s)));
         Self {
             parts,
@@ -171,6 +176,7 @@ impl Coordinator {
             reported: HashMap::new(),
             front_end_up: false,
             space,
+            probes,
             lost: false,
             hellos: BTreeMap::new(),
             fitted: None,
@@ -193,6 +199,9 @@ impl Coordinator {
                 }
                 self.intake.world_changed(&self.parts.published.load());
                 self.space_ask();
+                if self.probes.changed(Instant::now()) {
+                    self.probes_send();
+                }
                 if let Some(measurements) = self.intake.take_changed() {
                     self.parts.measurements.store(Arc::new(measurements));
                 }
@@ -415,6 +424,40 @@ impl Coordinator {
         }
     }
 
+    /// Gives all hosts that are up the probes as they are now.
+    fn probes_send(&mut self) {
+        let world = self.parts.published.load_full();
+        let drivers: BTreeSet<&str> = world.hosts.values().map(|host| host.im_mad.as_str()).collect();
+        for driver in drivers {
+            self.pci_conf_take(&world, driver);
+        }
+        let hosts: Vec<Id> = self.hellos.keys().copied().collect();
+        for host in hosts {
+            self.probes_give(host);
+        }
+    }
+
+    fn pci_conf_take(&mut self, world: &World, driver: &str) {
+        for order in self.intake.pci_conf(world, driver, &self.probes.pci_conf(driver)) {
+            self.order(order);
+        }
+    }
+
+    /// Gives a host its probes. One that cannot take them now gets them when it is up again.
+    fn probes_give(&mut self, host: Id) {
+        let world = self.parts.published.load_full();
+        let Some(known) = world.hosts.get(host) else {
+            return;
+        };
+        if !self.intake.has_pci_conf(&known.im_mad) {
+            self.pci_conf_take(&world, &known.im_mad);
+        }
+        let set = self.probes.set_of(&known.im_mad, host, &known.name);
+        if let Err(down) = self.send(Site::Host(host), ToNode::Probes(Box::new(set))) {
+            tracing::debug!(host, %down, "probes wait for the link");
+        }
+    }
+
     /// Whether a host sees the front-end's files can be told when the front-end's own agent has said which they are;
     /// hosts that came before are reported then.
     fn greeted(&mut self, site: Site, hello: Box<NodeHello>) {
@@ -422,6 +465,7 @@ impl Coordinator {
             Site::Host(id) => {
                 self.order(self.intake.host_up(id, &hello));
                 self.hellos.insert(id, hello);
+                self.probes_give(id);
             }
             Site::FrontEnd => {
                 self.intake.front_end_up(&hello);
@@ -473,7 +517,42 @@ impl Coordinator {
                     self.intake.leases(&self.parts.published.load(), id, &seen);
                 }
             }
+            FromNode::ProbesTaken(token, taken) => self.probes_taken(site, token, taken),
+            FromNode::Probed(round) => {
+                let world = self.parts.published.load_full();
+                if let Site::Host(id) = site
+                    && let Some(order) = self.intake.probed(&world, id, &round)
+                {
+                    self.order(order);
+                }
+            }
             FromNode::Hello(_) | FromNode::Refused(_) | FromNode::Pong(_) => {}
+        }
+    }
+
+    /// The probes are on a host, or could not be put there.
+    fn probes_taken(&mut self, site: Site, token: String, taken: Result<(), ActionError>) {
+        let Site::Host(id) = site else { return };
+        if let Err(error) = &taken {
+            tracing::warn!(host = id, %error, "the probes could not be put on the host");
+        }
+        let world = self.parts.published.load_full();
+        let shown = world
+            .hosts
+            .get(id)
+            .and_then(|host| host.template.get(PROBES_SYNC));
+        if shown.unwrap_or_default() != token || taken.is_err() {
+            let report = match taken {
+                Ok(()) => HostReport::Probes(token),
+                Err(error) => HostReport::Own(OwnReport {
+                    attributes: Template::new(),
+                    faults: format!("the probes could not be put on the host: {error}"),
+                }),
+            };
+            self.order(Order {
+                caller: Caller::system(),
+                command: Command::HostReported { id, report },
+            });
         }
     }
 

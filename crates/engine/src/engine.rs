@@ -68,6 +68,8 @@ pub struct EngineSettings<S> {
     pub samples: Option<(SampleStore, SampleReader)>,
     /// For how long.
     pub samples_kept: SamplesKept,
+    /// Directory of the drivers' scripts: the administrator's probes are in its directory `im`.
+    pub remotes: std::path::PathBuf,
     /// Where files of VMs are kept for people; none are without.
     pub vm_files: Option<VmFilesSettings>,
     /// Where authentication drivers find what they need.
@@ -189,6 +191,7 @@ impl Engine {
             hypervisor_conf: settings.hypervisor_conf,
             monitor_interval_s: settings.monitor_interval_s,
             datastore_interval_s: settings.datastore_interval_s,
+            remotes: settings.remotes,
             vm_files,
             history,
         };

@@ -6,18 +6,21 @@ use std::sync::Arc;
 use plerion_model::autostart::DomainEnd;
 use plerion_model::host::{Host, HostState};
 use plerion_model::numa::{HostCore, HostNode, HostPages};
-use plerion_model::pci::PciDevice;
+use plerion_model::pci::{PciDevice, PciFilter};
 use plerion_model::view::{GuestView, HostSampleView, NodeSample, VmSampleView};
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{Id, Seconds};
 use plerion_protocol::{
     DatastoreSample, DomainState, HostFacts, HostSample, LeaseSeen, LeaseSight, NodeHello, NumaNode,
-    NumaSample, PciFound, VmSample, WildSample,
+    NumaSample, PciFound, ProbeRound, VmSample, WildSample,
 };
 use plerion_store::Sample;
-use plerion_template::Vector;
-use plerion_world::{Caller, Command, HostReport, LeaseWord, Measurements, Order, World};
+use plerion_template::{PackedTemplate, Vector};
+use plerion_world::{
+    Caller, Command, HostReport, LeaseWord, Measurements, OWN_RESERVED, Order, OwnReport, World,
+};
 
+use crate::probe_intake::ProbeIntake;
 use crate::stranger::{StrangerWatch, is_domain_of, vm_of};
 
 /// Samples in a row in which a domain must be missing before its VM counts as off: a sample may have been taken before
@@ -30,6 +33,9 @@ pub struct Intake {
     measurements: Measurements,
     absent: HashMap<Id, u32>,
     watch: StrangerWatch,
+    probes: ProbeIntake,
+    /// What `pci.conf` lets pass, by driver.
+    pci_filters: BTreeMap<String, PciFilter>,
     front_end_places: Vec<String>,
     changed: bool,
 }
@@ -160,9 +166,9 @@ impl Intake {
             return Vec::new();
         };
         self.changed = true;
-        self.measurements
-            .hosts
-            .insert(host, Arc::new(host_view(known, now, sample, datastores)));
+        let mut view = host_view(known, now, sample, datastores);
+        view.own = self.probes.of_host(host);
+        self.measurements.hosts.insert(host, Arc::new(view));
         let mut orders = Vec::new();
         let mut seen = HashSet::new();
         for vm in vms {
@@ -171,7 +177,9 @@ impl Intake {
             };
             seen.insert(id);
             self.absent.remove(&id);
-            self.measurements.vms.insert(id, Arc::new(vm_view(now, vm)));
+            let mut view = vm_view(now, vm);
+            view.own = self.probes.of_vm(host, id);
+            self.measurements.vms.insert(id, Arc::new(view));
             let rests = world.vms.get(id).is_some_and(|known| {
                 matches!(known.phase.state, VmState::Poweroff | VmState::Suspended)
                     || known.phase == Phase::active(LcmState::Unknown)
@@ -196,6 +204,7 @@ impl Intake {
             })
         }));
         let devices = sampled.host.pci.as_deref().map(devices_of);
+        let devices = devices.map(|devices| self.pci_list(known, devices));
         let devices = devices.filter(|devices| *devices != known.pci);
         orders.extend(devices.map(|devices| {
             order(Command::HostReported {
@@ -225,6 +234,70 @@ impl Intake {
             .into_iter()
             .chain(vms.map(|(id, view)| Sample::Vm(id, view.clone())))
             .collect()
+    }
+
+    /// What the administrator's probes on a host have printed. What they measure is shown with what is measured next, of
+    /// those that there is a measurement of.
+    pub fn probed(&mut self, world: &World, host: Id, round: &ProbeRound) -> Option<Order> {
+        let known = world.hosts.get(host)?;
+        let word = self.probes.round(host, round, OWN_RESERVED);
+        self.own_show(world, host);
+        let report = OwnReport {
+            attributes: word.attributes,
+            faults: word.faults,
+        };
+        report.is_news(known).then(|| {
+            order(Command::HostReported {
+                id: host,
+                report: HostReport::Own(report),
+            })
+        })
+    }
+
+    /// Sets what the `pci.conf` of a driver lets pass; hosts are put right whose devices are known already.
+    pub fn pci_conf(&mut self, world: &World, driver: &str, conf: &PackedTemplate) -> Vec<Order> {
+        self.pci_filters.insert(driver.to_owned(), PciFilter::read(conf));
+        let hosts = world.hosts.values().filter(|host| host.im_mad == driver);
+        hosts
+            .filter_map(|host| {
+                let devices = self.pci_list(host, host.pci.clone());
+                (devices != host.pci).then(|| {
+                    order(Command::HostReported {
+                        id: host.id,
+                        report: HostReport::Pci(devices),
+                    })
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the `pci.conf` of a driver has been set.
+    #[must_use]
+    pub fn has_pci_conf(&self, driver: &str) -> bool {
+        self.pci_filters.contains_key(driver)
+    }
+
+    fn pci_list(&self, host: &Host, devices: Vec<PciDevice>) -> Vec<PciDevice> {
+        let Some(filter) = self.pci_filters.get(&host.im_mad) else {
+            return devices;
+        };
+        let listed = devices.into_iter().map(|device| {
+            let passes = filter.passes(&device);
+            device.listed(passes)
+        });
+        listed.collect()
+    }
+
+    fn own_show(&mut self, world: &World, host: Id) {
+        if let Some(view) = self.measurements.hosts.get_mut(&host) {
+            Arc::make_mut(view).own = self.probes.of_host(host);
+            self.changed = true;
+        }
+        for vm in world.host_vms(host) {
+            if let Some(view) = self.measurements.vms.get_mut(&vm.id) {
+                Arc::make_mut(view).own = self.probes.of_vm(host, vm.id);
+            }
+        }
     }
 
     fn absences(&mut self, world: &World, host: Id, seen: &HashSet<Id>) -> Vec<Order> {
@@ -270,6 +343,7 @@ impl Intake {
         for id in hosts {
             self.measurements.hosts.remove(&id);
             self.watch.host_gone(id);
+            self.probes.host_gone(id);
         }
         for id in vms {
             self.measurements.vms.remove(&id);
@@ -429,6 +503,7 @@ fn host_view(
             .map(|ds| (ds.id, ds.total_mib, ds.used_mib, ds.free_mib))
             .collect(),
         numa: sample.numa.iter().map(node_view).collect(),
+        own: None,
     }
 }
 
@@ -459,5 +534,6 @@ fn vm_view(now: Seconds, sample: &VmSample) -> VmSampleView {
                 system: guest.system.clone(),
             })
         }),
+        own: None,
     }
 }

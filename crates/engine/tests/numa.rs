@@ -3,7 +3,7 @@
 use plerion_engine::{Intake, Sampled};
 use plerion_model::{Id, Kind};
 use plerion_protocol::{HostSample, NumaCore, NumaNode, NumaPages, NumaSample, PciFound};
-use plerion_template::{PlainXml, Template};
+use plerion_template::{PackedTemplate, PlainXml, Template};
 use plerion_world::{
     Caller, Command, Config, Context, Measurements, Order, Snapshot, World, apply, bootstrap,
 };
@@ -167,6 +167,64 @@ fn pci_devices_that_the_filter_of_the_host_lets_pass_may_be_had() {
     ] {
         assert!(xml.contains(part), "{part}\nis not in\n{xml}");
     }
+}
+
+#[test]
+fn what_pci_conf_lets_pass_may_be_had_where_the_host_says_nothing() {
+    let (mut world, mut intake) = (cloud(), Intake::new());
+    let card = |address: &str, vendor: u16| PciFound {
+        address: address.into(),
+        vendor,
+        device: 1,
+        class: 0x0302,
+        ..PciFound::default()
+    };
+    let host = HostSample {
+        pci: Some(vec![card("0000:01:00.0", 0x10de), card("0000:02:00.0", 0x8086)]),
+        ..HostSample::default()
+    };
+    let sampled = Sampled {
+        host: &host,
+        vms: &[],
+        wilds: &[],
+        datastores: &[],
+    };
+    let none = Measurements::default();
+    let had = |world: &World| {
+        let xml = shown(world, &none);
+        ["01", "02"].map(|bus| xml.contains(&format!("<ADDRESS><![CDATA[0000:{bus}:00:0]]></ADDRESS>")))
+    };
+    let conf = |text: &str| PackedTemplate::new(&Template::parse(text).expect("good"));
+    assert!(!intake.has_pci_conf("kvm"));
+    for order in intake.pci_conf(&world, "kvm", &conf("PCI_FILTER=\"10de:*\"")) {
+        run(&mut world, order.command);
+    }
+    for order in intake.sample(&world, HOST, 1000, &sampled) {
+        run(&mut world, order.command);
+    }
+    assert_eq!(had(&world), [true, false]);
+    assert!(intake.sample(&world, HOST, 1001, &sampled).is_empty(), "no news");
+    // Another one counts at once, that of another driver does not.
+    assert!(
+        intake
+            .pci_conf(&world, "qemu", &conf("PCI_FILTER=\"*:*\""))
+            .is_empty()
+    );
+    for order in intake.pci_conf(&world, "kvm", &conf("PCI_FILTER=\"8086:*\"")) {
+        run(&mut world, order.command);
+    }
+    assert_eq!(had(&world), [false, true]);
+    // What the host says itself goes before.
+    run(
+        &mut world,
+        Command::Update {
+            kind: Kind::Host,
+            id: HOST,
+            template: Template::parse("PCI_FILTER=\"10de:*\"").expect("good"),
+            append: true,
+        },
+    );
+    assert_eq!(had(&world), [true, false]);
 }
 
 #[test]

@@ -118,9 +118,12 @@ impl Host {
             .filter_map(|vector| PciDevice::read(|name| vector.get(name)).ok())
             .collect();
         if !self.pci.is_empty() {
-            let filter = PciFilter::read(&self.template);
+            let filter = PciFilter::of_host(&self.template);
             let given: Vec<String> = devices.iter().map(PciDevice::address).collect();
-            let found = self.pci.iter().filter(|device| filter.passes(device));
+            let found = self
+                .pci
+                .iter()
+                .filter(|device| PciFilter::lets(filter.as_ref(), device));
             devices.extend(found.filter(|device| !given.contains(&device.address())).cloned());
         }
         devices

@@ -28,6 +28,9 @@ pub struct PciDevice {
     vendor_name: String,
     interface: String,
     numa_node: String,
+    /// Whether `pci.conf` lets VMs have it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    listed: bool,
 }
 
 /// One device that a VM asks for, and has once it is placed.
@@ -163,7 +166,15 @@ impl PciDevice {
             vendor_name: text("VENDOR_NAME"),
             interface: text("IFNAME"),
             numa_node: get("NUMA_NODE").unwrap_or("-").to_owned(),
+            listed: false,
         })
+    }
+
+    /// Notes whether VMs may have it where its host's template does not say what they may have.
+    #[must_use]
+    pub fn listed(mut self, listed: bool) -> Self {
+        self.listed = listed;
+        self
     }
 
     /// ADDRESS: what tells it from the other devices of its host.
@@ -265,6 +276,21 @@ impl PciFilter {
                 .map(|part| part.to_lowercase())
                 .collect(),
         }
+    }
+
+    /// That of a host: where its template says nothing of it, what was listed when the devices were found (`None`).
+    #[must_use]
+    pub fn of_host(template: &PackedTemplate) -> Option<Self> {
+        let said = ["PCI_FILTER", "PCI_SHORT_ADDRESS", "PCI_DEVICE_NAME"]
+            .iter()
+            .any(|name| template.get(name).is_some_and(|text| !text.trim().is_empty()));
+        said.then(|| Self::read(template))
+    }
+
+    /// Which of the devices that a host found VMs may get, by the filter of the host.
+    #[must_use]
+    pub fn lets(filter: Option<&Self>, device: &PciDevice) -> bool {
+        filter.map_or(device.listed, |filter| filter.passes(device))
     }
 
     /// Whether VMs may get a device.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use plerion_template::Markup;
+use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
 use crate::numa::NumaUse;
@@ -124,6 +124,9 @@ pub struct HostSampleView {
     /// Its NUMA nodes. Not kept.
     #[serde(skip)]
     pub numa: Vec<NodeSample>,
+    /// What the administrator's probes have measured. Not kept.
+    #[serde(skip)]
+    pub own: Option<Arc<PackedTemplate>>,
 }
 
 /// A measurement of a NUMA node.
@@ -192,6 +195,9 @@ pub struct VmSampleView {
     /// What its guest says of itself; it is no measurement, and is not kept as one.
     #[serde(skip)]
     pub guest: Option<Box<GuestView>>,
+    /// What the administrator's probes have measured. Not kept.
+    #[serde(skip)]
+    pub own: Option<Arc<PackedTemplate>>,
 }
 
 impl HostSampleView {
@@ -210,6 +216,9 @@ impl HostSampleView {
         out.cdata_element("NETRX", &self.net_rx_bytes.to_string());
         out.cdata_element("NETTX", &self.net_tx_bytes.to_string());
         out.close("SYSTEM");
+        if let Some(own) = &self.own {
+            out.packed(own);
+        }
         for node in &self.numa {
             node.render(out);
         }
@@ -249,6 +258,9 @@ impl VmSampleView {
         out.cdata_element("NETRX", &self.net_rx_bytes.to_string());
         out.cdata_element("NETTX", &self.net_tx_bytes.to_string());
         out.cdata_element("TIMESTAMP", &self.time.to_string());
+        if let Some(own) = &self.own {
+            out.packed(own);
+        }
         out.close("MONITORING");
     }
 }

@@ -247,6 +247,7 @@ fn engine_start(
         datastore_interval_s: datastore_interval_s.max(1),
         samples: samples_open(places),
         samples_kept,
+        remotes: places.var.join("remotes"),
         vm_files: Some(vm_files),
         auth: AuthPlaces {
             scripts: places.var.join("remotes/auth"),

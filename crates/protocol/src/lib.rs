@@ -12,6 +12,7 @@ mod lease;
 mod monitor;
 mod numa;
 mod pci;
+mod probe;
 
 pub use action::{
     Action, ActionError, ActionOutput, CommandEnd, ContextCopy, ContextFile, DiskFormat, DiskTaken,
@@ -27,12 +28,13 @@ pub use monitor::{
 };
 pub use numa::{NumaCore, NumaNode, NumaPages, NumaSample};
 pub use pci::PciFound;
+pub use probe::{ProbeFamily, ProbeFile, ProbeRound, ProbeSet};
 
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change that an older peer would misread. The agent is pushed by content hash, so both ends agree
 /// unless somebody mixes binaries by hand.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// Keys in one [`FromNode::Settled`] at most.
 pub const SETTLED_KEYS_MAX: usize = 4096;
@@ -116,6 +118,8 @@ pub enum ToNode {
     Forget(Vec<ActionKey>),
     /// What to watch and how often to sample.
     Watch(Watch),
+    /// The administrator's probes.
+    Probes(Box<ProbeSet>),
     /// Are you there?
     Ping(u64),
 }
@@ -156,6 +160,10 @@ pub enum FromNode {
     },
     /// What is seen of the leases that are looked at, where that is new.
     Leases(Vec<LeaseSeen>),
+    /// The probes with this token are there, or why they could not be put there.
+    ProbesTaken(String, Result<(), ActionError>),
+    /// What the administrator's probes have printed.
+    Probed(ProbeRound),
     /// I am here.
     Pong(u64),
 }

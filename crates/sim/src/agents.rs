@@ -52,7 +52,7 @@ impl Simulation {
                 }
                 self.domains_announce(number);
             }
-            ToNode::Hello(_) | ToNode::Ping(_) => {}
+            ToNode::Hello(_) | ToNode::Ping(_) | ToNode::Probes(_) => {}
         }
     }
 

@@ -310,7 +310,12 @@ impl Simulation {
                     self.order(id, order);
                 }
             }
-            FromNode::Hello(_) | FromNode::Refused(_) | FromNode::Pong(_) | FromNode::Leases(_) => {}
+            FromNode::Hello(_)
+            | FromNode::Refused(_)
+            | FromNode::Pong(_)
+            | FromNode::Leases(_)
+            | FromNode::ProbesTaken(..)
+            | FromNode::Probed(_) => {}
         }
     }
 

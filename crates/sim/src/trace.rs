@@ -101,6 +101,7 @@ fn to_node_text(message: &ToNode) -> String {
         }),
         ToNode::Hello(_) => "hello".into(),
         ToNode::Watch(watch) => format!("watch every {} s", watch.interval_s),
+        ToNode::Probes(set) => format!("probes {}", set.probes.len()),
         ToNode::Ping(number) => format!("ping {number}"),
     }
 }
@@ -120,6 +121,8 @@ fn from_node_text(message: &FromNode) -> String {
         }
         FromNode::Settled(keys) => format!("settled {}", keys.len()),
         FromNode::Leases(seen) => format!("leases {}", seen.len()),
+        FromNode::ProbesTaken(token, _) => format!("probes {token} taken"),
+        FromNode::Probed(round) => format!("probed {:?}", round.family),
         FromNode::Pong(number) => format!("pong {number}"),
     }
 }

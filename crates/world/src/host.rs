@@ -55,9 +55,82 @@ pub enum HostReport {
     Pci(Vec<PciDevice>),
     /// The domains that run on it without being VMs of this cloud there.
     Strangers(Strangers),
+    /// What the administrator's probes say of it.
+    Own(OwnReport),
+    /// The administrator's probes have arrived; the word that went with them.
+    Probes(String),
     /// VMs that were given up on it and of which no copy runs there.
     Gone(Vec<Id>),
 }
+
+/// What the administrator's probes say of a host.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OwnReport {
+    /// Attributes for its template; those of the same names go.
+    pub attributes: Template,
+    /// What is wrong with the probes: it is shown as the host's error while the host has no other. Empty when nothing is.
+    pub faults: String,
+}
+
+impl OwnReport {
+    /// Whether the host does not show all of it yet.
+    #[must_use]
+    pub fn is_news(&self, host: &Host) -> bool {
+        let mut template = host.template.unpack();
+        self.show(&mut template, &host.error);
+        PackedTemplate::new(&template) != host.template
+    }
+
+    fn show(&self, template: &mut Template, error: &str) {
+        for attribute in self.attributes.iter() {
+            template.remove(&attribute.name);
+        }
+        for attribute in self.attributes.iter() {
+            template.add(&attribute.name, attribute.value.clone());
+        }
+        if error.is_empty() && self.faults.is_empty() {
+            template.remove("ERROR");
+        } else if error.is_empty() {
+            template.set("ERROR", format!("{OWN_FAULTS}{}", self.faults));
+        }
+    }
+}
+
+/// How an error begins that is one of the administrator's probes.
+const OWN_FAULTS: &str = "probes of your own: ";
+
+/// Attribute of a host: the word of the last `onehost sync` that it has followed.
+pub const PROBES_SYNC: &str = "PROBES_SYNC";
+
+/// Attributes of a host that no probe of the administrator's may set.
+pub const OWN_RESERVED: &[&str] = &[
+    "ARCH",
+    "CGROUPS_VERSION",
+    "CORE",
+    "CPUSPEED",
+    "ERROR",
+    FENCED_BY_HAND,
+    FENCE_MESSAGE,
+    "FRONT_END_STORAGE",
+    "HOSTNAME",
+    "HUGEPAGE",
+    "HYPERVISOR",
+    "IM_MAD",
+    "KVM_USABLE",
+    "MEMORY_NODE",
+    "MODELNAME",
+    "PCI",
+    PROBES_SYNC,
+    "TOTALCPU",
+    "TOTALMEMORY",
+    "TOTAL_WILDS",
+    "TOTAL_ZOMBIES",
+    "VERSION",
+    "VM",
+    "VM_MAD",
+    "WILDS",
+    "ZOMBIES",
+];
 
 /// Attributes that the host tells of itself; a replacing update does not take them away.
 const FACTS: &[&str] = &[
@@ -73,6 +146,7 @@ const FACTS: &[&str] = &[
     "IM_MAD",
     "KVM_USABLE",
     "MODELNAME",
+    PROBES_SYNC,
     "TOTALCPU",
     "TOTALMEMORY",
     "TOTAL_WILDS",
@@ -259,6 +333,16 @@ pub(crate) fn host_reported(txn: &mut Txn<'_>, id: Id, report: &HostReport) -> R
             strangers_show(&mut template, strangers);
             own.template = PackedTemplate::new(&template);
         }
+        HostReport::Own(report) => {
+            let mut template = own.template.unpack();
+            report.show(&mut template, &own.error);
+            own.template = PackedTemplate::new(&template);
+        }
+        HostReport::Probes(token) => {
+            let mut template = own.template.unpack();
+            template.set(PROBES_SYNC, token.clone());
+            own.template = PackedTemplate::new(&template);
+        }
         HostReport::Gone(vms) => own.given_up.retain(|id, _| !vms.contains(id)),
     }
     let changed = txn.world.hosts.get(id) != Some(&host);
@@ -320,4 +404,31 @@ pub(crate) fn host_updated(host: &mut Host, old: &Template, mut new: Template) -
     }
     host.template = PackedTemplate::new(&new);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_say_what_they_may_and_hide_no_other_error() {
+        let report = |text: &str, faults: &str| OwnReport {
+            attributes: Template::parse_or_empty(text).expect("a template"),
+            faults: faults.to_owned(),
+        };
+        let mut shown =
+            Template::parse("RACK=\"1\"\nNOTE=\"mine\"\nFAN=\"1\"\nFAN=\"2\"").expect("a template");
+        report("RACK=\"2\"\nFAN=\"3\"\nFAN=\"4\"", "a.sh: ?").show(&mut shown, "");
+        assert_eq!((shown.get("RACK"), shown.get("NOTE")), (Some("2"), Some("mine")));
+        assert_eq!(shown.all("FAN").count(), 2, "all of the same name are replaced");
+        assert_eq!(shown.get("ERROR"), Some("probes of your own: a.sh: ?"));
+        report("", "").show(&mut shown, "");
+        assert_eq!((shown.get("ERROR"), shown.get("RACK")), (None, Some("2")));
+        // A host that does not answer says why, whatever its probes had said.
+        shown.set("ERROR", "no route");
+        for faults in ["a.sh: ?", ""] {
+            report("", faults).show(&mut shown, "no route");
+            assert_eq!(shown.get("ERROR"), Some("no route"));
+        }
+    }
 }

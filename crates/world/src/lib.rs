@@ -154,7 +154,7 @@ pub use encrypted::{object_opened, values_foreign, vm_opened};
 pub use encrypted_begin::secrets_begin;
 pub use hook::HookCommand;
 pub use hook_fire::{ApiCall, call_is_hooked};
-pub use host::{HostReport, HostStatus};
+pub use host::{HostReport, HostStatus, OWN_RESERVED, OwnReport, PROBES_SYNC};
 pub use host_failure::{FAILURE_MESSAGE, FailureCommand};
 pub use image::ImageSpec;
 pub use index::{HostLoad, Usage};

@@ -5,7 +5,9 @@ mod guests;
 mod host;
 mod numa;
 mod pci;
+mod prober;
 mod pruner;
 mod sampler;
 
+pub(crate) use prober::Prober;
 pub(crate) use sampler::Sampler;

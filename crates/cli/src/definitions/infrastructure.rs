@@ -13,6 +13,9 @@ const HOST_CREATE: &[OptDef] = &[
     OptDef::value(Some('v'), "vm", OptKind::Text, "vmm_mad"),
 ];
 
+/// Two options of 7.4 that change nothing: files are compared by what is in them, and always go over SSH.
+const HOST_SYNC: &[OptDef] = &[OptDef::flag(None, "force"), OptDef::flag(None, "ssh")];
+
 /// `onehost`.
 pub static HOST: Command = Command {
     name: "onehost",
@@ -31,6 +34,15 @@ pub static HOST: Command = Command {
         plain("disable", &[HOST_SOME], host::disable),
         plain("offline", &[HOST_SOME], host::offline),
         plain("flush", &[HOST_SOME], host::flush),
+        with(
+            "sync",
+            &[ArgDef::optional(
+                ArgKind::Objects(Kind::Host),
+                "range|hostid_list",
+            )],
+            &[HOST_SYNC, shared::CLUSTER],
+            host::sync,
+        ),
         shared::update(&[HOST_ONE, FILE]),
         shared::rename(&[HOST_ONE, NAME]),
         shared::list(

@@ -1,5 +1,8 @@
 //! `onehost`.
 
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
 use roxmltree::{Document, Node};
 
 use super::vm_tables;
@@ -244,4 +247,101 @@ pub fn flush(session: &mut Session, input: &Input) -> Result<(), CliError> {
             .call("one.vm.action", &["resched".into(), id.into()])
             .map(drop)
     })
+}
+
+/// Time for all hosts to have followed, and the pause between two looks.
+const SYNC_TIME_MAX: Duration = Duration::from_secs(60);
+const SYNC_PAUSE: Duration = Duration::from_millis(500);
+/// States of hosts that have a connection: monitored, and disabled.
+const CONNECTED: [i64; 2] = [2, 4];
+
+/// `sync`: brings the administrator's probes to the hosts again. The server, which looks through its directory of scripts every
+/// other second, notes the word that is written there; each host tells it back in `PROBES_SYNC` once it has its files.
+pub fn sync(session: &mut Session, input: &Input) -> Result<(), CliError> {
+    let hosts = sync_hosts(session, input)?;
+    let word = sync_word_write(&remotes())?;
+    let began = Instant::now();
+    let mut waiting = hosts;
+    while !waiting.is_empty() {
+        let pool = session.pool(Kind::Host, FILTER_ALL)?;
+        let document = xml::document_parse(&pool)?;
+        let mut done = Vec::new();
+        for host in xml::children(document.root_element(), "HOST") {
+            let id = xml::number(host, "ID");
+            if waiting.contains(&id) && xml::text(host, "TEMPLATE/PROBES_SYNC") == word {
+                session.print(&format!("{}: synchronized\n", xml::text(host, "NAME")))?;
+                done.push(id);
+            }
+        }
+        waiting.retain(|id| !done.contains(id));
+        if waiting.is_empty() {
+            break;
+        }
+        if began.elapsed() >= SYNC_TIME_MAX {
+            let waiting: Vec<String> = waiting.iter().map(i64::to_string).collect();
+            return Err(CliError::text(format!(
+                "Hosts {} have not taken the files within {} s: ERROR of `onehost show`, or the server's log, says why.",
+                waiting.join(", "),
+                SYNC_TIME_MAX.as_secs()
+            )));
+        }
+        std::thread::sleep(SYNC_PAUSE);
+    }
+    Ok(())
+}
+
+/// The hosts that are waited for: those named, else all of the cluster, else all. Those without a connection get the files when
+/// they have one again, which is said of those that were named.
+fn sync_hosts(session: &mut Session, input: &Input) -> Result<Vec<i64>, CliError> {
+    let named: Vec<i64> = input.ids(0).into_iter().map(i64::from).collect();
+    let cluster = input.number("cluster").map(i64::from);
+    let pool = session.pool(Kind::Host, FILTER_ALL)?;
+    let document = xml::document_parse(&pool)?;
+    let mut hosts = Vec::new();
+    for host in xml::children(document.root_element(), "HOST") {
+        let id = xml::number(host, "ID");
+        let wanted = if named.is_empty() {
+            cluster.is_none_or(|cluster| xml::number(host, "CLUSTER_ID") == cluster)
+        } else {
+            named.contains(&id)
+        };
+        if !wanted || xml::text(host, "IM_MAD") == "dummy" {
+            continue;
+        }
+        if CONNECTED.contains(&xml::number(host, "STATE")) {
+            hosts.push(id);
+        } else {
+            session.print(&format!(
+                "{}: not connected; it gets the files when it is\n",
+                xml::text(host, "NAME")
+            ))?;
+        }
+    }
+    Ok(hosts)
+}
+
+/// Where the server has its scripts.
+fn remotes() -> PathBuf {
+    match std::env::var_os("ONE_LOCATION").filter(|location| !location.is_empty()) {
+        Some(location) => PathBuf::from(location).join("var/remotes"),
+        None => PathBuf::from("/var/lib/one/remotes"),
+    }
+}
+
+/// Writes a word that was not there before.
+fn sync_word_write(remotes: &Path) -> Result<String, CliError> {
+    let path = remotes.join(".update");
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let word = since.map_or(0, |since| since.as_nanos()).to_string();
+    let part = remotes.join(format!(".update.{}", std::process::id()));
+    std::fs::create_dir_all(remotes)
+        .and_then(|()| std::fs::write(&part, &word))
+        .and_then(|()| std::fs::rename(&part, &path))
+        .map_err(|error| {
+            CliError::text(format!(
+                "{} cannot be written: {error}; `onehost sync` is for the user of the server, on the server's machine.",
+                path.display()
+            ))
+        })?;
+    Ok(word)
 }
