@@ -1,0 +1,30 @@
+//! The world from outside: commands go in, and what comes of them is looked at.
+
+mod autostart;
+mod backup;
+mod circles;
+mod cloning;
+mod cloud;
+mod devices;
+mod external;
+mod guest_command;
+mod hooks;
+mod life;
+mod migrate;
+mod network;
+mod numa;
+mod pci;
+mod ports;
+mod quota;
+mod quota_charges;
+mod refusals;
+mod refusals_drivers;
+mod refusals_states;
+mod refusals_vm;
+mod resize;
+mod rights;
+mod rights_required;
+mod rules;
+mod sched;
+mod updateconf;
+mod vdc;
