@@ -96,7 +96,7 @@ fuzz:
 	    $(CARGO) +nightly fuzz run $$name corpus/$$name seeds/$$name -- -max_total_time=$(FUZZ_SECONDS); \
 	done
 
-# Which checks of crates/world no test misses. Needs Python packages: takes them from PyPI. MUTANTS: see tests/mutants/run.py --help
+# Which checks, conditions and values of crates/world no test misses. Needs Python packages: takes them from PyPI. MUTANTS: see tests/mutants/run.py --help
 mutants:
 	tests/mutants/run.sh $(MUTANTS)
 

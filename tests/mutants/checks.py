@@ -49,7 +49,7 @@ class Switched:
         self._walk(tree.root_node, "", False)
 
     def text(self):
-        """The new text, and where each check is in it: [(number, first byte, last byte)]."""
+        """The new text, and where each check is in it: [(its number in a set, first byte, last byte)]."""
         # At one place: ends before beginnings, inner ends and outer beginnings first.
         points = []
         for order, (start, end, number, before, after) in enumerate(self.edits):
@@ -65,7 +65,7 @@ class Switched:
             size += len(parts[-1])
             done = place
             if not opens:
-                places.append((number, begun[number], size))
+                places.append(({number}, begun[number], size))
         parts.append(self.source[done:])
         return b"".join(parts), places
 

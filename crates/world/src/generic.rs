@@ -177,9 +177,9 @@ pub(crate) fn chmod(
         )));
     };
     let new = owned.permissions.changed(bits);
-    // The administrator's bits (1 of each digit) and those of others need ADMIN (0o117); the rest MANAGE.
+    // The administrator's bits (1 of each digit) need ADMIN; the rest MANAGE.
     let changed = new.0 ^ owned.permissions.0;
-    let right = if changed & 0o117 & !0o006 != 0 {
+    let right = if changed & 0o111 != 0 {
         Operation::Admin
     } else {
         Operation::Manage

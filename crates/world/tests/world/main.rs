@@ -10,6 +10,7 @@ mod external;
 mod guest_command;
 mod hooks;
 mod life;
+mod limits;
 mod migrate;
 mod network;
 mod numa;
