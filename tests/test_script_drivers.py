@@ -286,7 +286,7 @@ def test_an_image_driver_without_a_script_for_the_system_driver_uses_its_plain_o
 def test_no_more_vms_start_at_once_than_oned_conf_says(tmp_path):
     limited = Foreign(tmp_path, "MAX_ACTIONS_PER_HOST=2\nMAX_ACTIONS_PER_CLUSTER=1")
     gate = limited.var / "gate.mkimage"
-    template = 'CPU="0.1"\nMEMORY="64"\nDISK=[TYPE="fs",SIZE="1",FORMAT="raw"]\nSCHED_DS_REQUIREMENTS="NAME=filecopy-system"\n'
+    template = 'CPU="0.1"\nMEMORY="64"\nDISK=[TYPE="fs",SIZE="1",FORMAT="raw"]\nSCHED_DS_REQUIREMENTS="NAME=\\"filecopy-system\\""\n'
     try:
         limited.prepare()
         gate.touch()
