@@ -13,11 +13,14 @@ GUEST_OUT ?= target/guest
 # What is run on each database server, too.
 BACKEND_TESTS := test_pyone.py test_pyone_vm.py test_pyone_vnet.py test_pyone_quota.py test_restart.py test_done.py test_pyone_search.py
 FUZZ_SECONDS ?= 60
+# Of make sim.
+SIM_SEEDS ?= 10000
+SIM_STEPS ?= 1000
 # Of make up-test: debian-12 debian-13 ubuntu-24.04; container plain vm.
 SYSTEM ?= debian-12
 MACHINE ?= container
 
-.PHONY: help up down up-test build test test-packages lint guest guest-test bench lab fuzz mutants conformance
+.PHONY: help up down up-test build test test-packages lint guest guest-test bench lab fuzz sim mutants conformance
 
 help:
 	@echo 'sudo make up      set this machine up as a cloud of one host, with a VM that answers'
@@ -28,7 +31,7 @@ help:
 	@echo 'make lint         format and lints only'
 	@echo 'make guest        the small guest image, into $(GUEST_OUT)'
 	@echo 'make guest-test   boot that image on every kind of disk and machine'
-	@echo 'make bench lab fuzz mutants conformance'
+	@echo 'make bench lab fuzz sim mutants conformance'
 
 up:
 	@packaging/up/up.sh
@@ -95,6 +98,11 @@ fuzz:
 	    echo "== $$name, $(FUZZ_SECONDS) s"; \
 	    $(CARGO) +nightly fuzz run $$name corpus/$$name seeds/$$name -- -max_total_time=$(FUZZ_SECONDS); \
 	done
+
+# The long run of the simulator: fails when a row of the life cycle or a fault was met fewer than 100 times.
+sim:
+	$(CARGO) run --release --locked -p plerion-sim --example sim -- \
+	    --seeds $(SIM_SEEDS) --steps $(SIM_STEPS) --coverage-min 100
 
 # Which checks, conditions and values of crates/world no test misses. Needs Python packages: takes them from PyPI. MUTANTS: see tests/mutants/run.py --help
 mutants:

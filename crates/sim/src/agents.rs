@@ -17,6 +17,8 @@ const AGENT_START_MAX: Millis = 5_000;
 const HOST_START_MAX: Millis = 40_000;
 /// Longest time until a guest reacts to the power button.
 const GUEST_REACTS_MAX: Millis = 20_000;
+/// Longest time for which an action hangs: copies have hours, which no run waits for.
+const HANG_MAX: Millis = 600_000;
 /// How much longer an action takes that takes long.
 const SLOW_FACTOR: Millis = 15;
 /// Longest delay of a sample.
@@ -97,13 +99,6 @@ impl Simulation {
             self.fault_count("guest does not react");
             return Verdict::Late;
         }
-        let domain = matches!(
-            action,
-            Action::DomainStart { .. }
-                | Action::DomainRestore { .. }
-                | Action::DomainDestroy { .. }
-                | Action::DomainSave { .. }
-        );
         if matches!(action, Action::Transfer { .. }) && self.random.chance(self.profile.transfer_cut) {
             self.fault_count("transfer cut off");
             Verdict::Cut
@@ -116,8 +111,11 @@ impl Simulation {
         {
             self.fault_count("action done and said to have failed");
             Verdict::DoesAndFails
-        } else if domain && self.random.chance(self.profile.action_late) {
-            self.fault_count("action does not end in time");
+        } else if self.random.chance(self.profile.action_half) {
+            self.fault_count("action fails after half its work");
+            Verdict::Half
+        } else if self.random.chance(self.profile.action_hangs) {
+            self.fault_count("action hangs");
             Verdict::Late
         } else {
             Verdict::Does
@@ -145,7 +143,7 @@ impl Simulation {
     fn job_time(&mut self, request: &Request, class: Class, verdict: Verdict) -> Millis {
         let deadline = Millis::from(request.deadline_s) * 1000;
         if verdict == Verdict::Late {
-            return deadline;
+            return deadline.min(HANG_MAX);
         }
         let time = match class {
             Class::Wait => {
@@ -184,8 +182,15 @@ impl Simulation {
         }
         let Some(job) = node.jobs.remove(&key) else { return };
         let outcome = match job.verdict {
-            Verdict::Does => self.effect(number, &job.request.action),
-            Verdict::DoesAndFails => match self.effect(number, &job.request.action) {
+            Verdict::Does => self.effect_of(number, key, &job.request.action),
+            Verdict::Half => {
+                self.effect_half(number, &job.request.action);
+                Err(ActionError::new(
+                    ErrorKind::Failed,
+                    "it failed when it was half done",
+                ))
+            }
+            Verdict::DoesAndFails => match self.effect_of(number, key, &job.request.action) {
                 Ok(_) => Err(ActionError::new(ErrorKind::Failed, "it failed, as it seemed")),
                 failed => failed,
             },
@@ -204,6 +209,11 @@ impl Simulation {
             entry.outcome = Some(outcome.clone());
         }
         self.jobs_start(number);
+        if !self.calm && self.random.chance(self.profile.answer_lost) {
+            self.fault_count("answer lost");
+            self.say(&format!("n{number} cannot tell how {key} has ended"));
+            return self.connections_cut(number, true);
+        }
         self.node_report(number, key, job.request.attempt, outcome);
     }
 
@@ -223,8 +233,33 @@ impl Simulation {
         }
     }
 
+    /// The domains are known again after libvirt was restarted.
+    pub(crate) fn libvirt_up(&mut self, number: NodeId) {
+        if let Some(node) = self.nodes.get_mut(number) {
+            node.libvirt_down = false;
+        }
+        self.domains_announce(number);
+    }
+
+    /// An agent that makes mistakes takes the silence of libvirt for the end of all domains.
+    pub(crate) fn libvirt_plant(&mut self, number: NodeId) {
+        let believes = self.plant.has(Bug::LibvirtBelieved);
+        let Some(node) = self.nodes.get(number).filter(|_| believes) else {
+            return;
+        };
+        let known: Vec<(String, String)> = node
+            .domains
+            .iter()
+            .map(|(name, domain)| (name.clone(), domain.uuid.clone()))
+            .collect();
+        for (name, uuid) in known {
+            let state = DomainState::Gone;
+            self.node_say(number, FromNode::Domain { name, uuid, state });
+        }
+    }
+
     fn domains_announce(&mut self, number: NodeId) {
-        let Some(node) = self.nodes.get(number) else {
+        let Some(node) = self.nodes.get(number).filter(|node| !node.libvirt_down) else {
             return;
         };
         let known: Vec<(String, String)> = node
@@ -252,8 +287,13 @@ impl Simulation {
         let Some(watch) = node.watch.clone().filter(|_| node.watches == watches) else {
             return;
         };
+        // Without libvirt nothing is known of the domains, and no sample is sent.
+        let silent = node.libvirt_down && watch.hypervisor;
         let message = node.sample(&watch);
         let mut next = self.now + Millis::from(watch.interval_s) * 1000;
+        if silent {
+            return self.queue.put(next, Event::Sample(number, life, watches));
+        }
         if slow {
             self.fault_count("slow sample");
             next += delay;
@@ -291,10 +331,14 @@ impl Simulation {
         let jobs = std::mem::take(&mut node.jobs);
         self.say(&format!("n{number} agent killed"));
         for job in jobs.into_values().filter(|job| job.running) {
+            self.fault_count("agent killed in the middle of an action");
             let does = matches!(job.verdict, Verdict::Does | Verdict::DoesAndFails);
-            if does && job.class != Class::Wait && self.random.chance(500) {
+            let done = does && job.class != Class::Wait;
+            if done && self.random.chance(500) {
                 // Its result is not seen by anybody; that is what the journal is for.
-                let _ = self.effect(number, &job.request.action);
+                let _ = self.effect_of(number, job.request.key, &job.request.action);
+            } else if done && self.random.chance(500) {
+                self.effect_half(number, &job.request.action);
             }
         }
         self.connections_cut(number, true);
@@ -304,12 +348,13 @@ impl Simulation {
 
     /// An agent starts and settles its journal.
     pub(crate) fn agent_start(&mut self, number: NodeId) {
+        let repeats = self.plant.has(Bug::CommandRepeated);
         if let Some(node) = self.nodes.get_mut(number)
             && node.booted
             && !node.running
         {
             node.running = true;
-            node.settle();
+            node.settle(repeats);
         }
     }
 
@@ -371,7 +416,11 @@ impl Simulation {
             self.queue.put(self.now, event);
         }
         let name = name.to_owned();
-        if self.nodes.get(number).is_some_and(|node| node.running) {
+        if self
+            .nodes
+            .get(number)
+            .is_some_and(|node| node.running && !node.libvirt_down)
+        {
             self.node_say(number, FromNode::Domain { name, uuid, state });
         }
     }

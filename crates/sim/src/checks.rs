@@ -8,19 +8,25 @@ use plerion_model::image::Image;
 use plerion_model::vm::Vm;
 use plerion_model::vm_state::{LcmState, Phase, VmState};
 use plerion_model::{ApiError, Id, Kind};
+use plerion_protocol::ActionKey;
 use plerion_store::{Store, StoreReader};
-use plerion_world::{Command, LogEntry, Reply, Task, World};
+use plerion_world::{Command, FailureCommand, LogEntry, Reply, Task, World};
 
+use crate::files::TORN;
 use crate::front_end::config;
 use crate::node::vm_of;
-use crate::queue::NodeId;
-use crate::restarts::vm_touched;
+use crate::queue::{Millis, NodeId};
+use crate::restarts::{vm_named, vm_touched};
+use crate::rows::{edge_row, row_of};
 use crate::simulation::Simulation;
 use crate::table::{Edge, edges};
 use crate::write::{Entry, host_overcommitted};
 
 /// After this many commits the database is loaded again and compared.
 const RELOAD_EVERY: u64 = 40;
+
+/// Longest time after which a message or a decision still tells of a domain that was there before the one that runs.
+const SEEN_LATE_MAX: Millis = 180_000;
 
 /// Why nothing is promised about the domain of a VM any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +89,13 @@ pub(crate) struct Checker {
     /// Hosts that somebody has filled by hand beyond what they have.
     overcommitted: BTreeSet<Id>,
     /// What was written to each disk before what was written last.
-    stale: BTreeMap<(String, String), BTreeSet<u64>>,
+    pub(crate) stale: BTreeMap<(String, String), BTreeSet<u64>>,
+    /// Rows of the table of the life cycle that were begun, and how often.
+    pub(crate) rows: BTreeMap<&'static str, u64>,
+    /// Commands that were run in guests.
+    pub(crate) executed: BTreeSet<ActionKey>,
+    /// Since when hosts do not answer, by host and number of the loss.
+    lost: BTreeMap<(Id, u64), Millis>,
     /// What the database holds, as far as that is known.
     pub(crate) committed: Option<Arc<World>>,
     /// VMs that ran when their host went down, and that nobody has touched since.
@@ -101,6 +113,9 @@ impl Checker {
             known: BTreeMap::new(),
             overcommitted: BTreeSet::new(),
             stale: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            executed: BTreeSet::new(),
+            lost: BTreeMap::new(),
             committed: None,
             to_run: BTreeSet::new(),
             commits: 0,
@@ -127,11 +142,16 @@ impl Simulation {
         entries: &[Entry],
         outcomes: &[Result<Reply, ApiError>],
     ) {
+        let mut touched = BTreeSet::new();
         for (entry, outcome) in entries.iter().zip(outcomes) {
             if outcome.is_ok() {
                 self.order_judge(entry, before);
+                self.row_count(entry, before, &mut touched);
+                self.seen_check(entry, before, after);
+                self.fence_check(entry, before);
             }
         }
+        self.losses_note(after);
         if Arc::ptr_eq(before, after) {
             return;
         }
@@ -143,6 +163,7 @@ impl Simulation {
             .and_then(|()| outbox_check(after))
             .and_then(|()| leases_check(after))
             .and_then(|()| cloning_check(after))
+            .and_then(|()| devices_check(after))
             .and_then(|()| self.capacity_check(before, after));
         if let Err(problem) = problem {
             self.violate(problem);
@@ -202,11 +223,90 @@ impl Simulation {
         }
     }
 
+    /// Counts the row of the table that an order begins. Of more than one order on a VM in a batch the first counts: what
+    /// phase the others found is not known.
+    fn row_count(&mut self, (order, _): &Entry, before: &World, touched: &mut BTreeSet<Id>) {
+        let command = &order.command;
+        if let Command::VmAllocate { .. } | Command::TemplateInstantiate { .. } = command {
+            *self.checker.rows.entry("create").or_insert(0) += 1;
+        }
+        let Some(id) = vm_named(command).filter(|id| touched.insert(*id)) else {
+            return;
+        };
+        let Some(vm) = before.vms.get(id) else { return };
+        let row = match command {
+            Command::DomainSeen { end: Some(_), .. } => Some("seen: off"),
+            Command::DomainSeen { end: None, .. } => Some("seen: running"),
+            _ => row_of(command, vm.phase),
+        };
+        if let Some(row) = row {
+            *self.checker.rows.entry(row).or_insert(0) += 1;
+        }
+    }
+
+    /// A VM whose domain is said to be gone has not had it for long, and without an end, since.
+    fn seen_check(&mut self, (order, _): &Entry, before: &World, after: &World) {
+        let Command::DomainSeen {
+            vm: id,
+            end: Some(_),
+            host,
+        } = &order.command
+        else {
+            return;
+        };
+        let phase = |world: &World| world.vms.get(*id).map(|vm| vm.phase);
+        let running = phase(before) == Some(Phase::active(LcmState::Running));
+        let stays = phase(before) == phase(after);
+        let Some(name) = before.hosts.get(*host).map(|host| host.name.clone()) else {
+            return;
+        };
+        let domain = self
+            .nodes
+            .iter()
+            .find(|node| node.name == name)
+            .and_then(|node| node.domains.get(&format!("one-{id}")));
+        let long = domain.is_some_and(|domain| self.now >= domain.since + SEEN_LATE_MAX);
+        if running && !stays && long && !self.checker.waivers.contains_key(id) {
+            self.violate(format!(
+                "VM {id} was said to be off, and its domain runs on {name}"
+            ));
+        }
+    }
+
+    /// A host is not fenced before it has been silent for as long as the settings say.
+    fn fence_check(&mut self, (order, _): &Entry, before: &World) {
+        let Command::Failure(FailureCommand::Fence { host }) = &order.command else {
+            return;
+        };
+        let loss = before.hosts.get(*host).and_then(|host| host.loss.as_ref());
+        let since = loss.and_then(|loss| self.checker.lost.get(&(*host, loss.number)));
+        let least = before.config.host_failure_s * 1000;
+        if since.is_some_and(|since| self.now < since + least) {
+            self.violate(format!(
+                "host {host} is fenced before it was silent for {least} ms"
+            ));
+        }
+    }
+
+    /// Notes since when hosts do not answer.
+    fn losses_note(&mut self, world: &World) {
+        let now = self.now;
+        let lost = world.hosts.values();
+        for key in lost.filter_map(|host| Some((host.id, host.loss.as_ref()?.number))) {
+            self.checker.lost.entry(key).or_insert(now);
+        }
+    }
+
     /// Notes orders after which less is promised.
     fn order_judge(&mut self, entry: &Entry, before: &World) {
         self.checker.overcommitted.extend(host_overcommitted(entry));
         if let Some(id) = vm_touched(&entry.0.command) {
             self.checker.to_run.remove(&id);
+        }
+        if let Command::SchedDue { id, .. } = &entry.0.command
+            && let Some(action) = before.sched_actions.get(*id)
+        {
+            self.checker.to_run.remove(&action.parent);
         }
         let Command::VmRecover { id, recover } = entry.0.command else {
             return;
@@ -289,6 +389,9 @@ impl Simulation {
             return Err(format!("VM {id} goes from {} to {new}", entry.old_state));
         };
         *self.checker.seen.entry(edge).or_insert(0) += 1;
+        if let Some(row) = edge_row(edge.0, edge.1) {
+            *self.checker.rows.entry(row).or_insert(0) += 1;
+        }
         self.say(&format!("vm {id} {} > {new}", entry.old_state));
         if new == "PROLOG" {
             let name = format!("one-{id}");
@@ -380,6 +483,9 @@ impl Simulation {
             if old && !waived {
                 self.violate(format!("{name} starts on n{number} with an old {path}"));
             }
+            if content == Some(TORN) && !waived {
+                self.violate(format!("{name} starts on n{number} with half of {path}"));
+            }
         }
         let waived = vm_of(name).is_some_and(|id| self.checker.waivers.contains_key(&id));
         if waived {
@@ -458,6 +564,29 @@ fn vm_asks(vm: &Vm, ask: Ask, step: u64, part: u32) -> bool {
         return step <= vm.step && vm.phase.state == VmState::Active;
     }
     step == vm.step && vm.parts.contains(&part) && transient(vm.phase.lcm).is_some_and(|row| row.ask == ask)
+}
+
+/// No PCI device of a host is held twice.
+fn devices_check(world: &World) -> Result<(), String> {
+    let mut held = BTreeMap::new();
+    for vm in world.vms.values() {
+        let Some(host) = vm.held_host() else {
+            continue;
+        };
+        let devices = vm
+            .template
+            .vectors("PCI")
+            .filter_map(|pci| pci.get("ADDRESS").map(str::to_owned));
+        for device in devices.collect::<Vec<_>>() {
+            if let Some(other) = held.insert((host, device.clone()), vm.id) {
+                return Err(format!(
+                    "VMs {other} and {} hold device {device} of host {host}",
+                    vm.id
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// No lease is held twice.

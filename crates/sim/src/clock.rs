@@ -1,6 +1,6 @@
 //! [`SimClock`]: simulated time, and the identifiers that are drawn in it.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use plerion_engine::Clock;
 use plerion_model::Seconds;
@@ -12,6 +12,10 @@ const EPOCH_S: i64 = 1_700_000_000;
 #[derive(Debug)]
 pub(crate) struct SimClock {
     now_ms: AtomicU64,
+    /// By how many seconds it has been set wrong.
+    offset_s: AtomicI64,
+    /// By how many it was ahead at most.
+    ahead_s: AtomicI64,
     drawn: AtomicU64,
     seed: u64,
 }
@@ -21,9 +25,31 @@ impl SimClock {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             now_ms: AtomicU64::new(0),
+            offset_s: AtomicI64::new(0),
+            ahead_s: AtomicI64::new(0),
             drawn: AtomicU64::new(0),
             seed,
         }
+    }
+
+    /// Sets it wrong by some seconds, forward or back.
+    pub(crate) fn jump(&self, seconds: i64) {
+        let offset = self.offset_s.load(Ordering::Relaxed).saturating_add(seconds);
+        // Not before the beginning of the run.
+        let offset = offset.max(0);
+        self.offset_s.store(offset, Ordering::Relaxed);
+        self.ahead_s.fetch_max(offset, Ordering::Relaxed);
+    }
+
+    /// Sets it so that it is not before any time that it has shown.
+    pub(crate) fn catch_up(&self) {
+        let ahead = self.ahead_s.load(Ordering::Relaxed);
+        self.offset_s.store(ahead, Ordering::Relaxed);
+    }
+
+    /// By how much it is set wrong, in seconds.
+    pub(crate) fn offset_s(&self) -> u64 {
+        u64::try_from(self.offset_s.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Sets the time, in milliseconds since the beginning.
@@ -35,7 +61,10 @@ impl SimClock {
 impl Clock for SimClock {
     fn now(&self) -> Seconds {
         let seconds = self.now_ms.load(Ordering::Relaxed) / 1000;
-        EPOCH_S.saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX))
+        let offset = self.offset_s.load(Ordering::Relaxed);
+        EPOCH_S
+            .saturating_add(i64::try_from(seconds).unwrap_or(i64::MAX))
+            .saturating_add(offset)
     }
 
     fn random(&self) -> u128 {

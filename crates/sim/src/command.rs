@@ -2,15 +2,17 @@
 
 use std::process::ExitCode;
 
-use crate::report::seed_run;
+use crate::report::{Report, seed_run};
 
 const USAGE: &str = "\
 usage: plerion sim [--seed N] [--seeds K] [--steps M] [--hosts H] [--loud]
+                   [--coverage-min N]
 Runs the front-end with made-up hosts, time and faults; the same seed is the same run.
   --seed N   first seed (1)
   --seeds K  number of seeds (1)
   --steps M  events with faults, before everything must come to rest (3000)
   --hosts H  hosts (4)
+  --coverage-min N  fail when a row of the life cycle or a fault was met fewer times in all (0)
   --loud     print everything that happens";
 /// Most hosts of a run.
 const HOSTS_MAX: u64 = 1000;
@@ -20,6 +22,7 @@ struct Arguments {
     seeds: u64,
     steps: u64,
     hosts: usize,
+    coverage_min: u64,
     loud: bool,
 }
 
@@ -45,6 +48,7 @@ fn arguments_read(args: &[String]) -> Result<Arguments, String> {
         seeds: 1,
         steps: 3000,
         hosts: 4,
+        coverage_min: 0,
         loud: false,
     };
     let mut rest = args.iter();
@@ -67,6 +71,7 @@ fn arguments_read(args: &[String]) -> Result<Arguments, String> {
         match name.as_str() {
             "--seed" => arguments.seed = number(0, u64::MAX)?,
             "--seeds" => arguments.seeds = number(1, u64::MAX)?,
+            "--coverage-min" => arguments.coverage_min = number(0, u64::MAX)?,
             "--steps" => arguments.steps = number(1, u64::MAX)?,
             "--hosts" => arguments.hosts = usize::try_from(number(1, HOSTS_MAX)?).unwrap_or(1),
             _ => return Err(format!("unknown option {name}")),
@@ -76,7 +81,7 @@ fn arguments_read(args: &[String]) -> Result<Arguments, String> {
 }
 
 fn seeds_run(arguments: &Arguments) -> ExitCode {
-    let mut sum = None;
+    let mut sum: Option<Report> = None;
     for number in 0..arguments.seeds {
         let seed = arguments.seed.wrapping_add(number);
         let report = seed_run(seed, arguments.steps, arguments.hosts, arguments.loud);
@@ -96,6 +101,14 @@ fn seeds_run(arguments: &Arguments) -> ExitCode {
     }
     if let Some(sum) = sum {
         print!("{sum}");
+        let few = sum.below(arguments.coverage_min);
+        if !few.is_empty() {
+            println!("met fewer than {} times:", arguments.coverage_min);
+            for (count, name) in few {
+                println!("  {count:>8} {name}");
+            }
+            return ExitCode::FAILURE;
+        }
         println!("digest           {:016x}", sum.digest);
         println!("result           {} seeds, nothing wrong", arguments.seeds);
     }
@@ -113,8 +126,10 @@ mod tests {
 
     #[test]
     fn arguments_are_numbers_within_bounds() {
-        let arguments = read("--seed 7 --seeds 2 --steps 10 --hosts 3 --loud").expect("good");
+        let arguments =
+            read("--seed 7 --seeds 2 --steps 10 --hosts 3 --coverage-min 5 --loud").expect("good");
         assert_eq!((arguments.seed, arguments.seeds, arguments.steps), (7, 2, 10));
+        assert_eq!(arguments.coverage_min, 5);
         assert!(arguments.hosts == 3 && arguments.loud);
         for line in [
             "--seed",
@@ -122,6 +137,7 @@ mod tests {
             "--seeds 0",
             "--hosts 0",
             "--hosts 1001",
+            "--coverage-min -1",
             "--fast",
         ] {
             assert!(read(line).is_err(), "{line}");

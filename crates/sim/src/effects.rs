@@ -1,6 +1,8 @@
 //! What actions do to domains and files, and what guests write.
 
-use plerion_protocol::{Action, ActionError, ActionOutput, DiskFormat, DomainState, ErrorKind, Location};
+use plerion_protocol::{
+    Action, ActionError, ActionOutput, DiskFormat, DomainState, ErrorKind, Location, SnapshotWork,
+};
 
 use crate::files::File;
 use crate::node::{Domain, Outcome, vm_of};
@@ -11,7 +13,7 @@ use crate::simulation::Simulation;
 /// Longest time that a guest runs that ends by itself.
 const GUEST_LIFE_MAX: Millis = 60_000;
 
-fn failed(text: impl Into<String>) -> ActionError {
+pub(crate) fn failed(text: impl Into<String>) -> ActionError {
     ActionError::new(ErrorKind::Failed, text)
 }
 
@@ -33,14 +35,21 @@ impl Simulation {
             | Action::DiskLink {
                 source, destination, ..
             } => self.file_copy(number, source, destination),
-            Action::DiskMake { destination, .. }
-            | Action::ContextMake { destination, .. }
-            | Action::LayersMerge { destination, .. } => self.file_make(number, destination),
-            Action::ImageRegister { destination, .. } => {
+            Action::DiskMake { destination, .. } | Action::ContextMake { destination, .. } => {
+                self.file_make(number, destination)
+            }
+            // Each layer shows what the disk was when it was taken.
+            Action::LayersMerge { layers, destination } => match layers.last() {
+                Some(last) => self.file_copy(number, last, destination),
+                None => Err(failed("no layers")),
+            },
+            Action::ImageRegister {
+                destination, format, ..
+            } => {
                 self.file_make(number, destination)?;
                 Ok(ActionOutput {
                     size_mib: Some(1024),
-                    format: Some(DiskFormat::Raw),
+                    format: Some(format.unwrap_or(DiskFormat::Raw)),
                     ..ActionOutput::default()
                 })
             }
@@ -52,10 +61,24 @@ impl Simulation {
             }
             Action::FileReplace { source, destination } => self.file_replace(number, source, destination),
             Action::Transfer { source, destination } => self.transfer(number, source, destination),
-            Action::ImageStat { .. }
-            | Action::DatastoreStat { .. }
-            | Action::DiskSnapshot { .. }
-            | Action::ScriptRun(_) => Ok(ActionOutput::default()),
+            Action::ImageStat { .. } | Action::DatastoreStat { .. } | Action::ScriptRun(_) => {
+                Ok(ActionOutput::default())
+            }
+            Action::DiskSnapshot { path, snapshot, work } => {
+                self.disk_snapshot(number, path, *snapshot, *work)
+            }
+            Action::DomainDiskSnapshot {
+                name,
+                uuid,
+                path,
+                snapshot,
+                ..
+            } => {
+                if !self.runs(number, name, uuid) {
+                    return Err(failed("no such domain"));
+                }
+                self.disk_snapshot(number, path, *snapshot, SnapshotWork::Take)
+            }
             Action::DomainReceive { name, uuid, .. } => {
                 self.stranger_refuse(number, name, uuid)?;
                 Ok(ActionOutput::default())
@@ -108,7 +131,7 @@ impl Simulation {
                     return Err(failed("no such domain"));
                 }
                 for disk in disks {
-                    self.file_make(number, &disk.destination)?;
+                    self.disk_take(number, &disk.destination)?;
                 }
                 Ok(ActionOutput::default())
             }
@@ -137,7 +160,6 @@ impl Simulation {
             | Action::DomainReset { name, uuid }
             | Action::DomainMedia { name, uuid, .. }
             | Action::DomainChange { name, uuid, .. }
-            | Action::DomainDiskSnapshot { name, uuid, .. }
             | Action::DomainResize { name, uuid, .. } => {
                 if self.runs(number, name, uuid) {
                     Ok(ActionOutput::default())
@@ -165,7 +187,7 @@ impl Simulation {
         Ok(())
     }
 
-    fn file_make(&mut self, number: NodeId, path: &str) -> Outcome {
+    pub(crate) fn file_make(&mut self, number: NodeId, path: &str) -> Outcome {
         let (identity, content) = (self.number(), self.number());
         if let Some(node) = self.nodes.get_mut(number) {
             node.files.put(path, File { identity, content });
@@ -183,6 +205,9 @@ impl Simulation {
         };
         let content = file.content;
         node.files.put(destination, File { identity, content });
+        if source.starts_with(&format!("{destination}.snap/")) {
+            self.disk_reverted(number, destination, content);
+        }
         Ok(ActionOutput::default())
     }
 
@@ -195,6 +220,9 @@ impl Simulation {
         };
         node.files.delete(source);
         node.files.put(destination, file);
+        if *source == format!("{destination}.restored") {
+            self.disk_reverted(number, destination, file.content);
+        }
         Ok(ActionOutput::default())
     }
 
@@ -272,13 +300,18 @@ impl Simulation {
             uuid: uuid.to_owned(),
             disks,
             start,
+            since: self.now,
         };
         if let Some(node) = self.nodes.get_mut(number) {
             node.domains.insert(name.to_owned(), domain);
         }
         self.say(&format!("n{number} {name} runs"));
         self.guest_life_draw(number, name, start);
-        if self.nodes.get(number).is_some_and(|node| node.running) {
+        if self
+            .nodes
+            .get(number)
+            .is_some_and(|node| node.running && !node.libvirt_down)
+        {
             let message = plerion_protocol::FromNode::Domain {
                 name: name.to_owned(),
                 uuid: uuid.to_owned(),

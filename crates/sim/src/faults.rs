@@ -12,6 +12,13 @@ const CUT_MAX: Millis = 60_000;
 /// Longest time for which a front-end stands still.
 const PAUSE_MAX: Millis = 60_000;
 
+/// Longest time for which a disk is full.
+const FULL_MAX: Millis = 60_000;
+/// Longest time that libvirt takes to restart.
+const LIBVIRT_MAX: Millis = 20_000;
+/// Largest jump of the clock, in seconds.
+const JUMP_MAX_S: u64 = 100_000;
+
 /// What can break.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
@@ -21,6 +28,9 @@ enum Fault {
     FrontEndPause,
     FrontEndTakeover,
     FrontEndKill,
+    DiskFull,
+    LibvirtRestart,
+    ClockJump,
 }
 
 impl Simulation {
@@ -38,6 +48,9 @@ impl Simulation {
             (Fault::FrontEndPause, self.profile.front_end_pause),
             (Fault::FrontEndTakeover, self.profile.front_end_takeover),
             (Fault::FrontEndKill, self.profile.front_end_kill),
+            (Fault::DiskFull, self.profile.disk_full),
+            (Fault::LibvirtRestart, self.profile.libvirt_restart),
+            (Fault::ClockJump, self.profile.clock_jump),
         ];
         let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
         if total == 0 {
@@ -89,6 +102,29 @@ impl Simulation {
                     self.front_end_start();
                 }
             }
+            Fault::DiskFull => {
+                // The front-end's more often than one of many.
+                let front_end = self.random.chance(300).then_some(0);
+                if let Some(node) = front_end.or_else(|| self.random.pick(&hosts)) {
+                    self.disk_fill(node);
+                }
+            }
+            Fault::LibvirtRestart => {
+                if let Some(node) = self.random.pick(&hosts) {
+                    self.libvirt_down(node);
+                }
+            }
+            Fault::ClockJump => {
+                let forward = i64::try_from(self.random.between(1, JUMP_MAX_S)).unwrap_or(1);
+                let seconds = if self.random.chance(500) {
+                    forward
+                } else {
+                    -forward
+                };
+                self.say(&format!("the clock jumps by {seconds} s"));
+                self.fault_count("clock jumps");
+                self.clock.jump(seconds);
+            }
             Fault::FrontEndKill => {
                 let alive = self.front_ends_alive();
                 if let Some(id) = self.random.pick(&alive) {
@@ -97,6 +133,33 @@ impl Simulation {
                 }
             }
         }
+    }
+
+    fn disk_fill(&mut self, number: usize) {
+        let time = self.now + self.random.between(1_000, FULL_MAX);
+        let Some(node) = self.nodes.get_mut(number).filter(|node| !node.disk_full) else {
+            return;
+        };
+        node.disk_full = true;
+        self.say(&format!("n{number} has no room"));
+        self.fault_count(if number == 0 {
+            "disk full on the front-end"
+        } else {
+            "disk full on a host"
+        });
+        self.queue.put(time, Event::DiskFree(number));
+    }
+
+    fn libvirt_down(&mut self, number: usize) {
+        let time = self.now + self.random.between(200, LIBVIRT_MAX);
+        let Some(node) = self.nodes.get_mut(number).filter(|node| !node.libvirt_down) else {
+            return;
+        };
+        node.libvirt_down = true;
+        self.say(&format!("n{number} libvirt restarts"));
+        self.fault_count("libvirt restarted");
+        self.libvirt_plant(number);
+        self.queue.put(time, Event::LibvirtUp(number));
     }
 
     fn link_cut(&mut self, number: usize) {
@@ -116,12 +179,19 @@ impl Simulation {
         self.calm = true;
         self.say("calm");
         self.profile.duplicate = 0;
+        self.clock.catch_up();
         for number in 0..self.nodes.len() {
             let Some(node) = self.nodes.get_mut(number) else {
                 continue;
             };
             node.reachable = true;
-            if !node.booted {
+            node.disk_full = false;
+            let down = std::mem::take(&mut node.libvirt_down);
+            let booted = node.booted;
+            if down {
+                self.libvirt_up(number);
+            }
+            if !booted {
                 self.host_start(number);
             }
             self.agent_start(number);

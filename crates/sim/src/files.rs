@@ -3,8 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The directory that all machines see.
-pub(crate) const SHARED: &str = "/var/lib/one/datastores/101/";
+/// The directories that all machines see.
+const SHARED: &[&str] = &["/var/lib/one/datastores/101/", "/var/lib/one/datastores/102/"];
+/// Content of a file of which only a part was written.
+pub(crate) const TORN: u64 = 0;
+
+fn is_shared(path: &str) -> bool {
+    SHARED.iter().any(|directory| path.starts_with(directory))
+}
 
 /// A file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +45,14 @@ impl Files {
     }
 
     pub(crate) fn get(&self, path: &str) -> Option<File> {
-        if path.starts_with(SHARED) {
+        if is_shared(path) {
             return self.shared().get(path).copied();
         }
         self.files.get(path).copied()
     }
 
     pub(crate) fn put(&mut self, path: &str, file: File) {
-        if path.starts_with(SHARED) {
+        if is_shared(path) {
             self.shared().insert(path.to_owned(), file);
         } else {
             self.files.insert(path.to_owned(), file);
@@ -70,7 +76,7 @@ impl Files {
 
     /// A file, or all files of a directory, with their paths below `path`.
     pub(crate) fn tree(&self, path: &str) -> Vec<(String, File)> {
-        if path.starts_with(SHARED) {
+        if is_shared(path) {
             return tree_of(&self.shared(), path);
         }
         tree_of(&self.files, path)
@@ -80,7 +86,7 @@ impl Files {
     pub(crate) fn delete(&mut self, path: &str) {
         for (name, _) in self.tree(path) {
             let path = format!("{path}{name}");
-            if path.starts_with(SHARED) {
+            if is_shared(&path) {
                 self.shared().remove(&path);
             } else {
                 self.files.remove(&path);
@@ -123,11 +129,11 @@ mod tests {
     fn what_is_shared_is_seen_by_those_beside() {
         let mut one = Files::default();
         let mut two = Files::beside(&one);
-        let path = format!("{SHARED}7/disk.0");
+        let path = format!("{}7/disk.0", SHARED[0]);
         one.put(&path, FILE);
         one.put("/own", FILE);
         assert_eq!((two.get(&path), two.get("/own")), (Some(FILE), None));
-        two.delete(&format!("{SHARED}7"));
+        two.delete(&format!("{}7", SHARED[0]));
         assert!(!one.exists(&path) && one.exists("/own"));
     }
 }

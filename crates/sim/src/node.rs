@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use plerion_model::Id;
 use plerion_protocol::{
     Action, ActionError, ActionKey, ActionOutput, ErrorKind, FromNode, HostFacts, HostSample, NodeHello,
-    PROTOCOL_VERSION, Request, VmSample, Watch,
+    NumaCore, NumaNode, PROTOCOL_VERSION, PciFound, Request, VmSample, Watch,
 };
 use plerion_protocol::{DatastoreSample, DomainState};
 
 use crate::files::Files;
-use crate::queue::ConnectionId;
+use crate::queue::{ConnectionId, Millis};
 
 /// Hundredths of a CPU of each host.
 pub(crate) const HOST_CPUS: u32 = 8;
@@ -31,6 +31,8 @@ pub(crate) struct Domain {
     pub(crate) disks: Vec<String>,
     /// Number of its start, among all starts of the run.
     pub(crate) start: u64,
+    /// Since when it runs here.
+    pub(crate) since: Millis,
 }
 
 /// An entry of the journal.
@@ -46,6 +48,8 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug)]
 pub(crate) enum Evidence {
     Nothing,
+    /// Nothing would tell, and it must not be done twice.
+    Once,
     /// Another file than before is at the path.
     File(String, Option<u64>),
     /// Nothing is at the path.
@@ -109,6 +113,8 @@ pub(crate) enum Verdict {
     DoesAndFails,
     /// It does not end in time.
     Late,
+    /// It fails when it has done a part.
+    Half,
     /// It was stopped for a newer step.
     Stopped,
     /// The connection to the host at its other end was lost.
@@ -126,6 +132,10 @@ pub(crate) struct Node {
     pub(crate) booted: bool,
     /// Whether its agent runs.
     pub(crate) running: bool,
+    /// Whether there is no room on its disk.
+    pub(crate) disk_full: bool,
+    /// Whether its libvirt does not answer.
+    pub(crate) libvirt_down: bool,
     /// How often its kernel's boot id has changed.
     pub(crate) boots: u64,
     /// How often its agent has started.
@@ -312,13 +322,13 @@ impl Node {
                 name.clone(),
                 Some((checkpoint.clone(), self.files.identity(checkpoint))),
             ),
+            Action::GuestExec { .. } => Evidence::Once,
             Action::Transfer { .. }
             | Action::ImageStat { .. }
             | Action::DatastoreStat { .. }
             | Action::DomainAbsent { .. }
             | Action::DomainReboot { .. }
             | Action::DomainReset { .. }
-            | Action::GuestExec { .. }
             | Action::GuestAwait { .. }
             | Action::GuestKill { .. }
             | Action::DomainResize { .. }
@@ -340,7 +350,7 @@ impl Node {
             now.is_some() && now != before
         };
         let done = match evidence {
-            Evidence::Nothing => false,
+            Evidence::Nothing | Evidence::Once => false,
             Evidence::File(path, before) => is_new(path, *before),
             Evidence::Gone(path) => !self.files.exists(path),
             Evidence::Moved(file, path) => file.is_some() && self.files.identity(path) == *file,
@@ -363,7 +373,7 @@ impl Node {
     }
 
     /// What an agent does that has just started: finds out how what was begun has ended.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self, repeats: bool) {
         let open: Vec<ActionKey> = self
             .journal
             .iter()
@@ -374,9 +384,15 @@ impl Node {
             let Some(evidence) = self.journal.get(&key).map(|entry| entry.evidence.clone()) else {
                 continue;
             };
+            let once = matches!(evidence, Evidence::Once) && !repeats;
+            let kind = if once {
+                ErrorKind::Failed
+            } else {
+                ErrorKind::Interrupted
+            };
             let outcome = self
                 .examine(&evidence)
-                .ok_or_else(|| ActionError::new(ErrorKind::Interrupted, "the agent was restarted"));
+                .ok_or_else(|| ActionError::new(kind, "the agent was restarted"));
             if let Some(entry) = self.journal.get_mut(&key) {
                 entry.outcome = Some(outcome);
             }
@@ -396,12 +412,50 @@ impl Node {
             used_mib: STORE_MIB / 10,
             free_mib: STORE_MIB - STORE_MIB / 10,
         };
+        let host = HostSample {
+            numa_nodes: watch.hypervisor.then(|| nodes_of(HOST_CPUS)),
+            pci: watch.hypervisor.then(|| vec![device(1), device(2)]),
+            ..HostSample::default()
+        };
         FromNode::Sample {
-            host: Box::new(HostSample::default()),
+            host: Box::new(host),
             vms: if watch.hypervisor { vms } else { Vec::new() },
             wilds: Vec::new(),
             datastores: watch.datastores.iter().map(space).collect(),
         }
+    }
+}
+
+/// Two NUMA nodes, each with half of the CPUs.
+fn nodes_of(cpus: u32) -> Vec<NumaNode> {
+    let half = cpus / 2;
+    let node = |id: u32| NumaNode {
+        id,
+        cores: (0..half)
+            .map(|core| NumaCore {
+                id: core,
+                cpus: vec![id * half + core],
+            })
+            .collect(),
+        pages: Vec::new(),
+        memory_kib: HOST_MEMORY_KIB / 2,
+        near: vec![id, 1 - id],
+    };
+    vec![node(0), node(1)]
+}
+
+/// A device that VMs may get.
+fn device(number: u16) -> PciFound {
+    PciFound {
+        address: format!("0000:{number:02x}:00.0"),
+        vendor: 0x10de,
+        device: number,
+        class: 0x0300,
+        numa_node: None,
+        interface: String::new(),
+        vendor_name: String::new(),
+        device_name: String::new(),
+        class_name: String::new(),
     }
 }
 

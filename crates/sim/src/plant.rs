@@ -53,6 +53,18 @@ pub enum Bug {
     FencePretended,
     /// That a host is silent for long counts as a proof that it runs nothing.
     SilenceProves,
+    /// An agent runs a command in a guest again of which it does not know whether it ran.
+    CommandRepeated,
+    /// An agent takes the silence of libvirt for the end of all domains.
+    LibvirtBelieved,
+    /// A file gets its name before it is whole.
+    HalfNamed,
+    /// An agent does not notice that there was no room.
+    RoomIgnored,
+    /// A disk is said to be what it was in a snapshot, and is not.
+    RevertPretended,
+    /// The time for which a host is silent is taken from a clock that may be set wrong.
+    ClockTrusted,
 }
 
 impl Bug {
@@ -82,6 +94,12 @@ impl Bug {
         Self::RestartsForgotten,
         Self::FencePretended,
         Self::SilenceProves,
+        Self::CommandRepeated,
+        Self::LibvirtBelieved,
+        Self::HalfNamed,
+        Self::RoomIgnored,
+        Self::RevertPretended,
+        Self::ClockTrusted,
     ];
 }
 

@@ -18,14 +18,21 @@ pub(crate) struct Profile {
     pub(crate) front_end_pause: u64,
     pub(crate) front_end_takeover: u64,
     pub(crate) front_end_kill: u64,
+    pub(crate) disk_full: u64,
+    pub(crate) libvirt_restart: u64,
+    pub(crate) clock_jump: u64,
     /// A front-end is killed around a commit.
     pub(crate) commit_kill: PerMille,
     /// An action fails.
     pub(crate) action_fails: PerMille,
     /// An action is done and said to have failed.
     pub(crate) action_denied: PerMille,
-    /// An action does not end in time.
-    pub(crate) action_late: PerMille,
+    /// An action hangs until its deadline.
+    pub(crate) action_hangs: PerMille,
+    /// An action fails when it is half done.
+    pub(crate) action_half: PerMille,
+    /// The channel is cut when an action has ended, before that is told.
+    pub(crate) answer_lost: PerMille,
     /// A transfer loses its connection.
     pub(crate) transfer_cut: PerMille,
     /// An action takes long.
@@ -61,10 +68,15 @@ impl Profile {
             front_end_pause: some(3),
             front_end_takeover: some(3),
             front_end_kill: some(3),
+            disk_full: some(5),
+            libvirt_restart: some(5),
+            clock_jump: some(3),
             commit_kill: 0,
             action_fails: 0,
             action_denied: 0,
-            action_late: 0,
+            action_hangs: 0,
+            action_half: 0,
+            answer_lost: 0,
             transfer_cut: 0,
             action_slow: 0,
             duplicate: 0,
@@ -84,7 +96,9 @@ impl Profile {
         profile.commit_kill = some(25);
         profile.action_fails = some(120);
         profile.action_denied = some(60);
-        profile.action_late = some(40);
+        profile.action_hangs = some(40);
+        profile.action_half = some(60);
+        profile.answer_lost = some(40);
         profile.transfer_cut = some(120);
         profile.action_slow = some(150);
         profile.duplicate = some(100);

@@ -42,6 +42,10 @@ pub(crate) enum Event {
     HostStart(NodeId),
     /// The network to a machine works again.
     LinkHeal(NodeId),
+    /// There is room on the disk of a machine again.
+    DiskFree(NodeId),
+    /// The libvirt of a machine answers again.
+    LibvirtUp(NodeId),
     /// A guest ends by itself: machine, VM, number of the start.
     GuestEnd(NodeId, Id, u64, GuestEnd),
     /// A sample is due: machine, life of its agent, number of the watch.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::coverage::{FAULTS, below, table};
 use crate::plant::Plant;
+use crate::rows::ROWS;
 use crate::simulation::{Settings, Simulation};
 
 /// What a run came to.
@@ -23,6 +25,8 @@ pub struct Report {
     pub last: Vec<String>,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Rows of the table of the life cycle that were begun, and how often.
+    pub rows: BTreeMap<&'static str, u64>,
     /// Edges of the life cycle that VMs took, and how often.
     pub edges: BTreeMap<(&'static str, &'static str), u64>,
     /// Number of edges that there are.
@@ -73,6 +77,7 @@ fn run(settings: Settings) -> Report {
         violation: simulation.violation.take(),
         last: simulation.trace.last(),
         faults: std::mem::take(&mut simulation.faults),
+        rows: std::mem::take(&mut simulation.checker.rows),
         edges: std::mem::take(&mut simulation.checker.seen),
         edges_all: simulation.checker.edges_all(),
         known: std::mem::take(&mut simulation.checker.known),
@@ -104,12 +109,23 @@ impl Report {
         for (kind, count) in &other.faults {
             *self.faults.entry(kind).or_insert(0) += count;
         }
+        for (row, count) in &other.rows {
+            *self.rows.entry(row).or_insert(0) += count;
+        }
         for (edge, count) in &other.edges {
             *self.edges.entry(*edge).or_insert(0) += count;
         }
         for (what, count) in &other.known {
             *self.known.entry(what).or_insert(0) += count;
         }
+    }
+}
+
+impl Report {
+    /// The rows and faults that were counted fewer times than this, with their counts.
+    #[must_use]
+    pub fn below(&self, least: u64) -> Vec<(u64, &'static str)> {
+        below(least, &self.rows, &self.faults)
     }
 }
 
@@ -128,13 +144,13 @@ impl fmt::Display for Report {
             f,
             "VMs              {made}, {waived} of them settled by hand or beyond what is promised"
         )?;
-        writeln!(f, "faults")?;
-        for (kind, count) in &self.faults {
-            writeln!(f, "  {count:>8} {kind}")?;
-        }
+        write!(f, "{}", table("faults", FAULTS, &self.faults))?;
+        write!(f, "{}", table("rows of the life cycle", ROWS, &self.rows))?;
         let seen = self.edges.len();
         writeln!(f, "edges of the life cycle: {seen} of {}", self.edges_all)?;
-        for ((from, to), count) in &self.edges {
+        let mut edges: Vec<_> = self.edges.iter().collect();
+        edges.sort_unstable_by_key(|(edge, count)| (**count, **edge));
+        for ((from, to), count) in edges {
             writeln!(f, "  {count:>8} {from} > {to}")?;
         }
         if !self.known.is_empty() {

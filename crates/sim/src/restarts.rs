@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use plerion_model::Id;
 use plerion_model::vm_state::{LcmState, Phase};
-use plerion_world::{Command, World};
+use plerion_model::{Id, Kind};
+use plerion_world::{Command, SchedCommand, VmGroupCommand, World};
 
 use crate::node::vm_of;
 use crate::queue::NodeId;
@@ -62,6 +62,30 @@ pub(crate) fn vm_touched(command: &Command) -> Option<Id> {
         | Command::VmRecover { id, .. }
         | Command::VmMigrate { id, .. }
         | Command::VmDeploy { id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
+/// The VM that a command is about.
+pub(crate) fn vm_named(command: &Command) -> Option<Id> {
+    match command {
+        Command::VmAction { id, .. }
+        | Command::VmRecover { id, .. }
+        | Command::VmMigrate { id, .. }
+        | Command::VmDeploy { id, .. }
+        | Command::VmResize { id, .. }
+        | Command::VmUpdateConf { id, .. }
+        | Command::VmDevice { id, .. }
+        | Command::VmExec { id, .. }
+        | Command::VmBackup { id, .. } => Some(*id),
+        Command::DomainSeen { vm, .. }
+        | Command::VmGroup(VmGroupCommand::VmAdd { vm, .. } | VmGroupCommand::VmRemove { vm }) => Some(*vm),
+        Command::Rename { kind, id, .. }
+        | Command::Update { kind, id, .. }
+        | Command::Chown { kind, id, .. }
+        | Command::Chmod { kind, id, .. }
+        | Command::Lock { kind, id, .. }
+        | Command::Sched(SchedCommand::Add { kind, id, .. }) => (*kind == Kind::Vm).then_some(*id),
         _ => None,
     }
 }

@@ -16,6 +16,9 @@ use crate::simulation::Simulation;
 /// The scheduler looks by itself this often.
 const SCHEDULE_EVERY: Millis = 15_000;
 
+/// Most scheduled actions that are done at once.
+const DUE_MAX: usize = 100;
+
 impl Simulation {
     /// Has the scheduler look soon.
     pub(crate) fn schedule_soon(&mut self, id: FrontEndId, pause: Millis) {
@@ -32,6 +35,7 @@ impl Simulation {
     pub(crate) fn schedule(&mut self, id: FrontEndId) {
         let now = self.clock.now();
         let ignored = self.plant.has(Bug::CapacityIgnored);
+        self.due_do(id);
         let Some(front_end) = self.alive(id) else { return };
         front_end.schedule_due = false;
         if front_end.placing > 0
@@ -65,9 +69,25 @@ impl Simulation {
         self.schedule_soon(id, SCHEDULE_EVERY);
     }
 
+    /// Has what was scheduled and is due done. What is still in the queue is asked for twice, and done once.
+    fn due_do(&mut self, id: FrontEndId) {
+        let now = self.clock.now();
+        let Some(front_end) = self.alive(id) else { return };
+        let due: Vec<_> = front_end.published.sched_due(now).take(DUE_MAX).collect();
+        for (time, action) in due {
+            let command = Command::SchedDue { id: action, time };
+            let caller = Caller::system();
+            self.order(id, Order { caller, command });
+        }
+    }
+
     /// What is decided about hosts that do not answer.
     fn failure_commands(&mut self, id: FrontEndId) -> Vec<Command> {
-        let (now, clock) = (self.clock.now(), self.begun + Duration::from_millis(self.now));
+        let mut clock = self.begun + Duration::from_millis(self.now);
+        if self.plant.has(Bug::ClockTrusted) {
+            clock += Duration::from_secs(self.clock.offset_s());
+        }
+        let now = self.clock.now();
         let impatient = self.plant.has(Bug::SilenceProves);
         let Some(front_end) = self.alive(id) else {
             return Vec::new();

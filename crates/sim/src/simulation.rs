@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use plerion_model::Id;
+
 use crate::checks::Checker;
 use crate::clock::SimClock;
 use crate::files::Files;
@@ -52,6 +54,8 @@ pub(crate) struct Simulation {
     /// What the guest of a domain wrote last to a disk.
     pub(crate) written: BTreeMap<(String, String), u64>,
     pub(crate) violation: Option<String>,
+    /// The only VM that is given PCI devices.
+    pub(crate) pci_vm: Option<Id>,
     /// Nothing breaks any more, and nobody calls.
     pub(crate) calm: bool,
     /// A front-end is about to start.
@@ -90,6 +94,7 @@ impl Simulation {
             faults: BTreeMap::new(),
             written: BTreeMap::new(),
             violation: None,
+            pci_vm: None,
             calm: false,
             start_due: false,
             steps: 0,
@@ -217,6 +222,12 @@ impl Simulation {
                     node.reachable = true;
                 }
             }
+            Event::DiskFree(node) => {
+                if let Some(node) = self.nodes.get_mut(node) {
+                    node.disk_full = false;
+                }
+            }
+            Event::LibvirtUp(node) => self.libvirt_up(node),
             Event::GuestEnd(node, vm, start, end) => self.guest_end(node, vm, start, end),
             Event::Sample(node, life, watches) => self.sample(node, life, watches),
             Event::SampleSend(node, life, message) => self.sample_send(node, life, *message),

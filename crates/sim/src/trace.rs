@@ -80,6 +80,8 @@ pub(crate) fn event_text(event: &Event) -> Option<String> {
         | Event::SampleSend(..)
         | Event::Call
         | Event::Fault => return None,
+        Event::DiskFree(node) => format!("n{node} has room again"),
+        Event::LibvirtUp(node) => format!("n{node} libvirt is back"),
     };
     Some(text)
 }

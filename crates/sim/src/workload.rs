@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use plerion_lifecycle::{Event as Action, Recover, Relocation};
+use plerion_lifecycle::{Event as Action, Recover, Relocation, failure_of};
+use plerion_model::vm::Vm;
+use plerion_model::vm_state::{LcmState, VmState};
 use plerion_model::{Id, Kind};
 use plerion_template::{Template, Vector};
 use plerion_world::{
-    Caller, Command, HookCommand, HostStatus, ImageSpec, Migration, Order, VmDeviceCommand, World,
+    Caller, Command, HookCommand, HostStatus, ImageSpec, Migration, Order, VmGroupCommand, World,
 };
 
 use crate::front_end::Asker;
@@ -18,6 +20,10 @@ use crate::simulation::Simulation;
 const USERS: Id = 3;
 /// VMs above which callers end some rather than make more.
 const VMS_MANY: usize = 12;
+/// Image on storage that all hosts see, of which snapshots can be taken while a VM runs.
+const IMAGE_SHARED: Id = 4;
+/// Datastore of the images that all hosts see.
+const IMAGES_SHARED: Id = 102;
 /// Datastore of images in a new installation.
 const IMAGES: Id = 1;
 
@@ -31,7 +37,11 @@ const CHOICES: &[Choice] = &[
     (Simulation::vm_deploy, 5),
     (Simulation::vm_migrate, 6),
     (Simulation::vm_resize, 4),
-    (Simulation::vm_device, 10),
+    (Simulation::vm_device, 12),
+    (Simulation::vm_disk, 12),
+    (Simulation::vm_backup, 6),
+    (Simulation::vm_guest, 6),
+    (Simulation::vm_plan, 5),
     (Simulation::host_call, 5),
     (Simulation::image_call, 6),
     (Simulation::vnet_call, 4),
@@ -79,6 +89,37 @@ impl Simulation {
             template: template(&[("NAME", "shared"), ("TYPE", "SYSTEM_DS"), ("TM_MAD", "shared")]),
             cluster: -1,
         });
+        commands.push(Command::DatastoreAllocate {
+            template: template(&[
+                ("NAME", "shared images"),
+                ("TYPE", "IMAGE_DS"),
+                ("DS_MAD", "fs"),
+                ("TM_MAD", "shared"),
+            ]),
+            cluster: -1,
+        });
+        commands.push(Command::DatastoreAllocate {
+            template: template(&[
+                ("NAME", "backups"),
+                ("TYPE", "BACKUP_DS"),
+                ("DS_MAD", "fs"),
+                ("TM_MAD", "-"),
+            ]),
+            cluster: -1,
+        });
+        commands.push(Command::SecgroupAllocate {
+            template: template(&[("NAME", "some")]),
+        });
+        commands.push(group_new());
+        for id in 0..Id::try_from(self.nodes.len()).unwrap_or(1) - 1 {
+            let policy = if id == 0 { "PINNED" } else { "NONE" };
+            commands.push(Command::Update {
+                kind: Kind::Host,
+                id,
+                template: template(&[("PIN_POLICY", policy), ("PCI_FILTER", "10de:*")]),
+                append: true,
+            });
+        }
         commands.push(Command::Hook(HookCommand::Allocate {
             template: template(&[
                 ("NAME", "off"),
@@ -92,6 +133,7 @@ impl Simulation {
         for (number, persistent) in ["NO", "NO", "YES", "YES"].into_iter().enumerate() {
             commands.push(image_new(&format!("image-{number}"), persistent));
         }
+        commands.push(image_shared("image-shared"));
         commands.push(Command::TemplateAllocate {
             template: vm_template("template", &["0"], true, 100, 512),
         });
@@ -101,6 +143,7 @@ impl Simulation {
             (Kind::Image, 1),
             (Kind::Image, 2),
             (Kind::Image, 3),
+            (Kind::Image, IMAGE_SHARED),
             (Kind::Template, 0),
         ] {
             let bits = [1, 1, -1, 1, -1, -1, 1, -1, -1];
@@ -155,7 +198,7 @@ impl Simulation {
     }
 
     fn caller_draw(&mut self) -> Caller {
-        if self.random.chance(600) {
+        if self.random.chance(800) {
             return Caller::system();
         }
         let users: Vec<Id> = (2..2 + USERS).collect();
@@ -181,13 +224,23 @@ impl Simulation {
         self.vm_recover(world)
     }
 
-    fn vm_pick(&mut self, world: &Arc<World>) -> Option<Id> {
+    pub(crate) fn vm_pick(&mut self, world: &Arc<World>) -> Option<Id> {
         let ids: Vec<Id> = world.vms.iter().map(|(id, _)| id).collect();
         self.random.pick(&ids)
     }
 
-    fn image_pick(&mut self, world: &Arc<World>) -> Option<Id> {
-        let ids: Vec<Id> = world.images.iter().map(|(id, _)| id).collect();
+    /// A VM of which something holds, or any where there is none.
+    pub(crate) fn vm_such(&mut self, world: &Arc<World>, holds: impl Fn(&Vm) -> bool) -> Option<Id> {
+        let vms = world.vms.values().filter(|vm| holds(vm));
+        let ids: Vec<Id> = vms.map(|vm| vm.id).collect();
+        self.random.pick(&ids).or_else(|| self.vm_pick(world))
+    }
+
+    /// An image that is not on storage that all hosts see: there a persistent one is written to by its link, which files here
+    /// do not have.
+    pub(crate) fn image_pick(&mut self, world: &Arc<World>) -> Option<Id> {
+        let images = world.images.values().filter(|image| image.datastore_id == IMAGES);
+        let ids: Vec<Id> = images.map(|image| image.id).collect();
         self.random.pick(&ids)
     }
 
@@ -200,12 +253,21 @@ impl Simulation {
             images.extend(self.image_pick(world).map(|id| id.to_string()));
         }
         images.dedup();
+        if self.random.chance(200) {
+            images = vec![IMAGE_SHARED.to_string()];
+        }
         let images: Vec<&str> = images.iter().map(String::as_str).collect();
         let nic = self.random.chance(600);
         let cpu = self.random.between(1, 4) * 50;
         let memory = self.random.between(1, 6) * 512;
         let mut template = vm_template("", &images, nic, cpu, memory);
-        if images.is_empty() {
+        if self.random.chance(120) {
+            template.set("VCPU", "2");
+            template.add_vector("TOPOLOGY", vector(&[("PIN_POLICY", "THREAD"), ("SOCKETS", "1")]));
+        }
+        if images == [IMAGE_SHARED.to_string().as_str()] {
+            template.set("SCHED_DS_REQUIREMENTS", "ID = 101");
+        } else if images.is_empty() {
             // Only such a one can be on the storage that all hosts see: images are on that of the front-end.
             let disk = [("TYPE", "fs"), ("SIZE", "10"), ("FORMAT", "raw")];
             template.add_vector("DISK", vector(&disk));
@@ -255,7 +317,23 @@ impl Simulation {
             Action::Resched,
             Action::Unresched,
         ])?;
-        let id = self.vm_pick(world)?;
+        let ending = |vm: &Vm| {
+            matches!(
+                vm.phase.lcm,
+                LcmState::Shutdown | LcmState::ShutdownPoweroff | LcmState::ShutdownUndeploy
+            )
+        };
+        let aside = |vm: &Vm| {
+            matches!(
+                vm.phase.state,
+                VmState::Suspended | VmState::Poweroff | VmState::Undeployed
+            ) || vm.phase.lcm == LcmState::Unknown
+        };
+        let id = match self.random.below(10) {
+            0..=1 if hard => self.vm_such(world, ending)?,
+            2..=3 => self.vm_such(world, aside)?,
+            _ => self.vm_pick(world)?,
+        };
         let name = "action".to_owned();
         Some(Command::VmAction { id, name, event })
     }
@@ -273,7 +351,16 @@ impl Simulation {
             Recover::Success,
             Recover::DeleteDb,
         ])?;
-        let id = self.vm_pick(world)?;
+        let stuck: Vec<Id> = world
+            .vms
+            .values()
+            .filter(|vm| failure_of(vm.phase.lcm).is_some())
+            .map(|vm| vm.id)
+            .collect();
+        let id = match self.random.pick(&stuck) {
+            Some(id) if self.random.chance(500) => id,
+            _ => self.vm_pick(world)?,
+        };
         Some(Command::VmRecover { id, recover })
     }
 
@@ -289,8 +376,12 @@ impl Simulation {
 
     fn vm_migrate(&mut self, world: &Arc<World>) -> Option<Command> {
         let hosts: Vec<Id> = world.hosts.iter().map(|(id, _)| id).collect();
+        let there = |vm: &Vm| {
+            matches!(vm.phase.state, VmState::Suspended | VmState::Poweroff)
+                || matches!(vm.phase.lcm, LcmState::Unknown | LcmState::Running)
+        };
         Some(Command::VmMigrate {
-            id: self.vm_pick(world)?,
+            id: self.vm_such(world, there)?,
             migration: Migration {
                 host: self.random.pick(&hosts)?,
                 relocation: self.random.pick(&Relocation::ALL)?,
@@ -308,26 +399,6 @@ impl Simulation {
             template: template(&[("CPU", cpu), ("MEMORY", memory)]),
             enforce: true,
         })
-    }
-
-    fn vm_device(&mut self, world: &Arc<World>) -> Option<Command> {
-        let id = self.vm_pick(world)?;
-        let part = self.random.pick(&[0, 1, 2, 3])?;
-        let image = self.image_pick(world)?.to_string();
-        let of = |name: &str, pairs: &[(&str, &str)]| {
-            let mut template = Template::new();
-            template.add_vector(name, vector(pairs));
-            template
-        };
-        let command = match self.random.below(6) {
-            0 => VmDeviceCommand::NicAttach(of("NIC", &[("NETWORK_ID", "0")])),
-            1 => VmDeviceCommand::NicAttach(of("NIC_ALIAS", &[("NETWORK_ID", "0"), ("PARENT", "NIC0")])),
-            2 => VmDeviceCommand::NicDetach(part),
-            3 => VmDeviceCommand::DiskAttach(of("DISK", &[("IMAGE_ID", &image)])),
-            4 => VmDeviceCommand::DiskAttach(of("DISK", &[("TYPE", "fs"), ("SIZE", "5")])),
-            _ => VmDeviceCommand::DiskDetach(part),
-        };
-        Some(Command::VmDevice { id, command })
     }
 
     fn host_call(&mut self, world: &Arc<World>) -> Option<Command> {
@@ -490,6 +561,24 @@ fn image_new(name: &str, persistent: &str) -> Command {
         datastore: IMAGES,
         spec: ImageSpec { size_mib: Some(1024) },
     }
+}
+
+/// An image on storage that all hosts see.
+fn image_shared(name: &str) -> Command {
+    Command::ImageAllocate {
+        template: template(&[("NAME", name), ("PATH", "/var/tmp/source"), ("FORMAT", "qcow2")]),
+        datastore: IMAGES_SHARED,
+        spec: ImageSpec { size_mib: Some(1024) },
+    }
+}
+
+/// A group of VMs, in one role of which they keep apart, and in the other together.
+fn group_new() -> Command {
+    let mut template = template(&[("NAME", "group")]);
+    for (name, policy) in [("apart", "ANTI_AFFINED"), ("together", "AFFINED")] {
+        template.add_vector("ROLE", vector(&[("NAME", name), ("POLICY", policy)]));
+    }
+    Command::VmGroup(VmGroupCommand::Allocate { template })
 }
 
 fn range_vector(block: u64) -> Vector {

@@ -145,6 +145,9 @@ impl Simulation {
     }
 
     fn answer(&mut self, number: u64, outcome: &Result<Reply, ApiError>) {
+        if let Err(refusal) = outcome {
+            self.say(&format!("call {number} is refused: {refusal}"));
+        }
         if self.plant.has(Bug::AnswerBeforeCommit) {
             return;
         }

@@ -109,6 +109,14 @@ fn faults_of_every_kind_occur_and_most_of_the_life_cycle_is_walked() {
         "front-end fenced",
         "action fails",
         "action done and said to have failed",
+        "action hangs",
+        "action fails after half its work",
+        "agent killed in the middle of an action",
+        "answer lost",
+        "clock jumps",
+        "disk full on a host",
+        "disk full on the front-end",
+        "libvirt restarted",
         "slow action",
         "duplicate message",
         "late message",
@@ -117,6 +125,7 @@ fn faults_of_every_kind_occur_and_most_of_the_life_cycle_is_walked() {
         assert!(sum.faults.contains_key(kind), "no {kind}: {sum}");
     }
     assert!(sum.edges.len() > 70, "{sum}");
+    assert!(sum.rows.len() > 60, "{sum}");
     for edge in [("CLONING", "PENDING"), ("CLONING", "CLONING_FAILURE")] {
         assert!(sum.edges.contains_key(&edge), "no {edge:?}: {sum}");
     }
