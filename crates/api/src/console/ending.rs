@@ -156,8 +156,8 @@ mod tests {
 
     #[test]
     fn every_reason_fits_in_its_frame() {
-        for parts in [&[b"error: Active console session exists".as_slice()][..], &[b"x"]] {
-            let (_, reason) = serial(parts);
+        for part in ["error: Active console session exists", "x"] {
+            let (_, reason) = serial(&[part.as_bytes()]);
             assert_eq!(reason_cut(&reason), reason);
         }
     }

@@ -10,7 +10,6 @@ use rustix::io::Errno;
 
 use super::Refused;
 use super::bundle::{BundleError, bundle};
-use super::pages::nothing;
 
 /// Largest file of a package, in bytes; their own have some 100 KiB.
 const FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -135,6 +134,15 @@ pub(super) fn xterm_style(directory: &Path) -> Result<Vec<u8>, Refused> {
         .filter_map(|style| beneath_read(directory, style).ok())
         .next()
         .ok_or_else(nothing)
+}
+
+/// Refuses a path at which there is nothing.
+pub(super) fn nothing() -> Refused {
+    Refused::new(
+        StatusCode::NOT_FOUND,
+        "There is nothing at this path. Consoles are at /console/vnc.html, spice.html and serial.html (onevm vnc, spice or \
+         console ID --web gives the address), tokens at POST /console/token, the WebSocket at /console/ws.",
+    )
 }
 
 /// A file beneath a directory; links that lead out of it lead nowhere.

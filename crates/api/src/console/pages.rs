@@ -8,7 +8,7 @@ use http::header::{
 use http::{HeaderValue, Method, StatusCode};
 
 use super::Refused;
-use super::packages::{NOVNC, SPICE, XTERM, xterm_style};
+use super::packages::{NOVNC, SPICE, XTERM, nothing, xterm_style};
 use crate::xmlrpc::Page;
 
 /// Where programs for browsers are installed.
@@ -115,15 +115,6 @@ fn policy(host: Option<&str>) -> HeaderValue {
         .map_or_else(String::new, |host| format!(" ws://{host} wss://{host}"));
     let text = format!("{POLICY}; connect-src 'self'{sockets}");
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static(POLICY))
-}
-
-/// Refuses a path at which there is nothing.
-pub(super) fn nothing() -> Refused {
-    Refused::new(
-        StatusCode::NOT_FOUND,
-        "There is nothing at this path. Consoles are at /console/vnc.html, spice.html and serial.html (onevm vnc, spice or \
-         console ID --web gives the address), tokens at POST /console/token, the WebSocket at /console/ws.",
-    )
 }
 
 #[cfg(test)]
