@@ -239,7 +239,7 @@ def spice_seen(page, vm, tmp_path):
     vm.cloud.lab.api("vm.updateconf", vm.id, graphics, 1)
     vm.act("resume", "RUNNING")
     page.show(f"spice {vm.id} --web")
-    asked = "!document.getElementById('login').hidden"
+    asked = "document.getElementById('login')?.hidden === false"
     wait_until(SCREEN_SECONDS, lambda: page.value(asked), lambda: f"no password is asked for: {page.words()!r}")
     page.value("document.getElementById('password').value = 'letmein'; document.getElementById('enter').click()")
     page.says("Connected")
