@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 
 import pytest
 from cloud import IMAGE_READY, STORAGES
@@ -143,6 +144,40 @@ def test_a_snapshot_is_taken_while_the_guest_writes(cloud, tmp_path):
     cloud.fe(f"oneimage delete {data}")
 
 
+def image_snapshots_check(cloud, image, file):
+    """An image that holds the third marker, and has it as its second snapshot, goes back to the first and becomes it for good."""
+    directory = file.with_name(f"{file.name}.snap")
+
+    def held():
+        """What the disk in the file shows at the marker."""
+        if cloud.lab.show("image", image).findtext("FORMAT") == "raw":
+            disk = file.read_bytes()
+        else:
+            # VMs write to the highest file; the image itself is the lowest.
+            numbers = sorted(int(name) for name in names(directory) if name.isdigit()) if directory.exists() else []
+            written = directory / str(numbers[-1]) if numbers else file
+            with tempfile.NamedTemporaryFile() as raw:
+                subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", written, raw.name], check=True)
+                disk = raw.read()
+        return disk[MARKER_OFFSET:][:BLOCK].decode().strip("\0 \n")
+
+    def done(action, snapshot):
+        cloud.fe(f"oneimage {action} {image} {snapshot}")
+        wait_until(SEEN_SECONDS, lambda: int(cloud.lab.show("image", image).findtext("STATE")) == IMAGE_READY, action)
+        shown = cloud.lab.show("image", image)
+        assert shown.findtext("TEMPLATE/ERROR") is None, shown.findtext("TEMPLATE/ERROR")
+        return snapshots(shown)
+
+    wait_until(SEEN_SECONDS, lambda: int(cloud.lab.show("image", image).findtext("STATE")) == IMAGE_READY, "the image is not free")
+    assert snapshots(cloud.lab.show("image", image)) == (["0", "1"], ["1"]) and held() == "third"
+    assert done("snapshot-revert", 0) == (["0", "1"], ["0"]) and held() == "first"
+    assert done("snapshot-delete", 1) == (["0"], ["0"]) and "1" not in names(directory)
+    assert done("snapshot-flatten", 0) == ([], []) and held() == "first"
+    assert not directory.exists() and not file.is_symlink()
+    # Without snapshots it may be any image's copy again.
+    cloud.fe(f"oneimage nonpersistent {image}")
+
+
 @pytest.mark.seconds(420)
 @pytest.mark.parametrize("name", STORAGES)
 def test_snapshots_stay_with_a_persistent_image(cloud, name):
@@ -168,8 +203,12 @@ def test_snapshots_stay_with_a_persistent_image(cloud, name):
     snap(vm, "disk-snapshot-revert 0")
     booted(vm)
     assert read(vm) == "first"
-    vm.terminate()
+    write(vm, "third")
+    vm.act("poweroff --hard", "POWEROFF")
+    snap(vm, "disk-snapshot-create two")
+    vm.act("terminate --hard", "DONE")
     nothing_check(vm)
+    image_snapshots_check(cloud, data, file)
     cloud.fe(f"oneimage delete {data}")
     wait_until(SEEN_SECONDS, lambda: not file.with_name(f"{file.name}.snap").exists() and not file.exists(), "files are left")
 

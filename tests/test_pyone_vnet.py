@@ -11,6 +11,7 @@ from harness.rpc import Session
 from harness.server import Server
 
 READY = 1
+DENIED, WRONG_STATE = 0x200, 0x800
 
 
 @pytest.fixture
@@ -533,4 +534,85 @@ def test_vlans_are_chosen(tmp_path):
     one.vn.delete(nets[0].ID)
     last = one.vn.info(one.vn.allocate('NAME="q5"\nVN_MAD="802.1Q"\nPHYDEV="eth1"\nAUTOMATIC_VLAN_ID="YES"', -1))
     assert last.VLAN_ID == "15"
+    instance.end()
+
+
+def vlan_member(admin):
+    """A group whose members may make networks, and the session of one: (group, session)."""
+    group = admin.ok("group.allocate", "taggers")
+    # NET and VNTEMPLATE: USE and CREATE; CLUSTER: ADMIN.
+    for resource, rights in (("40004400000000", "9"), ("200400000000", "4")):
+        admin.ok("acl.addrule", f"{0x200000000 | group:x}", resource, rights)
+    admin.ok("user.allocate", "tagger", "secret", "core", [group])
+    return group, Session(admin.server, "tagger:secret")
+
+
+def test_members_of_a_group_name_the_vlans_that_its_rules_allow(tmp_path):
+    instance = Server(tmp_path / "one", 'VNET_RESTRICTED_ATTR="FILTER"\n').start()
+    one, admin = pyone.OneServer(instance.url, session=instance.admin), Session(instance)
+    group, member = vlan_member(admin)
+    free = admin.ok("vntemplate.allocate", 'NAME="free"\nVN_MAD="802.1Q"\nPHYDEV="eth1"\nVLAN_ID="7"')
+    narrow = admin.ok("vntemplate.allocate", 'NAME="narrow"\nVN_MAD="802.1Q"\nPHYDEV="eth1"')
+    for template in (free, narrow):
+        admin.ok("vntemplate.chmod", template, -1, -1, -1, -1, -1, -1, 1, -1, -1)
+    rules = f'RULE=[ID="200-100,300",SCOPE="vlan_id"]\nRULE=[ID="10-20",SCOPE="CVLAN"]\nRULE=[ID="5",SCOPE="ANY",VNTEMPLATE="{narrow}"]'
+    names = iter(range(100))
+
+    def refused(answer):
+        return answer.value.partition("] ")[2] if answer.outcome == "error" and answer.code == DENIED else None
+
+    def make(*attributes):
+        text = "\n".join((f'NAME="tagged-{next(names)}"\nVN_MAD="802.1Q"\nPHYDEV="eth1"', *attributes))
+        return member.call("vn.allocate", text, -1)
+
+    # Without a rule there is no VLAN to name; whoever names none needs no rule.
+    assert "not authorized to use the requested VLAN_ID" in refused(make('VLAN_ID="150"'))
+    assert make('AUTOMATIC_VLAN_ID="YES"').outcome == "ok"
+    assert one.group.vlan(group, rules) == group
+    shown = one.group.info(group).VLAN_RULES
+    assert shown.ID == group and [(rule.ID, rule.SCOPE, rule.VNTEMPLATE) for rule in shown.RULE] == [
+        ("200-100,300", "VLAN_ID", "-1"),
+        ("10-20", "CVLAN", "-1"),
+        ("5", "ANY", str(narrow)),
+    ]
+    made = make('VLAN_ID="150"\nCVLANS="10-12,20"')
+    assert made.outcome == "ok", made
+    for attributes, told in (
+        ('VLAN_ID="99"', "not authorized to use the requested VLAN_ID"),
+        ('VLAN_ID="150-160"', "Invalid VLAN_ID specification"),
+        ('VLAN_ID="5"', "not authorized to use the requested VLAN_ID"),
+        ('VLAN_ID="150"\nCVLANS="15-25"', "not authorized to use the requested CVLAN"),
+        ('VLAN_ID="150"\nVLAN_TAGGED_ID="10"', "not authorized to use the requested VLAN_TAGGED_ID"),
+        ('VLAN_ID="150"\nOUTER_VLAN_ID="10"', "not authorized to use the requested OUTER_VLAN_ID"),
+        ('VLAN_ID="150"\nAR=[TYPE="ETHER",SIZE="2",VLAN_ID="99"]', "not authorized to use the requested VLAN_ID"),
+    ):
+        assert told in (refused(make(attributes)) or ""), attributes
+    # What is there may be given again, and changed as the rules say.
+    network = made.value
+    member.ok("vn.update", network, 'VLAN_ID="300"', 1)
+    assert "VLAN_ID" in refused(member.call("vn.update", network, 'VLAN_ID="301"', 1))
+    admin.ok("vn.update", network, 'VLAN_ID="301"', 1)
+    member.ok("vn.update", network, 'VLAN_ID="301"\nNOTE="x"', 1)
+    # Rules for a template are for what is made of it.
+    own = member.ok("vntemplate.instantiate", narrow, "of-narrow", 'VLAN_ID="5"')
+    assert "VLAN_ID" in refused(member.call("vntemplate.instantiate", narrow, "of-narrow-2", 'VLAN_ID="6"'))
+    assert "Automatic selection" in refused(member.call("vntemplate.instantiate", narrow, "of-narrow-3", 'AUTOMATIC_VLAN_ID="YES"'))
+    member.ok("vntemplate.instantiate", free, "of-free", "")
+    for call, expected in (
+        (("vn.add_ar", own, 'AR=[TYPE="ETHER",SIZE="2",VLAN_ID="6"]'), False),
+        (("vn.add_ar", own, 'AR=[TYPE="ETHER",SIZE="2",VLAN_ID="5"]'), True),
+        (("vn.update_ar", own, 'AR=[AR_ID="0",VLAN_ID="6"]'), False),
+        (("vn.update_ar", own, 'AR=[AR_ID="0",VLAN_ID="150"]'), True),
+    ):
+        answer = member.call(*call)
+        assert (answer.outcome == "ok") == expected, (call, answer)
+    for wrong, told in (('RULE=[SCOPE="ANY"]', "Missing ID"), ('RULE=[ID="1",SCOPE="x"]', "Wrong SCOPE"), ('RULE=[ID="a",SCOPE="ANY"]', "Invalid ID")):
+        answer = admin.call("group.vlan", group, wrong)
+        assert answer.code == WRONG_STATE and told in answer.value
+    # The rules are kept over a restart, and go with an empty template.
+    instance.stop()
+    instance.start()
+    assert "<ID>200-100,300</ID>" in re.sub(r"<!\[CDATA\[(.*?)\]\]>", r"\1", admin.ok("group.info", group))
+    admin.ok("group.vlan", group, "")
+    assert "<RULE>" not in admin.ok("group.info", group)
     instance.end()

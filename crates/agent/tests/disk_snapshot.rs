@@ -155,6 +155,36 @@ fn those_of_a_persistent_image_lie_beside_it() {
         .act(snapshot(&disk, 1, SnapshotWork::Revert))
         .expect("gone back");
     holds(&link(&disk), "1");
+    // Without a VM, by the image's own name.
+    agent.act(Action::PathDelete { path: disk }).expect("deleted");
+    let written = format!("{source}.snap/2");
+    write(&written, "7");
+    agent
+        .act(snapshot(&source, 1, SnapshotWork::Revert))
+        .expect("gone back");
+    holds(&written, "1");
+    let error = agent
+        .act(snapshot(&source, 1, SnapshotWork::Delete))
+        .expect_err("the disk follows");
+    assert!(error.text.contains("as it is now"), "{}", error.text);
+    write(&format!("{source}.snap/1"), "8");
+    let directory = format!("{source}.snap");
+    let flatten = |snapshot: u32| Action::DiskFlatten {
+        source: format!("{directory}/{snapshot}"),
+        destination: source.clone(),
+        format: DiskFormat::Qcow2,
+    };
+    agent.act(flatten(0)).expect("it is that already");
+    holds(&source, "1");
+    for _ in 0..2 {
+        agent.act(flatten(1)).expect("merged");
+    }
+    let gone = Action::PathDelete {
+        path: directory.clone(),
+    };
+    agent.act(gone).expect("deleted");
+    assert!(!Path::new(&directory).exists());
+    holds(&source, "8");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use plerion_model::acl::AclRule;
 use plerion_model::{ApiError, Kind, Operation};
+use plerion_template::Template;
 use plerion_world::{AclCommand, Command};
 
 use crate::decode::Decoded;
@@ -41,6 +42,13 @@ pub(crate) fn methods() -> Vec<Method> {
             "makes an administrator of a group an ordinary member",
             |params| group_admin(params, false),
         ),
+        command(
+            "one.group.vlan",
+            "id:int, template:string",
+            admin,
+            "says which VLANs the members of a group may name in networks",
+            group_vlan,
+        ),
     ]
 }
 
@@ -53,6 +61,12 @@ fn add(params: &mut Params) -> Decoded {
 
 fn delete(params: &mut Params) -> Decoded {
     Ok(Command::Acl(AclCommand::Delete(params.int()?)))
+}
+
+fn group_vlan(params: &mut Params) -> Decoded {
+    let (id, text) = (params.int()?, params.string()?);
+    let template = Template::parse_or_empty(&text).map_err(|error| ApiError::action(error.to_string()))?;
+    Ok(Command::GroupVlan { id, template })
 }
 
 fn group_admin(params: &mut Params, add: bool) -> Decoded {

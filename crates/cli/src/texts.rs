@@ -178,6 +178,8 @@ const SUBCOMMANDS: &[Row] = &[
     ("onevm exec-cancel", "Ends the command that is running", "取消正在执行的命令"),
     ("onevm sched-delete", "Deletes a scheduled action", "删除计划任务"),
     ("onevm sched-update", "Changes a scheduled action", "修改计划任务"),
+    ("onevm delete-chart", "Deletes a scheduled action of a charter", "删除租期中的计划任务"),
+    ("onevm update-chart", "Changes a scheduled action of a charter", "修改租期中的计划任务"),
     ("onevm vmgroup-add", "Puts the VM into a role of a VM group", "把虚拟机加入虚拟机组的角色"),
     ("onevm vmgroup-del", "Takes the VM out of its VM group", "把虚拟机移出虚拟机组"),
     ("oneimage restore", "Makes images and a template of a backup", "由备份生成镜像和模板"),

@@ -9,6 +9,7 @@ use crate::image_source::image_source;
 use crate::plan::{COPY_DEADLINE_S, Plan, QUICK_DEADLINE_S};
 use crate::plan_backup::Kept;
 use crate::plan_script_image::image_scripts;
+use crate::plan_snapshot::image_snapshot_plan;
 
 /// Largest image that is taken when the datastore names no limit, in MiB.
 const IMAGE_MIB_MAX: u64 = 16 * 1024 * 1024;
@@ -104,7 +105,10 @@ fn files(world: &World, image: &Image, store: &Datastore, ask: ImageAsk) -> Resu
             }
         }
         ImageAsk::Delete => {}
-        ImageAsk::Snapshot(_) => return Err("snapshots of files cannot be changed yet".into()),
+        ImageAsk::Snapshot(work) => {
+            let format = format_given(&image.format)?.unwrap_or(DiskFormat::Raw);
+            image_snapshot_plan(&mut plan, &destination, format, &store.tm_mad, work)?;
+        }
     }
     Ok(plan)
 }

@@ -7,6 +7,7 @@ use plerion_model::Id;
 use plerion_model::vm_device::DeviceChange;
 use plerion_protocol::{Action, DiskFormat, Location, SnapshotWork};
 use plerion_template::Vector;
+use plerion_world::ImageSnapshot;
 
 use crate::plan::{COPY_DEADLINE_S, DOMAIN_DEADLINE_S, Environment, Plan, QUICK_DEADLINE_S, Stay};
 use crate::transfer::{Transfer, disk_format};
@@ -108,13 +109,58 @@ pub(crate) fn disk_snapshot_plan(
     Ok(())
 }
 
+/// Plans the change of a snapshot of an image whose file has this path, in the layout of the transfer driver of its
+/// datastore: that in which VMs left it there.
+pub(crate) fn image_snapshot_plan(
+    plan: &mut Plan,
+    file: &str,
+    format: DiskFormat,
+    driver: &str,
+    work: ImageSnapshot,
+) -> Result<(), String> {
+    let chain = format == DiskFormat::Qcow2 && keeps_chains(driver);
+    let copy = format!("{}/{}", beside(file), work.id());
+    let (path, source, destination) = (file.to_owned(), copy.clone(), file.to_owned());
+    let snapshot = u32::try_from(work.id()).map_err(|_| format!("{} is no snapshot", work.id()))?;
+    let of_chain = |work| Action::DiskSnapshot { path, snapshot, work };
+    let copied = Action::DiskCopy {
+        source: source.clone(),
+        destination: destination.clone(),
+        format,
+        size_mib: None,
+    };
+    match work {
+        ImageSnapshot::Delete(_) if chain => plan.front_end(of_chain(SnapshotWork::Delete), QUICK_DEADLINE_S),
+        ImageSnapshot::Delete(_) => plan.front_end(Action::PathDelete { path: copy }, QUICK_DEADLINE_S),
+        ImageSnapshot::Revert(_) if chain => plan.front_end(of_chain(SnapshotWork::Revert), QUICK_DEADLINE_S),
+        ImageSnapshot::Revert(_) => plan.front_end(copied, COPY_DEADLINE_S),
+        ImageSnapshot::Flatten(_) => {
+            let whole = match chain {
+                true => Action::DiskFlatten {
+                    source,
+                    destination,
+                    format,
+                },
+                false => copied,
+            };
+            plan.front_end(whole, COPY_DEADLINE_S);
+            plan.front_end(Action::PathDelete { path: beside(file) }, QUICK_DEADLINE_S);
+        }
+    }
+    Ok(())
+}
+
+/// Whether a transfer driver keeps the snapshots of QCOW2 disks as chains of files.
+fn keeps_chains(driver: &str) -> bool {
+    matches!(driver, "shared" | "qcow2")
+}
+
 /// Refuses an image whose snapshots the VM's storage would not find, or not understand.
 pub(crate) fn snapshots_fit(stay: &Stay<'_>, disk: &Vector) -> Result<(), String> {
     let image = disk.get("IMAGE_ID").and_then(|id| id.parse().ok());
     let Some(image) = image.and_then(|id: Id| stay.world.images.get(id)) else {
         return Ok(());
     };
-    let shared = |driver: &str| matches!(driver, "shared" | "qcow2");
     let chain = disk_format(disk)? == DiskFormat::Qcow2;
     let own = disk.get("TM_MAD").unwrap_or_default();
     if image.snapshots.snapshots.is_empty() || !chain {
@@ -126,7 +172,7 @@ pub(crate) fn snapshots_fit(stay: &Stay<'_>, disk: &Vector) -> Result<(), String
             image.id
         ));
     }
-    if shared(own) == shared(&stay.system.tm_mad) {
+    if keeps_chains(own) == keeps_chains(&stay.system.tm_mad) {
         return Ok(());
     }
     Err(format!(

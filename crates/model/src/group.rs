@@ -3,6 +3,7 @@
 use plerion_template::{Markup, PackedTemplate};
 use serde::{Deserialize, Serialize};
 
+use crate::group_vlan::{self, VlanRule};
 use crate::quota::{Limit, Quotas};
 use crate::quota_usage::QuotaUsage;
 use crate::user::render_ids;
@@ -29,6 +30,9 @@ pub struct Group {
     /// Quotas set for the group.
     #[serde(default)]
     pub quotas: Quotas,
+    /// VLANs that its members may name in networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vlan_rules: Vec<VlanRule>,
 }
 
 crate::entity::entity!(Group, template);
@@ -74,9 +78,7 @@ impl Group {
 
     /// `<VLAN_RULES>`; in pools it follows the quotas.
     pub fn render_vlan_rules(&self, out: &mut impl Markup) {
-        out.open("VLAN_RULES");
-        out.cdata_element("ID", &self.id.to_string());
-        out.close("VLAN_RULES");
+        group_vlan::render(out, self.id, &self.vlan_rules);
     }
 }
 

@@ -22,6 +22,7 @@ pub mod document;
 pub mod entity;
 pub mod error;
 pub mod group;
+pub mod group_vlan;
 pub mod hook;
 pub mod host;
 pub mod host_failure;

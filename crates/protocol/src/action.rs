@@ -217,7 +217,8 @@ pub enum Action {
         size_mib: Option<u64>,
     },
     /// Makes `destination` what `source` shows, in a file that refers to no other (both here, of one format): the layers
-    /// below are merged. Links are followed. It appears under its name only when whole.
+    /// below are merged. Links are followed. It appears under its name only when whole. Where both are one file, which refers
+    /// to no other, nothing has to be done.
     DiskFlatten {
         /// Existing file of a disk that nothing has open.
         source: String,
@@ -229,7 +230,7 @@ pub enum Action {
     /// Takes, goes back to or deletes a snapshot of a QCOW2 disk that nothing has open (one may be deleted of a disk that
     /// is), in the layout of the shared and qcow2 drivers: what is written goes to `disk.N.snap/S+1` after snapshot `S`.
     DiskSnapshot {
-        /// `…/disk.N`.
+        /// `…/disk.N`, or the file of an image that has been persistent, whose disk is the highest file.
         path: String,
         /// The snapshot's number.
         snapshot: u32,

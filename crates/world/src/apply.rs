@@ -159,6 +159,7 @@ fn run(txn: &mut Txn<'_>, caller: &Caller, command: &Command) -> Result<Option<I
         Command::DatastoreEnable { id, enable } => datastore::datastore_enable(txn, caller, *id, *enable)?,
         Command::Acl(command) => acl::acl_command(txn, caller, command)?,
         Command::GroupAdmin { id, uid, add } => acl::group_admin(txn, caller, *id, *uid, *add)?,
+        Command::GroupVlan { id, template } => crate::group_vlan::group_vlan(txn, caller, *id, template)?,
         Command::Quota(command) => quota_command(txn, caller, command)?,
         Command::Document(command) => document::document_command(txn, caller, command)?,
         Command::ShowbackPut { rows } => showback::showback_put(txn, caller, rows)?,

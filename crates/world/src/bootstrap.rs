@@ -38,6 +38,7 @@ pub fn bootstrap(
             admins: Vec::new(),
             template: PackedTemplate::default(),
             quotas: Quotas::default(),
+            vlan_rules: Vec::new(),
         };
         create(&mut txn, Object::Group(Arc::new(group)));
     }

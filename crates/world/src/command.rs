@@ -238,6 +238,13 @@ pub enum Command {
         /// Add or remove.
         add: bool,
     },
+    /// `one.group.vlan`.
+    GroupVlan {
+        /// Group.
+        id: Id,
+        /// `RULE=[ID=…, SCOPE=…]`, which replace those there are.
+        template: Template,
+    },
     /// On quotas.
     Quota(QuotaCommand),
     /// On documents.

@@ -10,6 +10,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, allows_unlocked, require};
 use crate::change::{ImageAsk, IntentKey, IntentResult, Task};
+use crate::group_vlan::vlans_allowed;
 use crate::image_snapshot::image_snapshot_ended;
 use crate::name::{name_check_owner, name_check_rename};
 use crate::object::Object;
@@ -77,6 +78,9 @@ pub(crate) fn update(
     };
     let old = packed.unpack();
     restricted_check_given(&txn.world, caller, kind, template, &old)?;
+    if let Object::Vnet(vnet) = &object {
+        vlans_allowed(&txn.world, caller, template, &old, vnet.template_id)?;
+    }
     let mut new = if append { old.clone() } else { Template::new() };
     new.merge(template);
     rights_keep(caller, kind, &old, &mut new);

@@ -26,6 +26,7 @@ pub(crate) fn group_allocate(txn: &mut Txn<'_>, caller: &Caller, name: &str) -> 
         admins: Vec::new(),
         template: PackedTemplate::default(),
         quotas: Quotas::default(),
+        vlan_rules: Vec::new(),
     };
     txn.create(group);
     vdc_join(txn, id);

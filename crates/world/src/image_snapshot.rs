@@ -12,9 +12,6 @@ use crate::image::{ask_for, image_settle};
 use crate::index::member_first;
 use crate::txn::Txn;
 
-/// The driver whose files have no snapshots yet.
-const WITHOUT_SNAPSHOTS: &str = "fs";
-
 /// `one.image.snapshotdelete`, `snapshotrevert` and `snapshotflatten`: the image is LOCKED until the driver has done it.
 pub(crate) fn image_snapshot(
     txn: &mut Txn<'_>,
@@ -32,12 +29,6 @@ pub(crate) fn image_snapshot(
         )));
     }
     check(&image, work)?;
-    let driver = &txn.world.datastore(image.datastore_id)?.ds_mad;
-    if driver == WITHOUT_SNAPSHOTS {
-        return Err(ApiError::action(format!(
-            "Image {id} is in a datastore of the driver {driver}, which cannot change snapshots of images yet"
-        )));
-    }
     let own = Arc::make_mut(&mut image);
     let old = own.state;
     own.state = ImageState::Locked;

@@ -36,6 +36,7 @@ mod encrypted;
 mod encrypted_begin;
 mod generic;
 mod group;
+mod group_vlan;
 mod hook;
 mod hook_fire;
 mod host;

@@ -8,6 +8,7 @@ use plerion_template::{PackedTemplate, Template};
 
 use crate::auth::{Caller, Target, require};
 use crate::cluster::cluster_named;
+use crate::group_vlan::vlans_allowed;
 use crate::name::name_check_new;
 use crate::owner::owned_new;
 use crate::restricted::restricted_check;
@@ -94,6 +95,7 @@ pub(crate) fn vnet_allocate(
         caller,
         &[(Operation::Create, Target::new_of(Kind::Vnet)), cluster_right],
     )?;
+    vlans_allowed(&txn.world, caller, template, &Template::new(), None)?;
     restricted_check(&txn.world, caller, Kind::Vnet, template)?;
     vnet_create(txn, caller, template, vec![cluster], None)
 }

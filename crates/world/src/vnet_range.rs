@@ -10,6 +10,7 @@ use plerion_model::{ApiError, Id, Kind, Operation};
 use plerion_template::{Template, Vector};
 
 use crate::auth::Caller;
+use crate::group_vlan::vlans_allowed;
 use crate::restricted::{is_restricted_key, restricted_check, restricted_check_given, restricted_check_kept};
 use crate::txn::Txn;
 use crate::vnet_change::changed;
@@ -270,6 +271,7 @@ pub(crate) fn vnet_range_add(
     let right = range_right(&txn.world, id)?;
     restricted_check(&txn.world, caller, Kind::Vnet, template)?;
     changed(txn, caller, right, id, |txn, vnet| {
+        vlans_allowed(&txn.world, caller, template, &Template::new(), vnet.template_id)?;
         if vnet.parent.is_some() {
             return Err(ApiError::action(format!(
                 "Virtual network {id} is a reservation: reserve more addresses for it (onevnet reserve) instead of adding a range",
@@ -291,6 +293,7 @@ pub(crate) fn vnet_range_update(
     changed(txn, caller, Operation::Manage, id, |txn, vnet| {
         let old = ranges_shown(vnet);
         restricted_check_given(&txn.world, caller, Kind::Vnet, template, &old)?;
+        vlans_allowed(&txn.world, caller, template, &old, vnet.template_id)?;
         for given in ranges_given(template)? {
             let range_id = range_named(vnet, &given)?;
             range_update(&txn.world, caller, vnet, range_id, &given)?;

@@ -6,6 +6,7 @@ use plerion_model::{ApiError, Id, Kind, Operation, cluster};
 use plerion_template::Template;
 
 use crate::auth::{Caller, Target, require};
+use crate::group_vlan::vlans_allowed;
 use crate::on_behalf::on_behalf;
 use crate::restricted::restricted_merge;
 use crate::stencil::{stencil_allocate, stencil_clone};
@@ -68,6 +69,7 @@ fn instantiate(
     let acting = on_behalf(&txn.world, caller, &mut template)?;
     require(&txn.world, &acting, &[right])?;
     restricted_merge(&txn.world, caller, Kind::VnTemplate, &old, extra)?;
+    vlans_allowed(&txn.world, &acting, extra, &old, Some(id))?;
     if !name.is_empty() {
         template.set("NAME", name);
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use plerion_protocol::{ActionOutput, DiskFormat};
 
 use super::copy::file_copy;
-use super::header::HEADER_BYTES;
+use super::header::{HEADER_BYTES, backing_file};
 use super::part::{DISK_MODE, PartFile, directory_make, link_replace};
 use super::{mib_bytes, qemu_img};
 use crate::fault::{Act, IoContext, failed, refused};
@@ -87,7 +87,10 @@ pub(crate) fn disk_flatten(
     let destination = roots.target(destination)?;
     let (file, real) = roots.source_open(source)?;
     if destination.canonicalize().is_ok_and(|existing| existing == real) {
-        return Err(refused("a disk cannot be flattened onto itself"));
+        return match refers_to_others(&file, &real)? {
+            true => Err(refused("a disk cannot be flattened onto itself")),
+            false => Ok(ActionOutput::default()),
+        };
     }
     let part = PartFile::begin(&destination, DISK_MODE)?;
     match format {
@@ -100,6 +103,13 @@ pub(crate) fn disk_flatten(
         copy_us: micros(began),
         ..ActionOutput::default()
     })
+}
+
+/// Whether the file of a disk is a layer on another one.
+fn refers_to_others(file: &File, path: &Path) -> Act<bool> {
+    let mut header = [0; HEADER_BYTES];
+    let count = file.read_at(&mut header, 0).at("cannot read", path)?;
+    Ok(backing_file(header.get(..count).unwrap_or_default()).is_some())
 }
 
 /// Grows a disk to `bytes` if that is larger than it is.

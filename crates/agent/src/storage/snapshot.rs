@@ -47,13 +47,15 @@ impl Chain {
         let metadata = disk.symlink_metadata().at("cannot find the disk", &disk)?;
         if !metadata.file_type().is_symlink() {
             let name = format!("{}.snap", name_of(&disk)?);
-            return Ok(Self {
+            let mut chain = Self {
                 directory: disk.with_file_name(&name),
                 disk,
                 name,
                 active: None,
                 absolute: false,
-            });
+            };
+            chain.active = chain.of_image()?;
+            return Ok(chain);
         }
         let link = std::fs::read_link(&disk).at("cannot read the link", &disk)?;
         let parent = disk.parent().unwrap_or(Path::new("/"));
@@ -78,6 +80,17 @@ impl Chain {
 
     fn file(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// The file that VMs write to of an image that has been persistent: the image itself is the file `0`, to which a link in
+    /// the directory leads. `None` of a disk that is no such image.
+    fn of_image(&self) -> Act<Option<String>> {
+        let first = self.file("0");
+        let leads = |path: &Path| path.canonicalize().ok();
+        if !first.is_symlink() || leads(&first) != leads(&self.disk) {
+            return Ok(None);
+        }
+        Ok(self.numbers()?.last().map(ToString::to_string))
     }
 
     /// What a file of the chain is called by those that follow from it; it holds from within the directory and beside it.

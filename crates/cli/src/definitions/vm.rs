@@ -300,6 +300,9 @@ pub static VM: Command = Command {
         plain("exec-cancel", &[VM_SOME], vm::exec_cancel),
         plain("sched-delete", &[VM_ONE, ACTION], vm::schedule_delete),
         plain("sched-update", &[VM_ONE, ACTION, FILE], vm::schedule_update),
+        // The actions of a charter are scheduled ones.
+        plain("delete-chart", &[VM_ONE, ACTION], vm::schedule_delete),
+        plain("update-chart", &[VM_ONE, ACTION, FILE], vm::schedule_update),
         plain(
             "vmgroup-add",
             &[

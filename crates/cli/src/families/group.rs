@@ -107,7 +107,7 @@ fn vlan_rules(group: Node<'_, '_>) -> String {
     {
         if xml::is_branch(rule) {
             table.rows.push(vec![
-                xml::text(rule, "VLAN_ID"),
+                xml::text(rule, "ID"),
                 xml::text(rule, "SCOPE"),
                 xml::text(rule, "VNTEMPLATE"),
             ]);
@@ -173,13 +173,49 @@ pub fn admin_remove(session: &mut Session, input: &Input) -> Result<(), CliError
 
 /// `vlan`: sets which VLANs the group may use.
 pub fn vlan(session: &mut Session, input: &Input) -> Result<(), CliError> {
-    let Some(template) = sources::edited(input.text(1), || Ok(String::new()))? else {
+    let id = input.id(0);
+    let template = sources::edited(input.text(1), || {
+        let text = session.info(Kind::Group, id)?;
+        Ok(rules_template(xml::document_parse(&text)?.root_element()))
+    })?;
+    let Some(template) = template else {
         return Ok(());
     };
     session
-        .call(
-            &Kind::Group.method("vlan"),
-            &[input.id(0).into(), template.into()],
-        )
+        .call("one.group.vlan", &[id.into(), template.into()])
         .map(drop)
+}
+
+/// The rules of a group as a template.
+fn rules_template(group: Node<'_, '_>) -> String {
+    let mut builder = crate::template_build::Builder::default();
+    let rules = xml::child(group, "VLAN_RULES");
+    for rule in rules
+        .into_iter()
+        .flat_map(|list| xml::children(list, "RULE").collect::<Vec<_>>())
+    {
+        let pairs: Vec<String> = xml::elements(rule)
+            .map(|part| crate::template_build::pair(part.tag_name().name(), &xml::text_of(part)))
+            .collect();
+        builder.vector("RULE", &pairs);
+    }
+    builder.into_text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_are_edited_as_a_template() {
+        let text = "<GROUP><VLAN_RULES><ID>100</ID><RULE><ID>5,7-9</ID><SCOPE>ANY</SCOPE><VNTEMPLATE>-1</VNTEMPLATE></RULE>\
+                    </VLAN_RULES></GROUP>";
+        let document = Document::parse(text).expect("good");
+        let template = rules_template(document.root_element());
+        assert_eq!(
+            template,
+            "RULE=[ ID=\"5,7-9\", SCOPE=\"ANY\", VNTEMPLATE=\"-1\" ]\n"
+        );
+        assert!(vlan_rules(document.root_element()).contains("5,7-9           ANY             -1"));
+    }
 }

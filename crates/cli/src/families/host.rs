@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use roxmltree::{Document, Node};
 
-use super::vm_tables;
+use super::{host_tables, vm_tables};
 use crate::error::CliError;
 use crate::family::{Context, Input, ListSpec};
 use crate::format::{moment_text, size_text};
@@ -157,8 +157,11 @@ pub fn render(host: Node<'_, '_>) -> String {
     let template = template_text::template_block(host, &["VM"]);
     let parts = [
         fields.into_text(),
+        host_tables::datastores(host),
         layout::head("MONITORING INFORMATION"),
         template,
+        host_tables::devices(host),
+        host_tables::nodes(host),
         wild_vms(host),
     ];
     parts.concat()

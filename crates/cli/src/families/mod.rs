@@ -9,6 +9,7 @@ pub mod datastore;
 pub mod group;
 pub mod hook;
 pub mod host;
+pub mod host_tables;
 pub mod image;
 pub mod market;
 pub mod marketapp;

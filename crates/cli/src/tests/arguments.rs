@@ -83,6 +83,14 @@ fn misfits_are_said_as_ever() {
             "command disk-detach: argument 1 must be one of a whole number",
         ),
         (
+            &["onevm", "delete-chart", "0", "x"],
+            "command delete-chart: argument 1 must be one of a whole number",
+        ),
+        (
+            &["onevm", "update-chart", "0", "x"],
+            "command update-chart: argument 1 must be one of a whole number",
+        ),
+        (
             &["onevm", "create", "--memory", "1x"],
             "Memory value malformed\noption memory: Parsing error",
         ),

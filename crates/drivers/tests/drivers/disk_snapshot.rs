@@ -4,8 +4,8 @@ use crate::common::Cloud;
 use plerion_drivers::Place;
 use plerion_lifecycle::Event;
 use plerion_model::{Id, Kind};
-use plerion_protocol::{Action, Location, SnapshotWork};
-use plerion_world::{Command, VmDeviceCommand};
+use plerion_protocol::{Action, DiskFormat, Location, SnapshotWork};
+use plerion_world::{Command, ImageSnapshot, Output, VmDeviceCommand};
 
 /// A KVM host's VM with one image disk that runs; its id.
 fn running(cloud: &mut Cloud, driver: &str, format: &str, persistent: &str) -> Id {
@@ -135,5 +135,93 @@ fn snapshots_of_a_persistent_image_come_home_and_go_out_with_it() {
             _ => false,
         });
         assert!(comes, "{home}: {:?}", plan.steps);
+    }
+}
+
+/// An image that a VM has left with the snapshots 0 and 1.
+fn image_left(cloud: &mut Cloud, driver: &str, format: &str) -> Id {
+    let vm = running(cloud, driver, format, "YES");
+    off(cloud, vm);
+    for _ in 0..2 {
+        step(cloud, vm, take());
+        cloud.lines(vm);
+    }
+    cloud.action(vm, Event::Terminate { hard: true });
+    cloud.lines(vm);
+    let image = cloud.world.images.values().next().expect("one");
+    assert_eq!((image.snapshots.snapshots.len(), image.snapshots.active), (2, 1));
+    image.id
+}
+
+#[test]
+fn snapshots_of_images_are_changed_as_vms_left_them() {
+    for (driver, format, chain) in [
+        ("qcow2", "qcow2", true),
+        ("shared", "qcow2", true),
+        ("shared", "raw", false),
+        ("ssh", "qcow2", false),
+    ] {
+        let mut cloud = Cloud::new();
+        let id = image_left(&mut cloud, driver, format);
+        let (file, copy) = ("/ds/original".to_owned(), "/ds/original.snap/0".to_owned());
+        let of_chain = |snapshot, work| Action::DiskSnapshot {
+            path: file.clone(),
+            snapshot,
+            work,
+        };
+        let disk_format = if format == "raw" {
+            DiskFormat::Raw
+        } else {
+            DiskFormat::Qcow2
+        };
+        let copied = Action::DiskCopy {
+            source: copy.clone(),
+            destination: file.clone(),
+            format: disk_format,
+            size_mib: None,
+        };
+        let gone = |path: &str| Action::PathDelete {
+            path: path.to_owned(),
+        };
+        let flat = Action::DiskFlatten {
+            source: copy.clone(),
+            destination: file.clone(),
+            format: disk_format,
+        };
+        for (work, wanted) in [
+            (
+                ImageSnapshot::Revert(0),
+                vec![if chain {
+                    of_chain(0, SnapshotWork::Revert)
+                } else {
+                    copied.clone()
+                }],
+            ),
+            (
+                ImageSnapshot::Delete(1),
+                vec![if chain {
+                    of_chain(1, SnapshotWork::Delete)
+                } else {
+                    gone("/ds/original.snap/1")
+                }],
+            ),
+            (
+                ImageSnapshot::Flatten(0),
+                vec![
+                    if chain { flat } else { copied.clone() },
+                    gone("/ds/original.snap"),
+                ],
+            ),
+        ] {
+            cloud.run(Command::ImageSnapshot { id, work });
+            let intent = cloud.intent(Kind::Image, id);
+            let steps = cloud.plan(&intent).steps;
+            assert!(steps.iter().all(|step| step.place == Place::FrontEnd));
+            let actions: Vec<Action> = steps.into_iter().map(|step| step.action).collect();
+            assert_eq!(actions, wanted, "{driver} {format} {work:?}");
+            cloud.end(&intent, Output::default());
+        }
+        let image = cloud.world.images.get(id).expect("there");
+        assert!(image.snapshots.snapshots.is_empty());
     }
 }

@@ -198,6 +198,13 @@ fn users_groups_and_rules() {
         ("ADMIN USER [1]", Command::Quota(quota(Kind::User))),
         ("ADMIN GROUP [1]", Command::Quota(quota(Kind::Group))),
         (
+            "ADMIN GROUP [1]",
+            Command::GroupVlan {
+                id: 1,
+                template: t("RULE=[ID=1,SCOPE=ANY]"),
+            },
+        ),
+        (
             "User [3] : The default quotas are changed by members of the oneadmin group only.",
             Command::Quota(QuotaCommand::SetDefault {
                 kind: Kind::User,
