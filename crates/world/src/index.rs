@@ -160,10 +160,17 @@ impl Index {
             usage.cpu = usage.cpu.saturating_add(cpu);
             usage.memory_kib = usage.memory_kib.saturating_add(memory_mib.saturating_mul(1024));
             usage.vms = usage.vms.saturating_add(1);
-            for address in vm.demand.pci.iter().filter_map(|pci| pci.address.clone()) {
+            // The addresses are those of its newest host, not of one that it is leaving.
+            let has = has_devices(vm);
+            let devices = vm
+                .demand
+                .pci
+                .iter()
+                .filter(|_| has && vm.held_host() == Some(host));
+            for address in devices.filter_map(|pci| pci.address.clone()) {
                 self.host_pci.insert((host, address), vm.id);
             }
-            if vm.held_numa(host).is_some() {
+            if vm.held_numa(host).is_some() && (has || vm.held_host() != Some(host)) {
                 member_add(&mut self.host_numa, host, vm.id);
             }
         }
@@ -446,4 +453,17 @@ impl Index {
             }
         }
     }
+}
+
+/// Whether a VM has the PCI devices and NUMA nodes that it was given on its newest host. One that was stopped or undeployed has
+/// given them back, and others may have them: while it is ended, too, until it is brought to a host again.
+fn has_devices(vm: &Vm) -> bool {
+    let comes = matches!(
+        vm.phase.lcm,
+        LcmState::PrologResume
+            | LcmState::PrologUndeploy
+            | LcmState::PrologResumeFailure
+            | LcmState::PrologUndeployFailure
+    );
+    !vm.files_at_front_end || comes
 }

@@ -117,6 +117,64 @@ fn a_vm_that_is_off_keeps_its_device_and_one_that_is_undeployed_gives_it_back() 
 }
 
 #[test]
+fn a_vm_whose_files_are_on_the_front_end_takes_no_device_back_while_it_is_ended() {
+    for end in [
+        Event::Terminate { hard: false },
+        Event::Recover(Recover::Delete),
+        Event::Recover(Recover::DeleteRecreate),
+    ] {
+        let mut cloud = with_cards();
+        let id = cloud.placed(GPU).expect("placed");
+        cloud.act(id, Event::Undeploy { hard: true }).expect("undeployed");
+        cloud.finish();
+        let other = cloud.placed(GPU).expect("placed");
+        assert_eq!(addresses(&cloud, other), ["0000:01:00:0"]);
+        match end {
+            Event::Recover(recover) => {
+                let command = Command::VmRecover { id, recover };
+                cloud.give(&Caller::system(), command).expect("taken");
+            }
+            end => {
+                cloud.act(id, end).expect("taken");
+            }
+        }
+        assert_eq!(holders(&cloud, 0), [Some(other), None, None], "{end:?}, begun");
+        cloud.finish();
+        assert_eq!(holders(&cloud, 0), [Some(other), None, None], "{end:?}, done");
+        cloud.placed(GPU).expect("placed");
+        assert!(cloud.placed(GPU).is_err(), "{end:?}: a device was given twice");
+    }
+}
+
+#[test]
+fn a_vm_that_moves_takes_no_device_of_the_host_that_it_leaves() {
+    let mut cloud = with_cards();
+    let second = cloud.host("node-b");
+    host_update(&mut cloud, second, CARDS).expect("updated");
+    let one = cloud.placed(GPU).expect("placed");
+    let two = cloud.placed(GPU).expect("placed");
+    assert_eq!(holders(&cloud, 0), [Some(one), Some(two), None]);
+    poweroff(&mut cloud, two);
+    let migration = Migration {
+        host: second,
+        relocation: Relocation::Save,
+        enforce: true,
+        datastore: -1,
+    };
+    let command = Command::VmMigrate { id: two, migration };
+    cloud.give(&Caller::system(), command).expect("moves");
+    assert_eq!(addresses(&cloud, two), ["0000:01:00:0"]);
+    assert_eq!(
+        holders(&cloud, 0).first(),
+        Some(&Some(one)),
+        "the other's is left"
+    );
+    assert_eq!(holders(&cloud, second), [Some(two), None, None]);
+    cloud.finish();
+    assert_eq!(holders(&cloud, 0), [Some(one), None, None]);
+}
+
+#[test]
 fn devices_come_and_go_while_a_vm_is_off() {
     let mut cloud = with_cards();
     let id = cloud.placed("NAME=v\nCPU=1\nMEMORY=64").expect("placed");
