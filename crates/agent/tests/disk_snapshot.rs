@@ -163,6 +163,33 @@ fn those_of_a_persistent_image_lie_beside_it() {
         .act(snapshot(&source, 1, SnapshotWork::Revert))
         .expect("gone back");
     holds(&written, "1");
+}
+
+#[test]
+fn those_of_an_image_are_changed_without_a_vm() {
+    let scratch = Scratch::new("snapshots-image");
+    let mut agent = Channel::stdio(&scratch);
+    let source = image(&scratch);
+    let disk = scratch.ds_text("100/7/disk.0");
+    let linked = Action::DiskLink {
+        source: source.clone(),
+        destination: disk.clone(),
+        format: DiskFormat::Qcow2,
+    };
+    agent.act(linked).expect("linked");
+    for (number, written) in [(0, "3"), (1, "7")] {
+        agent
+            .act(snapshot(&disk, number, SnapshotWork::Take))
+            .expect("taken");
+        write(&link(&disk), written);
+    }
+    agent.act(Action::PathDelete { path: disk }).expect("deleted");
+    let written = format!("{source}.snap/2");
+    holds(&written, "7");
+    agent
+        .act(snapshot(&source, 1, SnapshotWork::Revert))
+        .expect("gone back");
+    holds(&written, "3");
     let error = agent
         .act(snapshot(&source, 1, SnapshotWork::Delete))
         .expect_err("the disk follows");

@@ -82,15 +82,20 @@ impl Chain {
         self.directory.join(name)
     }
 
-    /// The file that VMs write to of an image that has been persistent: the image itself is the file `0`, to which a link in
-    /// the directory leads. `None` of a disk that is no such image.
+    /// The file that VMs write to of an image that has been persistent: the image itself is the lowest file, which is a link to
+    /// it. `None` of a disk that is no such image.
     fn of_image(&self) -> Act<Option<String>> {
-        let first = self.file("0");
-        let leads = |path: &Path| path.canonicalize().ok();
-        if !first.is_symlink() || leads(&first) != leads(&self.disk) {
+        if !self.directory.is_dir() {
             return Ok(None);
         }
-        Ok(self.numbers()?.last().map(ToString::to_string))
+        let numbers = self.numbers()?;
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
+            return Ok(None);
+        };
+        let first = self.file(&first.to_string());
+        let leads = |path: &Path| path.canonicalize().ok();
+        let is_image = first.is_symlink() && leads(&first) == leads(&self.disk);
+        Ok(is_image.then(|| last.to_string()))
     }
 
     /// What a file of the chain is called by those that follow from it; it holds from within the directory and beside it.

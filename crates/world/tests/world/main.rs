@@ -27,5 +27,6 @@ mod rights;
 mod rights_required;
 mod rules;
 mod sched;
+mod sources;
 mod updateconf;
 mod vdc;
