@@ -7,9 +7,8 @@ use plerion_model::vm_backup::BackupMode;
 use plerion_model::vnet::VnetState;
 use plerion_model::{Id, Kind};
 use plerion_world::{
-    Caller, Command, DocumentCommand, ImageSnapshot, MarketCommand, Member, Migration, Output,
-    VmBackupCommand, VmDeviceCommand, VmGroupCommand, VnetCommand, VnetRecover, datastores_fit,
-    strangers_differ,
+    Caller, Command, DocumentCommand, MarketCommand, Member, Migration, Output, VmBackupCommand,
+    VmDeviceCommand, VmGroupCommand, VnetCommand, VnetRecover, datastores_fit, strangers_differ,
 };
 
 use crate::cloud::stage::{Stage, give, refuses, t, vm};
@@ -230,12 +229,6 @@ fn images_with_snapshots() {
     s.cloud.image_set(id, |image| image.datastore_id = files);
     let persistent = |persistent| Command::ImagePersistent { id, persistent };
     refuses(s, "has snapshots, and stays persistent", persistent(false));
-    let work = ImageSnapshot::Flatten(0);
-    refuses(
-        s,
-        "cannot change snapshots of images yet",
-        Command::ImageSnapshot { id, work },
-    );
     s.cloud
         .image_set(id, |image| image.snapshots = SnapshotTree::default());
     give(s, persistent(false));
