@@ -15,7 +15,7 @@ BACKEND_TESTS := test_pyone.py test_pyone_vm.py test_pyone_vnet.py test_pyone_qu
 FUZZ_SECONDS ?= 60
 # Of make sim.
 SIM_SEEDS ?= 10000
-SIM_STEPS ?= 1000
+SIM_STEPS ?= 3000
 # Of make up-test: debian-12 debian-13 ubuntu-24.04; container plain vm.
 SYSTEM ?= debian-12
 MACHINE ?= container

@@ -255,18 +255,26 @@ impl Dispatcher {
     pub fn settled(&self, site: Site, keys: &[ActionKey], world: &World) -> Option<Dispatch> {
         let keys: Vec<ActionKey> = keys
             .iter()
-            .filter(|key| !is_wanted(key, world))
+            .filter(|key| !is_wanted(key, world) || self.is_elsewhere(site, key))
             .copied()
             .collect();
         (!keys.is_empty()).then(|| Dispatch::Send(site, Box::new(ToNode::Forget(keys))))
     }
 
-    /// An agent reports. A report for a step that is not the one under way is dropped; one that nobody waits for any
-    /// more is forgotten, since the agent could not do so while it ran.
+    /// Whether a step is another agent's by now: a VM can be moved while its host is asked to await the end of a command.
+    fn is_elsewhere(&self, site: Site, key: &ActionKey) -> bool {
+        let work = intent_key(key).and_then(|(key, index)| Some((self.work.get(&key)?, index)));
+        work.and_then(|(work, index)| work.plan.steps.get(index))
+            .is_some_and(|step| site_of(step.place) != site)
+    }
+
+    /// An agent reports. A report for a step that is not the one under way, or not this agent's, is dropped; one that nobody
+    /// waits for any more is forgotten, since the agent could not do so while it ran.
     pub fn reported(&mut self, site: Site, report: &Report, world: &World) -> Vec<Dispatch> {
         let mut out = Vec::new();
         out.extend(self.settled(site, &[report.key], world));
-        let Some((key, index)) = intent_key(&report.key) else {
+        let Some((key, index)) = intent_key(&report.key).filter(|_| !self.is_elsewhere(site, &report.key))
+        else {
             return out;
         };
         let Some(work) = self

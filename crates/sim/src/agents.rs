@@ -17,6 +17,8 @@ const AGENT_START_MAX: Millis = 5_000;
 const HOST_START_MAX: Millis = 40_000;
 /// Longest time until a guest reacts to the power button.
 const GUEST_REACTS_MAX: Millis = 20_000;
+/// Longest time that a command in a guest takes.
+const COMMAND_MAX: Millis = 30_000;
 /// Longest time for which an action hangs: copies have hours, which no run waits for.
 const HANG_MAX: Millis = 600_000;
 /// How much longer an action takes that takes long.
@@ -148,7 +150,7 @@ impl Simulation {
         let time = match class {
             Class::Wait => {
                 let Action::DomainShutdown { name, .. } = &request.action else {
-                    return 1;
+                    return self.random.between(500, COMMAND_MAX);
                 };
                 let runs = self.nodes.iter().any(|node| node.domains.contains_key(name));
                 if runs {
@@ -158,6 +160,10 @@ impl Simulation {
                 }
             }
             Class::Copy => self.random.between(100, 5_000),
+            // Guest agents are slow.
+            Class::Other if matches!(request.action, Action::GuestExec { .. }) => {
+                self.random.between(20, GUEST_REACTS_MAX)
+            }
             Class::Other => self.random.between(20, 1_500),
         };
         let slow = !self.calm && self.random.chance(self.profile.action_slow);
@@ -202,6 +208,9 @@ impl Simulation {
                 "the connection was lost",
             )),
         };
+        if outcome.is_err() {
+            self.move_denied(&job.request.action);
+        }
         if let Some(node) = self.nodes.get_mut(number)
             && let Some(entry) = node.journal.get_mut(&key)
         {

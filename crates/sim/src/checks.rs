@@ -185,6 +185,7 @@ impl Simulation {
     /// A front-end has loaded the database.
     pub(crate) fn front_end_started(&mut self, world: &Arc<World>) {
         self.log_check(world);
+        self.losses_note(world);
         if let Some(committed) = &self.checker.committed
             && committed != world
         {

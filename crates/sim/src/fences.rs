@@ -51,7 +51,7 @@ impl Simulation {
     /// The program ends: the host was switched off and on, or it was not.
     pub(crate) fn fence_end(&mut self, id: FrontEndId, execution: Id) {
         let pretends = self.plant.has(Bug::FencePretended);
-        let fails = !self.calm && self.random.chance(200);
+        let fails = !self.calm && self.random.chance(350);
         let Some(front_end) = self.alive(id) else { return };
         let known = front_end.published.hook_executions.get(execution);
         let begun = known.filter(|known| known.state == ExecutionState::Running);

@@ -76,7 +76,7 @@ pub(crate) enum Class {
 impl Class {
     pub(crate) fn of(action: &Action) -> Self {
         match action {
-            Action::DomainShutdown { .. } => Self::Wait,
+            Action::DomainShutdown { .. } | Action::GuestAwait { .. } => Self::Wait,
             Action::DiskCopy { .. }
             | Action::DiskFlatten { .. }
             | Action::LayersMerge { .. }

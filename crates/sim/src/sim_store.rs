@@ -128,12 +128,16 @@ fn world_spoiled(plant: Plant, world: World) -> World {
         }
     }
     if plant.has(Bug::LeasesFreed) {
-        // Networks that come after their VMs have all their leases free.
-        let vnets: Vec<_> = world.vnets.values().cloned().collect();
-        for vnet in vnets {
-            world.remove(Kind::Vnet, vnet.id);
-            world.put(&Object::Vnet(vnet));
+        // VMs that are in the pool with their leases, and without them in what is derived from it.
+        let vms = world.vms.clone();
+        let mut bare: Vec<_> = vms.values().cloned().collect();
+        for vm in &mut bare {
+            let vm = Arc::make_mut(vm);
+            Arc::make_mut(&mut vm.demand).leases.clear();
+            let vm = Arc::new(vm.clone());
+            world.put(&Object::Vm(vm));
         }
+        world.vms = vms;
     }
     if plant.has(Bug::UsageLost) {
         // VMs that are in the pool, but not in what is derived from it.

@@ -31,16 +31,16 @@ const IMAGES: Id = 1;
 type Choice = (fn(&mut Simulation, &Arc<World>) -> Option<Command>, u64);
 
 const CHOICES: &[Choice] = &[
-    (Simulation::vm_allocate, 10),
-    (Simulation::vm_instantiate, 10),
+    (Simulation::vm_allocate, 14),
+    (Simulation::vm_instantiate, 6),
     (Simulation::vm_action, 50),
     (Simulation::vm_deploy, 5),
     (Simulation::vm_migrate, 6),
     (Simulation::vm_resize, 4),
-    (Simulation::vm_device, 12),
-    (Simulation::vm_disk, 12),
-    (Simulation::vm_backup, 6),
-    (Simulation::vm_guest, 6),
+    (Simulation::vm_device, 18),
+    (Simulation::vm_disk, 20),
+    (Simulation::vm_backup, 12),
+    (Simulation::vm_guest, 10),
     (Simulation::vm_plan, 5),
     (Simulation::host_call, 5),
     (Simulation::image_call, 6),
@@ -253,7 +253,7 @@ impl Simulation {
             images.extend(self.image_pick(world).map(|id| id.to_string()));
         }
         images.dedup();
-        if self.random.chance(200) {
+        if self.random.chance(300) {
             images = vec![IMAGE_SHARED.to_string()];
         }
         let images: Vec<&str> = images.iter().map(String::as_str).collect();
@@ -267,6 +267,7 @@ impl Simulation {
         }
         if images == [IMAGE_SHARED.to_string().as_str()] {
             template.set("SCHED_DS_REQUIREMENTS", "ID = 101");
+            template.set("ON_HOST_FAILURE", "elsewhere");
         } else if images.is_empty() {
             // Only such a one can be on the storage that all hosts see: images are on that of the front-end.
             let disk = [("TYPE", "fs"), ("SIZE", "10"), ("FORMAT", "raw")];

@@ -32,12 +32,12 @@ impl Simulation {
     fn vm_still(&mut self, world: &Arc<World>) -> Option<Id> {
         let off = |vm: &Vm| vm.phase.state == VmState::Poweroff;
         let running = |vm: &Vm| vm.phase == Phase::active(LcmState::Running);
-        match self.random.below(8) {
+        match self.random.below(9) {
             0 => self.vm_pick(world),
             1 => self.vm_such(world, |vm| {
                 matches!(vm.phase.state, VmState::Suspended | VmState::Undeployed)
             }),
-            2..=4 => self.vm_such(world, off),
+            2..=5 => self.vm_such(world, off),
             _ => self.vm_such(world, running),
         }
     }
@@ -83,7 +83,7 @@ impl Simulation {
 
     /// A disk is snapshotted, saved or made larger, or the machine is.
     pub(crate) fn vm_disk(&mut self, world: &Arc<World>) -> Option<Command> {
-        if self.random.chance(400)
+        if self.random.chance(500)
             && let Some(command) = self.snapshot_kept(world)
         {
             return Some(command);
@@ -117,7 +117,9 @@ impl Simulation {
     /// Something is done with a snapshot that is there.
     fn snapshot_kept(&mut self, world: &Arc<World>) -> Option<Command> {
         let mut kept: Vec<(Id, Option<Id>, Id)> = Vec::new();
-        for vm in world.vms.values() {
+        let off = self.random.chance(700);
+        let still = |vm: &Vm| vm.phase.state == VmState::Poweroff || !off;
+        for vm in world.vms.values().filter(|vm| still(vm)) {
             for (disk, tree) in &vm.disk_snapshots {
                 kept.extend(
                     tree.snapshots
@@ -133,9 +135,10 @@ impl Simulation {
         }
         let (id, disk, snapshot) = self.random.pick(&kept)?;
         let number = self.number();
-        let command = match (disk, self.random.below(5)) {
-            (Some(disk), 0..=2) => VmDeviceCommand::DiskSnapshotRevert(disk, snapshot),
-            (Some(disk), 3) => VmDeviceCommand::DiskSnapshotDelete(disk, snapshot),
+        let command = match (disk, self.random.below(6)) {
+            (Some(disk), 0) => VmDeviceCommand::DiskSnapshotCreate(disk, format!("next {number}")),
+            (Some(disk), 1..=2) => VmDeviceCommand::DiskSnapshotRevert(disk, snapshot),
+            (Some(disk), 3..=4) => VmDeviceCommand::DiskSnapshotDelete(disk, snapshot),
             (Some(disk), _) => VmDeviceCommand::DiskSnapshotRename(disk, snapshot, format!("kept {number}")),
             (None, 0..=2) => VmDeviceCommand::SnapshotRevert(snapshot),
             (None, _) => VmDeviceCommand::SnapshotDelete(snapshot),
@@ -173,7 +176,7 @@ impl Simulation {
             .filter(|(_, vm)| is_off(*vm))
             .collect();
         if let Some((image, id)) = self.random.pick(&backups)
-            && self.random.chance(500)
+            && self.random.chance(800)
         {
             let command = VmBackupCommand::Restore {
                 image,

@@ -44,13 +44,27 @@ fn vms_of_fenced_hosts_are_started_elsewhere() {
             .copied()
             .unwrap_or(0)
     };
-    let count: u64 = (1..=30).map(given_up).sum();
-    println!("{count} VMs were given up on fenced hosts");
-    assert!(count > 0, "no run does what is to be looked at");
+    assert!(
+        (1..=30).any(|seed| given_up(seed) > 0),
+        "no run does what is to be looked at"
+    );
 }
 
 /// Seeds that once failed, with the steps that they needed.
 const FAILED_ONCE: &[(u64, u64)] = &[
+    // PCI devices of VMs whose files are on the front-end, or that move.
+    (69, 1000),
+    (74, 1500),
+    // Persistent images on storage that all hosts see.
+    (300, 1000),
+    // The agent of a host that was deleted while it was offline.
+    (5155, 1000),
+    // A move that was made and not heard of.
+    (619, 3000),
+    // A command that is awaited where its VM was before it was moved.
+    (186, 1000),
+    // A host that is lost by a commit that nobody heard of.
+    (770, 1000),
     // What a VM that is ended holds while its files are on the front-end.
     (25, 3000),
     (134, 3000),
