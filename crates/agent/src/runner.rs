@@ -139,7 +139,7 @@ impl Runner {
             return (self.sink)(Report { key, attempt, result });
         }
         let mut inner = self.lock();
-        match inner.take(request) {
+        match inner.take(request, &self.boot_id) {
             Ok(None) => {}
             Ok(Some(result)) => {
                 drop(inner);
@@ -293,14 +293,17 @@ impl Job {
 
 impl Inner {
     /// `None`: it is queued or joined; `Some`: this is known of it already.
-    fn take(&mut self, request: Request) -> Act<Option<Outcome>> {
+    fn take(&mut self, request: Request, boot_id: &str) -> Act<Option<Outcome>> {
         let key = request.key;
         if let Some(job) = self.jobs.get_mut(&key) {
             job.attempt = job.attempt.max(request.attempt);
             return Ok(None);
         }
         if let Some(entry) = self.journal.get(&key) {
+            // A domain that was started before the host was restarted is gone.
+            let gone = entry.boot_id != boot_id && matches!(entry.evidence, Evidence::DomainRuns { .. });
             match &entry.outcome {
+                Some(Ok(_)) if gone => {}
                 Some(Ok(output)) => return Ok(Some(Ok(output.clone()))),
                 // Attempts are counted by each front-end for itself: what its forerunners' ends have cut off is no
                 // result that it has to hear of.

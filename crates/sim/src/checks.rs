@@ -322,7 +322,9 @@ impl Simulation {
             Recover::Success | Recover::DeleteDb => true,
             // A domain that is on its way may arrive after somebody has said that it does not.
             Recover::Failure => cleans || phase == Some(Phase::active(LcmState::Migrate)),
-            Recover::Retry | Recover::Delete | Recover::DeleteRecreate => false,
+            // Nobody waits for its disks to come home.
+            Recover::Delete => phase == Some(Phase::active(LcmState::Epilog)),
+            Recover::Retry | Recover::DeleteRecreate => false,
         };
         if waived {
             self.checker.waivers.entry(id).or_insert(Waiver::Recovered);

@@ -47,11 +47,6 @@ impl SimClock {
         self.offset_s.store(ahead, Ordering::Relaxed);
     }
 
-    /// By how much it is set wrong, in seconds.
-    pub(crate) fn offset_s(&self) -> u64 {
-        u64::try_from(self.offset_s.load(Ordering::Relaxed)).unwrap_or(0)
-    }
-
     /// Sets the time, in milliseconds since the beginning.
     pub(crate) fn set(&self, now_ms: u64) {
         self.now_ms.store(now_ms, Ordering::Relaxed);

@@ -40,6 +40,8 @@ pub(crate) struct Domain {
 pub(crate) struct Entry {
     pub(crate) attempt: u32,
     pub(crate) epoch: u64,
+    /// How often the boot id had changed when it was begun.
+    pub(crate) boots: u64,
     pub(crate) evidence: Evidence,
     pub(crate) outcome: Option<Outcome>,
 }
@@ -214,6 +216,12 @@ impl Node {
             .get(&request.key)
             .map(|entry| (entry, &entry.outcome))
         {
+            // A domain that was started before the machine was restarted is gone.
+            Some((entry, Some(Ok(_))))
+                if entry.boots != self.boots && matches!(entry.evidence, Evidence::Runs(..)) =>
+            {
+                Taken::New
+            }
             Some((_, Some(Ok(output)))) => Taken::Answer(Ok(output.clone())),
             Some((entry, Some(Err(error))))
                 if error.kind == ErrorKind::Interrupted && request.epoch > entry.epoch =>
@@ -267,6 +275,7 @@ impl Node {
         let entry = Entry {
             attempt: request.attempt,
             epoch: request.epoch,
+            boots: self.boots,
             evidence: self.evidence(&request.action),
             outcome: None,
         };

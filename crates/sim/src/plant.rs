@@ -63,8 +63,8 @@ pub enum Bug {
     RoomIgnored,
     /// A disk is said to be what it was in a snapshot, and is not.
     RevertPretended,
-    /// The time for which a host is silent is taken from a clock that may be set wrong.
-    ClockTrusted,
+    /// The time for which a host is silent counts twice.
+    SilenceDoubled,
 }
 
 impl Bug {
@@ -99,7 +99,7 @@ impl Bug {
         Self::HalfNamed,
         Self::RoomIgnored,
         Self::RevertPretended,
-        Self::ClockTrusted,
+        Self::SilenceDoubled,
     ];
 }
 

@@ -84,8 +84,8 @@ impl Simulation {
     /// What is decided about hosts that do not answer.
     fn failure_commands(&mut self, id: FrontEndId) -> Vec<Command> {
         let mut clock = self.begun + Duration::from_millis(self.now);
-        if self.plant.has(Bug::ClockTrusted) {
-            clock += Duration::from_secs(self.clock.offset_s());
+        if self.plant.has(Bug::SilenceDoubled) {
+            clock += Duration::from_millis(self.now);
         }
         let now = self.clock.now();
         let impatient = self.plant.has(Bug::SilenceProves);

@@ -1,14 +1,19 @@
 //! Snapshots and copies of disks, and disks that are taken back to one.
 
 use plerion_model::Id;
+use plerion_model::vm_state::LcmState;
 use plerion_protocol::{ActionOutput, SnapshotWork};
 
+use crate::checks::Waiver;
 use crate::effects::failed;
 use crate::files::File;
 use crate::node::Outcome;
 use crate::plant::Bug;
 use crate::queue::NodeId;
 use crate::simulation::Simulation;
+
+/// A known shortcoming: a start that is said to have failed may have started a domain, and the VM counts as off.
+const RUNS_UNSEEN: &str = "disks of a VM at rest are taken back without a look at its domain";
 
 impl Simulation {
     /// Takes, goes back to or deletes a snapshot of a disk.
@@ -61,6 +66,16 @@ impl Simulation {
         Ok(ActionOutput::default())
     }
 
+    /// Whether disks of a VM are to be taken back now.
+    fn is_taken_back(&self, vm: Id) -> bool {
+        let phases = [LcmState::Restore, LcmState::DiskSnapshotRevertPoweroff];
+        // While it is not known what was committed last, they may be.
+        self.checker.committed.as_ref().is_none_or(|world| {
+            let vm = world.vms.get(vm);
+            vm.is_some_and(|vm| phases.contains(&vm.phase.lcm))
+        })
+    }
+
     /// A disk is what it was once: from now on that is what its guest is to find.
     pub(crate) fn disk_reverted(&mut self, number: NodeId, path: &str, content: u64) {
         let mut parts = path.rsplit('/');
@@ -72,7 +87,14 @@ impl Simulation {
         };
         let name = format!("one-{vm}");
         let waived = self.checker.waivers.contains_key(&vm);
-        if !waived && self.nodes.iter().any(|node| node.domains.contains_key(&name)) {
+        let runs = self.nodes.iter().any(|node| node.domains.contains_key(&name));
+        if !waived && runs && self.is_taken_back(vm) {
+            *self.checker.known.entry(RUNS_UNSEEN).or_insert(0) += 1;
+            self.say(&format!("known: {RUNS_UNSEEN}: VM {vm}"));
+            self.checker.waivers.insert(vm, Waiver::Known(RUNS_UNSEEN));
+            return;
+        }
+        if !waived && runs {
             return self.violate(format!("{path} on n{number} is taken back while {name} runs"));
         }
         let key = (name, disk.to_owned());

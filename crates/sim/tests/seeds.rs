@@ -63,6 +63,12 @@ const FAILED_ONCE: &[(u64, u64)] = &[
     (619, 3000),
     // A command that is awaited where its VM was before it was moved.
     (186, 1000),
+    // A start that had worked before the host was restarted.
+    (3929, 3000),
+    // A VM that is deleted while its disks come home.
+    (4327, 3000),
+    // A VM that runs although its start has failed.
+    (4514, 3000),
     // A host that is lost by a commit that nobody heard of.
     (770, 1000),
     // What a VM that is ended holds while its files are on the front-end.

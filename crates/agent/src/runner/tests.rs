@@ -306,6 +306,45 @@ fn an_interruption_under_an_earlier_front_end_does_not_count() {
 }
 
 #[test]
+fn a_start_before_the_host_was_restarted_does_not_count() {
+    for (boot_id, evidence, again) in [
+        ("boot", runs(), false),
+        ("an earlier one", runs(), true),
+        ("an earlier one", Evidence::Nothing, false),
+    ] {
+        let scratch = Scratch::new("restarted");
+        let mut journal = Journal::open(scratch.path()).expect("journal");
+        let key = request(1, 1, 0, 1).key;
+        let entry = Entry {
+            attempt: 1,
+            epoch: 5,
+            boot_id: boot_id.to_owned(),
+            evidence,
+            outcome: None,
+        };
+        journal.begin(key, entry).expect("begun");
+        journal.end(key, 1, Ok(ActionOutput::default())).expect("ended");
+        drop(journal);
+        let bench = bench(&scratch);
+        bench.runner.submit(request(1, 1, 0, 1), 5);
+        if again {
+            bench.begun.recv_timeout(PATIENCE).expect("done again");
+            bench.release.send(Ok(ActionOutput::default())).expect("released");
+        }
+        let report = bench.reports.recv_timeout(PATIENCE).expect("reported");
+        assert!(report.result.is_ok());
+        assert!(bench.begun.try_recv().is_err(), "{boot_id}: done, or done twice");
+    }
+}
+
+fn runs() -> Evidence {
+    Evidence::DomainRuns {
+        name: "one-1".to_owned(),
+        uuid: "u".to_owned(),
+    }
+}
+
+#[test]
 fn copies_of_running_disks_end_when_nobody_waits_for_them() {
     let scratch = Scratch::new("unwanted");
     let bench = bench(&scratch);
